@@ -1,0 +1,1 @@
+//! Every capacity, and the compile-time relations between them.

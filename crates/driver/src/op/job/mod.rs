@@ -1,0 +1,14 @@
+//! A closure on the driver's bounded blocking pool: for system calls that neither the ring nor an inline call does well.
+
+/// Runs on a pool thread. Result = what the closure returned (minus an errno on failure); a panic is caught and gives `-EIO`,
+/// and the pool lives on.
+pub struct Job {
+    /// Taken when it runs.
+    pub run: Option<Box<dyn FnOnce() -> i32 + Send + 'static>>,
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Job").field("pending", &self.run.is_some()).finish()
+    }
+}

@@ -1,0 +1,11 @@
+//! Readiness of a descriptor, one shot: what a non-blocking call waits for after EAGAIN.
+use crate::Handle;
+
+/// poll(2), one shot. Result = the poll bits that are set.
+#[derive(Debug)]
+pub struct Ready {
+    /// What to watch.
+    pub file: Handle,
+    /// POLLIN, POLLOUT or both.
+    pub events: u32,
+}
