@@ -1,1 +1,30 @@
-//! Placeholder: the crate's owner writes this line first.
+//! One core: an [`Executor`] runs tasks, timers and kernel operations of one thread, one `turn` at a time.
+//!
+//! Read in this order: `turn.rs` (the six bounded steps), `task/` (tasks, their memory, their wakers), `remote.rs` and
+//! `waker_ring.rs` (the only door for other threads), `operation.rs` (futures over the driver), then what users see:
+//! [`time`], [`net`], [`fs`], [`thread`], [`event`]. `bridge/` is the embedded JavaScript client of a turn.
+#![warn(missing_docs)]
+
+pub mod bridge;
+mod error;
+pub mod event;
+mod executor;
+pub mod fs;
+pub mod net;
+mod options;
+mod stats;
+mod task;
+pub mod thread;
+pub mod time;
+mod turn;
+
+pub use error::{JoinError, RunError, SpawnError, StartError};
+pub use executor::{Executor, ExecutorWaker, ShutdownReport};
+pub use options::Options;
+pub use ringwheel_driver::{
+    Chunk, DriverKind, Lease,
+    memory::{Source, Target},
+};
+pub use stats::Stats;
+pub use task::{JoinHandle, RemoteHandle, spawn, try_spawn, yield_now};
+pub use turn::{CLIENT_TOKEN, Client, Edge, NoClient, Park, TimerKey, Turn};

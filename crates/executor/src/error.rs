@@ -1,0 +1,151 @@
+//! Errors of the executor: why it did not start, why a run ended early, what became of a task.
+use ringwheel_driver::Errno;
+use std::{any::Any, fmt, io};
+
+/// Why an executor did not start. Every message says what to change.
+#[derive(Debug)]
+pub enum StartError {
+    /// The driver did not start: no io_uring although insisted on, an option out of range, no memory.
+    Driver(ringwheel_driver::StartError),
+    /// An option of the executor is out of range: its name, the value, the allowed range.
+    Option(String),
+    /// The thread could not be made or pinned.
+    Thread(io::Error),
+    /// As many executors live in this process as it has room for.
+    TooMany {
+        /// That number.
+        max: usize,
+    },
+    /// The thread's own start function panicked before its future existed.
+    Panicked(String),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Driver(error) => write!(f, "ERR_RINGWHEEL_START: {error:?}"),
+            StartError::Option(text) => write!(f, "ERR_RINGWHEEL_INVALID_OPTION: {text}"),
+            StartError::Thread(error) => {
+                write!(f, "ERR_RINGWHEEL_THREAD: the executor's thread did not start: {error}")
+            }
+            StartError::TooMany { max } => write!(
+                f,
+                "ERR_RINGWHEEL_TOO_MANY_EXECUTORS: {max} executors are alive, the most of one process; shut one down first"
+            ),
+            StartError::Panicked(text) => {
+                write!(f, "ERR_RINGWHEEL_PANIC: the start function panicked: {text}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<ringwheel_driver::StartError> for StartError {
+    fn from(error: ringwheel_driver::StartError) -> Self {
+        StartError::Driver(error)
+    }
+}
+
+/// Why [`crate::Executor::run`] gave no value. The future has been dropped in every case.
+pub enum RunError {
+    /// The future panicked: its payload. The executor lives on.
+    Panicked(Box<dyn Any + Send>),
+    /// The kernel refused the driver's system call, so nothing can complete any more.
+    Driver(Errno),
+    /// The executor was shut down, or `run` was called from inside one of its own turns.
+    Closed,
+    /// The executor already holds as many tasks as it has room for.
+    Full,
+}
+
+impl fmt::Debug for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunError::Panicked(payload) => write!(f, "ERR_RINGWHEEL_PANIC: {}", panic_text(&**payload)),
+            RunError::Driver(errno) => {
+                write!(f, "ERR_RINGWHEEL_DRIVER: {}", io::Error::from_raw_os_error(errno.0))
+            }
+            RunError::Closed => {
+                write!(f, "ERR_RINGWHEEL_CLOSED: the executor is shut down or already in a turn")
+            }
+            RunError::Full => write!(f, "ERR_RINGWHEEL_FULL: no room for one more task"),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+/// Why a task gave no value.
+pub enum JoinError {
+    /// It was cancelled through its handle.
+    Cancelled,
+    /// It, or its destructor, panicked: the payload.
+    Panicked(Box<dyn Any + Send>),
+    /// Its executor shut down first.
+    Closed,
+}
+
+impl fmt::Debug for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JoinError::Cancelled => write!(f, "ERR_RINGWHEEL_CANCELLED: the task was cancelled"),
+            JoinError::Panicked(payload) => write!(f, "ERR_RINGWHEEL_PANIC: {}", panic_text(&**payload)),
+            JoinError::Closed => write!(f, "ERR_RINGWHEEL_CLOSED: the task's executor has shut down"),
+        }
+    }
+}
+
+impl std::error::Error for JoinError {}
+
+/// Why a task was not spawned. The future was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpawnError {
+    /// No executor is running on this thread: call it from inside `run`, a task, or a turn.
+    NoExecutor,
+    /// The executor is shutting down.
+    Closed,
+    /// The executor already holds as many tasks as it has room for.
+    Full,
+}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SpawnError::NoExecutor => {
+                "ERR_RINGWHEEL_NO_EXECUTOR: no executor runs on this thread; call this from inside Executor::run or a task"
+            }
+            SpawnError::Closed => "ERR_RINGWHEEL_CLOSED: the executor is shutting down",
+            SpawnError::Full => "ERR_RINGWHEEL_FULL: the executor holds as many tasks as it can; wait for some to end",
+        })
+    }
+}
+
+impl std::error::Error for SpawnError {}
+
+impl From<SpawnError> for io::Error {
+    fn from(error: SpawnError) -> Self {
+        io::Error::other(error)
+    }
+}
+
+/// The text of a panic payload, for messages.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
+    match (payload.downcast_ref::<&'static str>(), payload.downcast_ref::<String>()) {
+        (Some(text), _) => text,
+        (None, Some(text)) => text,
+        (None, None) => "a panic whose payload is not text",
+    }
+}
