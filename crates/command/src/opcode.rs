@@ -1,0 +1,79 @@
+//! The closed list of commands: number, arguments, units, and what each becomes.
+
+/// What a command asks for. 0 is no opcode, so that memory nobody wrote is rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Opcode {
+    /// Completes with 0 in the same turn. Arguments: none.
+    Nop = 1,
+    /// pread(2). Arguments: file, lease (offset, length), operand = byte position or −1. Result: bytes read, 0 at the end.
+    Read = 2,
+    /// pwrite(2). Arguments: file, lease (offset, length), operand = byte position or −1. Result: bytes written.
+    Write = 3,
+    /// fsync(2). Arguments: file. Result: 0.
+    Sync = 4,
+    /// fdatasync(2). Arguments: file. Result: 0.
+    Datasync = 5,
+    /// ftruncate(2). Arguments: file, operand = new length in bytes. Result: 0.
+    Truncate = 6,
+    /// statx(2) into a lease. Arguments: file, lease (offset, length ≥ 256). Result: 0.
+    Stat = 7,
+    /// Closes the file once its operations in flight are done. Arguments: file. Result: 0.
+    Close = 8,
+    /// A timer of the wheel. Arguments: operand = milliseconds, rounded up. Result: 0 when it fires.
+    Sleep = 9,
+    /// Ends another command early. Its pending slot and generation name that *other* command, which completes once, with
+    /// −ECANCELED or with its result when that was faster. CANCEL itself has no completion; one that names nothing is ignored.
+    Cancel = 10,
+}
+
+impl Opcode {
+    /// Every opcode with its name in TypeScript, in the order of their numbers.
+    pub const ALL: [(Opcode, &'static str); 10] = [
+        (Opcode::Nop, "NOP"),
+        (Opcode::Read, "READ"),
+        (Opcode::Write, "WRITE"),
+        (Opcode::Sync, "SYNC"),
+        (Opcode::Datasync, "DATASYNC"),
+        (Opcode::Truncate, "TRUNCATE"),
+        (Opcode::Stat, "STAT"),
+        (Opcode::Close, "CLOSE"),
+        (Opcode::Sleep, "SLEEP"),
+        (Opcode::Cancel, "CANCEL"),
+    ];
+
+    /// The opcode with this number, if there is one.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Opcode> {
+        Some(match number {
+            1 => Opcode::Nop,
+            2 => Opcode::Read,
+            3 => Opcode::Write,
+            4 => Opcode::Sync,
+            5 => Opcode::Datasync,
+            6 => Opcode::Truncate,
+            7 => Opcode::Stat,
+            8 => Opcode::Close,
+            9 => Opcode::Sleep,
+            10 => Opcode::Cancel,
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_opcodes_are_one_to_one() {
+        let mut found = Vec::new();
+        for number in 0..=u8::MAX {
+            if let Some(opcode) = Opcode::from_number(number) {
+                assert_eq!(opcode as u8, number);
+                found.push(opcode);
+            }
+        }
+        assert_eq!(found, Opcode::ALL.map(|(opcode, _)| opcode));
+    }
+}
