@@ -13,6 +13,7 @@ pub mod handle;
 pub mod limits;
 pub mod memory;
 pub mod op;
+mod poll;
 
 pub use driver::{
     Completion, Driver, DriverKind, Host, Options, Refused, RefusedReason, Ticket, Wait, Waker,
