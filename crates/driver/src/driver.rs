@@ -8,8 +8,19 @@
 //! 3. The final completion gives the operation's memory back.
 //! 4. An operation that yields a descriptor owns it until the completion is reaped; a completion nobody takes closes it (INV-7).
 //! 5. `enter` is the only call that may block. `reap` never makes a blocking system call.
-use crate::{Arena, Chunk, Errno, Operation};
-use std::{marker::PhantomData, time::Duration};
+#[cfg(target_os = "linux")]
+use crate::uring::Uring;
+use crate::{
+    Arena, Chunk, Errno, Handle, Operation, StartError, Waker, limits, memory::provided::ChunkPool,
+    poll::Poll,
+};
+use std::{
+    fmt,
+    marker::PhantomData,
+    ops::RangeInclusive,
+    os::fd::{OwnedFd, RawFd},
+    time::Duration,
+};
 
 /// Who calls the driver: decides how it parks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,95 +164,260 @@ pub struct ShutdownReport {
     pub leaked: u32,
 }
 
-/// Unparks the driver's thread from any thread. Cloneable, `Send + Sync`; harmless after the driver is gone.
-#[derive(Clone, Debug)]
-pub struct Waker {
-    _owner_fills_this_in: (),
-}
-
-impl Waker {
-    /// Makes the current or next `enter` return, or makes the host fd readable. Never blocks.
-    pub fn wake(&self) {}
-}
-
-/// One thread's way to the kernel.
+/// One thread's way to the kernel. Dropping it does what [`Driver::shutdown`] does, with a deadline of one second.
 #[derive(Debug)]
 pub struct Driver {
+    backend: Backend,
     _not_send: PhantomData<*const ()>,
 }
 
-#[expect(unused_variables, reason = "the seam: the driver's owner fills these bodies in")]
+/// Both backends have the same methods; `Driver` only chooses.
+#[derive(Debug)]
+enum Backend {
+    #[cfg(target_os = "linux")]
+    Uring(Box<Uring>),
+    Poll(Box<Poll>),
+}
+
+/// Calls the same method on whichever backend it is.
+macro_rules! dispatch {
+    ($self:expr, $backend:ident => $call:expr) => {
+        match $self {
+            #[cfg(target_os = "linux")]
+            Backend::Uring($backend) => $call,
+            Backend::Poll($backend) => $call,
+        }
+    };
+}
+
 impl Driver {
     /// Starts a driver for the calling thread.
-    pub fn start(options: &Options) -> Result<Driver, crate::StartError> {
-        unimplemented!()
+    ///
+    /// Without [`Options::kind`] it is io_uring where the kernel allows it, else poll, and [`Driver::notes`] says why. With
+    /// [`DriverKind::Poll`] not one io_uring system call is made: some sandboxes kill on the first.
+    ///
+    /// # Errors
+    /// [`StartError::Option`] names an option out of its range; [`StartError::Denied`] says why io_uring, when insisted on,
+    /// is not to be had; [`StartError::System`] is a refusal of memory, threads or descriptors.
+    pub fn start(options: &Options) -> Result<Driver, StartError> {
+        options.check()?;
+        let map = |errno| StartError::System { what: "mapping the driver's memory", errno };
+        let arena = Arena::new(options.memory).map_err(map)?;
+        let chunks = ChunkPool::new(options.chunks, options.chunk_bytes).map_err(map)?;
+        let (backend, notes) = match options.kind {
+            Some(DriverKind::Poll) => (None, Vec::new()),
+            kind => Self::start_uring(options, kind.is_some(), &arena, &chunks)?,
+        };
+        let backend = match backend {
+            Some(backend) => backend,
+            None => Backend::Poll(Box::new(Poll::start(options, arena, chunks, notes)?)),
+        };
+        Ok(Driver { backend, _not_send: PhantomData })
     }
+
+    /// io_uring, or the reason why not.
+    #[cfg(target_os = "linux")]
+    fn start_uring(
+        options: &Options,
+        insist: bool,
+        arena: &Arena,
+        chunks: &ChunkPool,
+    ) -> Result<(Option<Backend>, Vec<String>), StartError> {
+        match Uring::start(options, arena.clone(), chunks.clone()) {
+            Ok(uring) => Ok((Some(Backend::Uring(Box::new(uring))), Vec::new())),
+            Err(StartError::Denied(why)) if !insist => Ok((None, vec![why])),
+            Err(error) => Err(error),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn start_uring(
+        _: &Options,
+        insist: bool,
+        _: &Arena,
+        _: &ChunkPool,
+    ) -> Result<(Option<Backend>, Vec<String>), StartError> {
+        let why = "io_uring is a Linux interface; use the poll driver here".to_owned();
+        if insist { Err(StartError::Denied(why)) } else { Ok((None, vec![why])) }
+    }
+
     /// Which backend it is.
     pub fn kind(&self) -> DriverKind {
-        unimplemented!()
+        match self.backend {
+            #[cfg(target_os = "linux")]
+            Backend::Uring(_) => DriverKind::Uring,
+            Backend::Poll(_) => DriverKind::Poll,
+        }
     }
+
     /// The kernel features in use, as short names (`defer-taskrun`, `registered-buffers`, …).
     pub fn features(&self) -> &[&'static str] {
-        unimplemented!()
+        dispatch!(&self.backend, backend => backend.features())
     }
+
     /// Why io_uring was not chosen, or what was given up on the way (memlock), one sentence each.
     pub fn notes(&self) -> &[String] {
-        unimplemented!()
+        dispatch!(&self.backend, backend => backend.notes())
     }
+
     /// Takes an operation. `token` comes back with each of its completions.
+    ///
+    /// # Errors
+    /// The operation comes back with the reason: [`RefusedReason`]. Nothing happened then.
+    #[inline]
     pub fn submit(&mut self, operation: Operation, token: u64) -> Result<Ticket, Refused> {
-        unimplemented!()
+        dispatch!(&mut self.backend, backend => backend.submit(operation, token))
     }
+
     /// Asks the kernel to end an operation early. It still completes once: with `-ECANCELED`, or with its result if it was faster.
     pub fn cancel(&mut self, ticket: Ticket) {
-        unimplemented!()
+        dispatch!(&mut self.backend, backend => backend.cancel(ticket))
     }
-    /// Submits everything staged with one system call, and waits as told. EINTR is not an error.
+
+    /// Submits everything staged with one system call, and waits as told. EINTR is not an error. It may return early, with
+    /// nothing to reap.
     pub fn enter(&mut self, wait: Wait) -> Result<(), Errno> {
-        unimplemented!()
+        dispatch!(&mut self.backend, backend => backend.enter(wait))
     }
+
     /// Hands at most `max` completions to `sink`, in the order the kernel made them. Returns how many.
+    #[inline]
     pub fn reap(&mut self, max: usize, sink: impl FnMut(Completion)) -> usize {
-        unimplemented!()
+        dispatch!(&mut self.backend, backend => backend.reap(max, sink))
     }
+
     /// True when `reap` would find something without `enter`.
+    #[inline]
     pub fn has_completions(&mut self) -> bool {
-        unimplemented!()
+        dispatch!(&mut self.backend, backend => backend.has_completions())
     }
+
     /// True when operations are staged that the kernel has not seen.
+    #[inline]
     pub fn has_staged(&self) -> bool {
-        unimplemented!()
+        dispatch!(&self.backend, backend => backend.has_staged())
     }
+
     /// Operations in flight (accepted, no final completion reaped).
+    #[inline]
     pub fn in_flight(&self) -> usize {
-        unimplemented!()
+        dispatch!(&self.backend, backend => backend.in_flight())
     }
+
     /// The registered memory.
     pub fn arena(&self) -> &Arena {
-        unimplemented!()
+        dispatch!(&self.backend, backend => backend.arena())
     }
-    /// Wraps a descriptor, registered with the ring where there is room.
-    pub fn adopt(&mut self, fd: std::os::fd::OwnedFd) -> crate::Handle {
-        unimplemented!()
+
+    /// Wraps a descriptor. A ring registers it once it is used often enough to pay for that.
+    pub fn adopt(&mut self, fd: OwnedFd) -> Handle {
+        dispatch!(&mut self.backend, backend => backend.adopt(fd))
     }
+
     /// The descriptor a host loop watches for readability.
-    pub fn host_fd(&self) -> std::os::fd::RawFd {
-        unimplemented!()
+    pub fn host_fd(&self) -> RawFd {
+        dispatch!(&self.backend, backend => backend.host_fd())
     }
-    /// Resets the host fd after it was readable.
+
+    /// Resets the host fd after it was readable. Call it before `enter`, so that nothing that comes later is missed.
     pub fn acknowledge(&mut self) {
-        unimplemented!()
+        dispatch!(&mut self.backend, backend => backend.acknowledge())
     }
+
     /// A way to wake this driver from other threads.
     pub fn waker(&self) -> Waker {
-        unimplemented!()
+        dispatch!(&self.backend, backend => backend.waker())
     }
+
     /// Counters.
     pub fn stats(&self) -> Stats {
-        unimplemented!()
+        dispatch!(&self.backend, backend => backend.stats())
     }
-    /// Cancels all, drains to zero within `deadline`, leaks and counts what remains (INV-1).
-    pub fn shutdown(self, deadline: Duration) -> ShutdownReport {
-        unimplemented!()
+
+    /// Cancels all, drains to zero within `deadline`, leaks and counts what remains (INV-1). Completions that were not
+    /// reaped are dropped, and with them the descriptors and memory they carry.
+    pub fn shutdown(mut self, deadline: Duration) -> ShutdownReport {
+        dispatch!(&mut self.backend, backend => backend.shutdown(deadline))
     }
 }
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            kind: None,
+            host: Host::Embedded,
+            entries: 1024,
+            completion_entries: None,
+            memory: 4 << 20,
+            chunks: 256,
+            chunk_bytes: 4096,
+            sqpoll: None,
+            pool_threads: 4,
+        }
+    }
+}
+
+impl Options {
+    /// Every value in its range, or a sentence that names the value, the range and the remedy.
+    fn check(&self) -> Result<(), StartError> {
+        in_range("entries", self.entries, limits::ENTRIES)?;
+        if !self.entries.is_power_of_two() {
+            return Err(StartError::Option(format!(
+                "entries is {}; it must be a power of two",
+                self.entries
+            )));
+        }
+        if let Some(entries) = self.completion_entries {
+            in_range("completion_entries", entries, limits::COMPLETION_ENTRIES)?;
+        }
+        in_range("memory", self.memory, limits::MEMORY)?;
+        if self.memory % limits::PAGE != 0 {
+            return Err(StartError::Option(format!(
+                "memory is {} bytes; it must be a multiple of {}",
+                self.memory,
+                limits::PAGE
+            )));
+        }
+        in_range("chunks", self.chunks, limits::CHUNKS)?;
+        if !self.chunks.is_power_of_two() {
+            return Err(StartError::Option(format!("chunks is {}; it must be a power of two", self.chunks)));
+        }
+        in_range("chunk_bytes", self.chunk_bytes, limits::CHUNK_BYTES)?;
+        in_range("pool_threads", self.pool_threads, limits::POOL_THREADS)?;
+        if let Some(sqpoll) = self.sqpoll {
+            in_range("sqpoll.idle_ms", sqpoll.idle_ms, limits::SQPOLL_IDLE_MS)?;
+        }
+        Ok(())
+    }
+}
+
+fn in_range<T: PartialOrd + fmt::Display>(
+    name: &str,
+    value: T,
+    range: RangeInclusive<T>,
+) -> Result<(), StartError> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(StartError::Option(format!("{name} is {value}; allowed are {} to {}", range.start(), range.end())))
+}
+
+impl fmt::Display for RefusedReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RefusedReason::Full => {
+                f.write_str("too many operations in flight; reap completions, then submit again")
+            }
+            RefusedReason::Closed => f.write_str("the driver is shutting down"),
+            RefusedReason::Unsupported(errno) => write!(f, "the operation cannot run here: {errno}"),
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason.fmt(f)
+    }
+}
+
+impl std::error::Error for Refused {}

@@ -1,18 +1,205 @@
 //! A descriptor with its registration, shared by those who use it; the last clone closes it.
+use crate::limits::REGISTER_AT_USE;
 use std::{
-    os::fd::{AsFd, BorrowedFd},
+    cell::{Cell, RefCell},
+    fmt,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd},
     rc::Rc,
 };
 
 /// A counted descriptor. Operations hold a clone, so it cannot be closed under the kernel's feet (INV-1).
 /// Cloning costs one non-atomic increment. Belongs to its driver's thread.
-#[derive(Clone, Debug)]
+///
+/// A handle that a driver uses often is registered with its ring, which spares the kernel a look-up per operation. The
+/// registration ends with the last clone: the slot is cleared at the driver's next `enter`, and only then does the kernel
+/// let go of the file.
+#[derive(Clone)]
 pub struct Handle {
-    inner: Rc<std::os::fd::OwnedFd>,
+    inner: Rc<Descriptor>,
+}
+
+struct Descriptor {
+    /// `None` only while the descriptor is taken out of its last handle.
+    fd: Option<OwnedFd>,
+    /// The slot in the ring's file table.
+    registration: RefCell<Option<Registration>>,
+    /// `registration`'s slot again, or [`UNREGISTERED`]: read on the hot path.
+    slot: Cell<u32>,
+    uses: Cell<u32>,
+}
+
+const UNREGISTERED: u32 = u32::MAX;
+
+/// A slot in a ring's file table. Dropping it queues the slot's clearing.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    registry: Rc<Registry>,
+    slot: u32,
+}
+
+/// The ring's table of registered files: which slots are free, and which are to be cleared at the next enter.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    free: RefCell<Vec<u32>>,
+    retired: RefCell<Vec<u32>>,
+}
+
+impl Registry {
+    pub(crate) fn new(slots: u32) -> Registry {
+        Registry { free: RefCell::new((0..slots).rev().collect()), retired: RefCell::default() }
+    }
+
+    /// Reserves a slot, if there is one.
+    pub(crate) fn take(self: &Rc<Self>) -> Option<Registration> {
+        let slot = self.free.borrow_mut().pop()?;
+        Some(Registration { registry: Rc::clone(self), slot })
+    }
+
+    /// True when slots wait to be cleared.
+    pub(crate) fn has_retired(&self) -> bool {
+        !self.retired.borrow().is_empty()
+    }
+
+    /// Takes one slot that is to be cleared.
+    pub(crate) fn next_retired(&self) -> Option<u32> {
+        self.retired.borrow_mut().pop()
+    }
+
+    /// Gives a cleared slot back.
+    pub(crate) fn cleared(&self, slot: u32) {
+        self.free.borrow_mut().push(slot);
+    }
+}
+
+impl Registration {
+    pub(crate) fn slot(&self) -> u32 {
+        self.slot
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.registry.retired.borrow_mut().push(self.slot);
+    }
+}
+
+impl Handle {
+    /// Wraps a descriptor without registering it. Dropping the last clone closes it.
+    pub fn from_owned(fd: OwnedFd) -> Handle {
+        let inner = Descriptor {
+            fd: Some(fd),
+            registration: RefCell::new(None),
+            slot: Cell::new(UNREGISTERED),
+            uses: Cell::new(0),
+        };
+        Handle { inner: Rc::new(inner) }
+    }
+
+    /// The descriptor itself, unless other clones are alive (then the handle comes back). An operation in flight holds a clone.
+    pub fn try_into_owned(self) -> Result<OwnedFd, Handle> {
+        let mut inner = Rc::try_unwrap(self.inner).map_err(|inner| Handle { inner })?;
+        Ok(inner.fd.take().expect("only this function and close take it, and both own the last clone"))
+    }
+
+    /// True when this is the last clone.
+    pub fn is_unique(&self) -> bool {
+        Rc::strong_count(&self.inner) == 1
+    }
+
+    /// The slot in the ring's file table.
+    #[inline]
+    pub(crate) fn slot(&self) -> Option<u32> {
+        let slot = self.inner.slot.get();
+        (slot != UNREGISTERED).then_some(slot)
+    }
+
+    /// Counts one use. True once: at the use where registering begins to pay.
+    #[inline]
+    pub(crate) fn count_use(&self) -> bool {
+        let uses = self.inner.uses.get();
+        self.inner.uses.set(uses.wrapping_add(1));
+        uses == REGISTER_AT_USE
+    }
+
+    /// Notes that the ring knows the descriptor under a slot.
+    pub(crate) fn set_registration(&self, registration: Registration) {
+        self.inner.slot.set(registration.slot());
+        *self.inner.registration.borrow_mut() = Some(registration);
+    }
+
+    /// Forgets the descriptor after the kernel closed it. Does nothing when other clones are alive.
+    pub(crate) fn forget_closed(self) {
+        if let Ok(fd) = self.try_into_owned() {
+            let _closed_by_the_kernel: RawFd = fd.into_raw_fd();
+        }
+    }
 }
 
 impl AsFd for Handle {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.inner.as_fd()
+        self.inner.fd.as_ref().expect("taken only from the last clone, which is gone then").as_fd()
+    }
+}
+
+impl AsRawFd for Handle {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}
+
+impl From<OwnedFd> for Handle {
+    fn from(fd: OwnedFd) -> Handle {
+        Handle::from_owned(fd)
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("fd", &self.inner.fd).field("slot", &self.slot()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open() -> OwnedFd {
+        std::fs::File::open("/dev/null").unwrap().into()
+    }
+
+    #[test]
+    fn the_descriptor_comes_out_of_the_last_clone_only() {
+        let handle = Handle::from_owned(open());
+        let clone = handle.clone();
+        let handle = handle.try_into_owned().unwrap_err();
+        drop(clone);
+        assert!(handle.is_unique());
+        let fd = handle.try_into_owned().unwrap();
+        assert!(rustix::io::fcntl_getfd(&fd).is_ok(), "it is still open");
+    }
+
+    #[test]
+    fn a_registration_is_retired_with_the_last_clone() {
+        let registry = Rc::new(Registry::new(2));
+        let handle = Handle::from_owned(open());
+        handle.set_registration(registry.take().unwrap());
+        assert_eq!(handle.slot(), Some(0));
+        let clone = handle.clone();
+        drop(handle);
+        assert!(!registry.has_retired());
+        drop(clone);
+        assert_eq!(registry.next_retired(), Some(0));
+        let second = registry.take().unwrap();
+        assert_eq!(second.slot(), 1, "a slot is not given out before it is cleared");
+        assert!(registry.take().is_none());
+        registry.cleared(0);
+        assert_eq!(registry.take().unwrap().slot(), 0);
+    }
+
+    #[test]
+    fn registering_begins_to_pay_once() {
+        let handle = Handle::from_owned(open());
+        let times = (0..1000).filter(|_| handle.count_use()).count();
+        assert_eq!(times, 1);
     }
 }

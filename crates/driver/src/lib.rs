@@ -10,15 +10,21 @@ pub mod contract;
 pub mod driver;
 pub mod error;
 pub mod handle;
+mod inflight;
 pub mod limits;
 pub mod memory;
 pub mod op;
 mod poll;
+#[cfg(target_os = "linux")]
+mod uring;
+mod wake;
 
 pub use driver::{
-    Completion, Driver, DriverKind, Host, Options, Refused, RefusedReason, Ticket, Wait, Waker,
+    Completion, Driver, DriverKind, Host, Options, Refused, RefusedReason, ShutdownReport, Sqpoll, Stats,
+    Ticket, Wait,
 };
 pub use error::{Errno, StartError};
 pub use handle::Handle;
 pub use memory::{Arena, Chunk, Lease, LeaseId};
 pub use op::Operation;
+pub use wake::Waker;

@@ -1,1 +1,46 @@
 //! Every capacity, and the compile-time relations between them.
+
+/// The kernel's page, and the alignment of leases of that size and more (O_DIRECT wants it).
+pub const PAGE: usize = 4096;
+/// The alignment of leases smaller than [`PAGE`]: one cache line.
+pub const LINE: usize = 64;
+
+/// Fewest and most submission entries.
+pub const ENTRIES: std::ops::RangeInclusive<u32> = 8..=32_768;
+/// Below this, ENOMEM is no longer answered by halving the ring.
+pub const ENTRIES_FLOOR: u32 = 64;
+/// Fewest and most completion entries.
+pub const COMPLETION_ENTRIES: std::ops::RangeInclusive<u32> = 8..=65_536;
+/// Fewest and most bytes of the arena.
+pub const MEMORY: std::ops::RangeInclusive<usize> = 65_536..=1 << 30;
+/// Fewest and most provided buffers.
+pub const CHUNKS: std::ops::RangeInclusive<u16> = 8..=4096;
+/// Fewest and most bytes of a provided buffer.
+pub const CHUNK_BYTES: std::ops::RangeInclusive<u32> = 512..=65_536;
+/// Fewest and most threads of the blocking pool.
+pub const POOL_THREADS: std::ops::RangeInclusive<u16> = 1..=64;
+/// Longest idle time of a kernel submission thread, in milliseconds.
+pub const SQPOLL_IDLE_MS: std::ops::RangeInclusive<u32> = 1..=60_000;
+/// A kernel submission thread needs a core of its own: below this many usable CPUs it is refused unless forced.
+pub const SQPOLL_CPUS: usize = 4;
+
+/// The most bytes one read or write moves: what Linux itself allows (`MAX_RW_COUNT`).
+pub const TRANSFER: usize = 0x7fff_f000;
+/// Multishot operations in flight at most: they do not count against the completion queue.
+pub const MULTISHOT: usize = 65_536;
+/// Slots of the registered file table at most; fewer where RLIMIT_NOFILE is lower.
+pub const FIXED_FILES: u32 = 1024;
+/// A descriptor is registered at this use: registering costs a system call, which a short-lived one never earns back.
+pub const REGISTER_AT_USE: u32 = 16;
+/// Bytes of `struct statx`.
+pub const STATX: usize = 256;
+
+const _: () = assert!(PAGE.is_power_of_two());
+const _: () = assert!(LINE.is_power_of_two());
+const _: () = assert!(*MEMORY.start() % PAGE == 0);
+const _: () = assert!(*MEMORY.end() <= u32::MAX as usize, "lease offsets are u32");
+const _: () = assert!((*CHUNKS.end()).is_power_of_two());
+const _: () = assert!(*CHUNKS.end() <= 32_768, "the kernel's bound for a buffer ring");
+const _: () = assert!(*ENTRIES.end() <= *COMPLETION_ENTRIES.end());
+const _: () = assert!(MULTISHOT + (*COMPLETION_ENTRIES.end() as usize) < u32::MAX as usize, "slots are u32");
+const _: () = assert!(TRANSFER <= i32::MAX as usize, "results are i32");

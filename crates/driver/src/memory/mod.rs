@@ -1,33 +1,16 @@
 //! Every byte the kernel may read or write: the arena and its leases, provided buffers, owned vectors (INV-2).
+pub mod arena;
+mod lines;
+mod mapping;
+mod pages;
+pub mod provided;
+
+pub use arena::{Arena, Lease, LeaseError, LeaseId, NoMemory};
+pub use mapping::Mapping;
+pub use provided::Chunk;
+
+use crate::limits::TRANSFER;
 use std::{ops::Range, rc::Rc};
-
-/// One mmap, registered with the ring where the limits allow. The only allocator of leases.
-#[derive(Debug)]
-pub struct Arena {
-    _private: (),
-}
-
-/// Names a lease to a distrusted caller: slot and generation, checked at every transition (INV-3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LeaseId {
-    /// Index in the lease table.
-    pub slot: u32,
-    /// Bumped at every release.
-    pub generation: u32,
-}
-
-/// A range of the arena in one hand: the holder of this value. Moving it into an operation is the transition of INV-3.
-/// Not `Clone`. Dropping it frees the range.
-#[derive(Debug)]
-pub struct Lease {
-    _private: (),
-}
-
-/// Received bytes in a provided buffer. Derefs to `[u8]`; dropping it gives the buffer back to the ring.
-#[derive(Debug)]
-pub struct Chunk {
-    _private: (),
-}
 
 /// Where an operation writes.
 #[derive(Debug)]
@@ -49,4 +32,72 @@ pub enum Source {
     Shared(Rc<[u8]>, Range<usize>),
     /// A range of received bytes: an echo without a copy.
     Chunk(Chunk, Range<usize>),
+}
+
+impl Target {
+    /// Where the kernel may write, and how many bytes at most. `None`: the range lies outside the lease.
+    #[inline]
+    pub(crate) fn destination(&mut self) -> Option<(*mut u8, u32)> {
+        match self {
+            Target::Lease(lease, range) => {
+                let length = range.end.checked_sub(range.start)?;
+                if range.end as usize > lease.len() {
+                    return None;
+                }
+                Some((lease.pointer_at(range.start), length.min(TRANSFER as u32)))
+            }
+            Target::Vec(vector) => Some((vector.as_mut_ptr(), vector.capacity().min(TRANSFER) as u32)),
+        }
+    }
+
+    /// Notes how many bytes the kernel wrote at the destination.
+    #[inline]
+    pub(crate) fn filled(&mut self, bytes: usize) {
+        if let Target::Vec(vector) = self {
+            assert!(bytes <= vector.capacity());
+            // SAFETY: `set_len` needs `bytes` initialised bytes within the capacity.
+            // Holds: the kernel said it wrote them at `destination`, which is this vector's start, and the line above checks the bound.
+            // Checked: the contract suite's reads into vectors.
+            unsafe { vector.set_len(bytes) }
+        }
+    }
+
+    /// The bytes of the lease's range, or the vector's content.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Target::Lease(lease, range) => lease.get(range.start as usize..range.end as usize).unwrap_or(&[]),
+            Target::Vec(vector) => vector,
+        }
+    }
+}
+
+impl Source {
+    /// What the kernel may read. `None`: the range lies outside.
+    #[inline]
+    pub(crate) fn origin(&self) -> Option<(*const u8, u32)> {
+        let bytes = match self {
+            Source::Lease(lease, range) => {
+                let length = range.end.checked_sub(range.start)?;
+                if range.end as usize > lease.len() {
+                    return None;
+                }
+                return Some((lease.pointer_at(range.start).cast_const(), length.min(TRANSFER as u32)));
+            }
+            Source::Vec(vector, range) => vector.get(range.clone())?,
+            Source::Shared(bytes, range) => bytes.get(range.clone())?,
+            Source::Chunk(chunk, range) => chunk.get(range.clone())?,
+        };
+        Some((bytes.as_ptr(), bytes.len().min(TRANSFER) as u32))
+    }
+
+    /// The bytes of the range; empty when it lies outside.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Source::Lease(lease, range) => lease.get(range.start as usize..range.end as usize),
+            Source::Vec(vector, range) => vector.get(range.clone()),
+            Source::Shared(bytes, range) => bytes.get(range.clone()),
+            Source::Chunk(chunk, range) => chunk.get(range.clone()),
+        }
+        .unwrap_or(&[])
+    }
 }
