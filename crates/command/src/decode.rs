@@ -150,8 +150,10 @@ pub fn decode(command: &Command) -> Result<Request, Reject> {
         }
         Opcode::Close => Action::Close { file },
         Opcode::Sleep => {
+            // Checked before it is rounded: −0.5 would round to −0, which is 0.
             let milliseconds =
-                safe_integer(command.operand.ceil()).ok_or(reject(RejectCode::Milliseconds))?;
+                (command.operand >= 0.0).then(|| safe_integer(command.operand.ceil())).flatten();
+            let milliseconds = milliseconds.ok_or(reject(RejectCode::Milliseconds))?;
             Action::Sleep { milliseconds }
         }
         Opcode::Cancel => Action::Cancel,

@@ -81,8 +81,12 @@ pub type CommandReader<M> = Consumer<M, COMMAND_WORDS>;
 impl<M: Memory, const WORDS: usize> Consumer<M, WORDS> {
     /// Reads from the start of a fresh (zeroed) ring.
     pub fn new(memory: M, span: Span) -> Self {
+        Self::starting_at(memory, span, 0)
+    }
+    /// Reads on from an index at which both ends stand, whose head and tail words must hold it.
+    pub fn starting_at(memory: M, span: Span, index: u32) -> Self {
         assert!(span.capacity.is_power_of_two());
-        Consumer { memory, span, head: 0 }
+        Consumer { memory, span, head: index }
     }
 
     /// Looks at what the producer has published: loads the tail once. The entries stay in the ring until
@@ -165,8 +169,12 @@ pub struct Producer<M, const WORDS: usize> {
 impl<M: Memory, const WORDS: usize> Producer<M, WORDS> {
     /// Writes from the start of a fresh (zeroed) ring.
     pub fn new(memory: M, span: Span) -> Self {
+        Self::starting_at(memory, span, 0)
+    }
+    /// Writes on from an index at which both ends stand, whose head and tail words must hold it.
+    pub fn starting_at(memory: M, span: Span, index: u32) -> Self {
         assert!(span.capacity.is_power_of_two());
-        Producer { memory, span, tail: 0, published: 0, head_seen: 0 }
+        Producer { memory, span, tail: index, published: index, head_seen: index }
     }
 
     /// Writes an entry. The consumer sees it after [`Producer::publish`].
