@@ -1,0 +1,53 @@
+// What the command line says when something fails: one line, `ringwheel: what is wrong: what helps`.
+
+/** A failure whose text is already written for a person; `exitCode` 2 means that the command line itself was wrong. */
+export class Failure extends Error {
+  readonly exitCode: number;
+
+  constructor(text: string, exitCode = 1) {
+    super(text);
+    this.exitCode = exitCode;
+  }
+}
+
+/** What an error of the system means to someone who wanted to serve `directory` at `host` and `port`. */
+export interface Place {
+  readonly directory: string;
+  readonly host: string;
+  readonly port: number;
+}
+
+const REMEDIES: Readonly<Record<string, (place: Place) => string>> = {
+  EADDRINUSE: ({ host, port }) =>
+    `port ${port} on ${host} is in use: stop the program that has it, or choose another with --port N (0 picks a free one)`,
+  EADDRNOTAVAIL: ({ host }) => `no network interface here has the address ${host}: try --host 127.0.0.1 or 0.0.0.0`,
+  EACCES: ({ directory }) => `no permission to read the directory ${directory}: change its mode, or run as its owner`,
+  EPERM: ({ directory }) => `not permitted to read the directory ${directory}: change its mode, or run as its owner`,
+  ENOENT: ({ directory }) => `there is no directory ${directory}: check the path, or create it`,
+  ENOTDIR: ({ directory }) => `${directory} is not a directory: name the directory that holds the file`,
+  EMFILE: () => 'too many open files: raise the limit with `ulimit -n 65536`, or use fewer --cores',
+  ENFILE: () => 'the system has too many open files: close programs, or raise fs.file-max',
+  ENOMEM: () => 'not enough memory, or not enough that may be locked: raise `ulimit -l`, or use fewer --cores',
+};
+
+/** System calls that are about the address, where EACCES and EPERM mean a privileged port. */
+const ADDRESS_CALLS = new Set(['bind', 'listen', 'socket']);
+
+/** Turns whatever was thrown into one Failure with a remedy where one is known. */
+export function explain(error: unknown, place: Place): Failure {
+  if (error instanceof Failure) return error;
+  if (!(error instanceof Error)) return new Failure(String(error));
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  if ((code === 'EACCES' || code === 'EPERM') && syscall !== undefined && ADDRESS_CALLS.has(syscall)) {
+    return new Failure(
+      `no permission to listen on port ${place.port}: ports below 1024 need privileges, try --port 8080`,
+    );
+  }
+  const remedy = code === undefined ? undefined : REMEDIES[code];
+  return new Failure(remedy === undefined ? error.message : remedy(place));
+}
+
+/** Prints the failure on stderr, on one line whatever the text had in it. */
+export function report(failure: Failure): void {
+  process.stderr.write(`ringwheel: ${failure.message.trim().replace(/\s*\n\s*/g, ' ')}\n`);
+}

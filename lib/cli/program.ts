@@ -1,0 +1,65 @@
+// The commands and their options, as commander wants them: all that `--help` says is here.
+import { Command } from 'commander';
+import { doctor } from './doctor.js';
+import { Failure, report } from './failure.js';
+import { wholeNumber } from './numbers.js';
+import { type ServeOptions, serve } from './serve.js';
+import { version } from './version.js';
+
+/** What a host of the command line may preset. */
+export interface Defaults {
+  /** The directory that `serve` serves when none is named; the current one by default. */
+  readonly directory?: string;
+}
+
+const EXAMPLES = `
+Examples:
+  ringwheel serve                          the current directory at http://127.0.0.1:8080
+  ringwheel serve public --port 3000       another directory, another port
+  ringwheel serve public --host 0.0.0.0    for other machines too
+  ringwheel doctor                         which driver runs here, and what would make it faster
+
+Environment:
+  RINGWHEEL_DRIVER=auto|uring|poll         poll makes not one io_uring call`;
+
+const SERVE_EXAMPLES = `
+Examples:
+  ringwheel serve                          the current directory at http://127.0.0.1:8080
+  ringwheel serve public --port 0 --json   a free port; one line of JSON says which
+  ringwheel serve public --cores 4         four executors, each pinned to a core of its own
+
+Ctrl-C or SIGTERM stops accepting, finishes what is being sent, and exits 0; a second one stops at once.`;
+
+/** Builds the whole command line. */
+export function commands(defaults: Defaults): Command {
+  const program = new Command('ringwheel')
+    .description('One io_uring executor per CPU core: serves files, and says what this machine allows.')
+    .version(version(), '-V, --version', 'print the version')
+    .addHelpText('after', EXAMPLES);
+  quiet(program);
+  quiet(program.command('serve'))
+    .description('serve a directory over HTTP/1.1')
+    .argument('[directory]', 'what to serve', defaults.directory ?? '.')
+    .option('-p, --port <number>', 'TCP port, 0 picks a free one', wholeNumber(0, 65_535), 8080)
+    .option('-H, --host <address>', 'address to listen on', '127.0.0.1')
+    .option('-c, --cores <number>', 'executors, one a core (default: every usable core)', wholeNumber(1, 1024))
+    .option('--drain <ms>', 'how long a stop waits for answers being sent', wholeNumber(0, 3_600_000), 10_000)
+    .option('--json', 'print one line of JSON instead of the banner', false)
+    .addHelpText('after', SERVE_EXAMPLES)
+    .action((directory: string, options: ServeOptions) => serve(directory, options));
+  quiet(program.command('doctor'))
+    .description('say which driver runs here, with which kernel features and limits, and what would help')
+    .option('--json', 'print JSON', false)
+    .action((options: { json: boolean }) => doctor(options.json));
+  return program;
+}
+
+/** Makes commander throw instead of exiting, and report on one line that names the remedy. */
+function quiet(command: Command): Command {
+  return command.exitOverride().configureOutput({
+    outputError: (text) => {
+      const line = text.replace(/^error: /, '').trim();
+      report(new Failure(`${line}${line.endsWith('.') || line.endsWith(')') ? '' : ':'} see \`ringwheel --help\``));
+    },
+  });
+}

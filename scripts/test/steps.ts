@@ -1,0 +1,97 @@
+// All steps of `npm test`, in the order in which they run: cheap ones first, so that a slip is told early.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { root, run } from './command';
+import { countCargo, countTap } from './counts';
+import { check, counted, judge, judgeCounted, type Outcome, type Step, skip } from './step';
+
+/** The TAP of ava; concurrency and time limits are in package.json. */
+const AVA = ['--import', 'tsx', 'node_modules/ava/entrypoints/cli.mjs', '--tap'];
+
+/** Specs through the public API, which both drivers have to pass. */
+const API_SPECS = ['__test__/api', '__test__/hostile', '__test__/http'];
+
+/** The benchmarks whose smoke has to run. */
+const BENCHMARKS = ['reads', 'server', 'timers', 'spawn'];
+
+const cargo = (name: string, args: readonly string[], more: Parameters<typeof check>[3] = {}) =>
+  check(name, 'cargo', args, more);
+const node = (name: string, args: readonly string[], more: Parameters<typeof check>[3] = {}) =>
+  check(name, process.execPath, args, more);
+
+/** Crates that have loom tests: those that depend on it. */
+function loomCrates(): string[] {
+  return readdirSync(join(root, 'crates'))
+    .map((crate) => ({ crate, manifest: readFileSync(join(root, 'crates', crate, 'Cargo.toml'), 'utf8') }))
+    .filter(({ manifest }) => /^loom\b/m.test(manifest))
+    .map(({ crate }) => `ringwheel-${crate}`);
+}
+
+/** Each crate's loom tests, which have `loom` in their path; a target directory of its own keeps both builds warm. */
+function loom(crate: string): Step {
+  return counted(`loom ${crate}`, countCargo, 'cargo', ['test', '-p', crate, '--profile', 'quick', '--tests', 'loom'], {
+    env: { RUSTFLAGS: '--cfg loom', CARGO_TARGET_DIR: 'target/loom' },
+  });
+}
+
+/** ava passes over a glob that matches nothing; a directory of specs that is gone has to be a failure. */
+function globs(directories: readonly string[]): string[] {
+  for (const directory of directories) {
+    const names = existsSync(join(root, directory)) ? readdirSync(join(root, directory)) : [];
+    if (!names.some((name) => name.endsWith('.spec.ts'))) throw new Error(`there is no spec in ${directory}`);
+  }
+  return directories.map((directory) => `${directory}/**`);
+}
+
+/** The specs on one driver. On uring they are skipped, and say so, where the kernel or a sandbox denies it. */
+function specs(driver: 'uring' | 'poll'): Step {
+  return {
+    name: `specs ${driver}`,
+    needs: ['build'],
+    run: async (log): Promise<Outcome> => {
+      if (driver === 'uring') {
+        const asked = await run(log, process.execPath, ['dist/lib/cli/main.js', 'doctor', '--json']);
+        if (!asked.ok) return judge(asked);
+        const found = JSON.parse(asked.output) as { driver: string; findings: { problem: string }[] };
+        if (found.driver !== 'uring')
+          return skip(`no io_uring here: ${found.findings[0]?.problem ?? 'no reason given'}`);
+      }
+      const env = { RINGWHEEL_DRIVER: driver };
+      return judgeCounted(await run(log, process.execPath, [...AVA, ...globs(API_SPECS)], { env }), countTap);
+    },
+  };
+}
+
+/** Everything, in order. */
+export function steps(): Step[] {
+  return [
+    node('lint TypeScript', ['node_modules/@biomejs/biome/bin/biome', 'ci', '--error-on-warnings', '.']),
+    cargo('lint format', ['fmt', '--all', '--check']),
+    cargo('lint tidy', ['run', '-q', '-p', 'ringwheel-xtask', '--', 'tidy']),
+    cargo('lint layout', ['run', '-q', '-p', 'ringwheel-xtask', '--', 'layout', '--check']),
+    cargo('lint clippy', ['clippy', '--workspace', '--all-targets', '--', '-D', 'warnings']),
+    node('types', ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.test.json']),
+    counted('cargo test', countCargo, 'cargo', ['test', '--workspace', '--no-fail-fast']),
+    ...loomCrates().map(loom),
+    node('build', ['scripts/build.mjs']),
+    specs('uring'),
+    specs('poll'),
+    {
+      name: 'specs command line',
+      needs: ['build'],
+      run: async (log) =>
+        judgeCounted(
+          await run(log, process.execPath, [...AVA, ...globs(['__test__/cli', '__test__/scripts'])]),
+          countTap,
+        ),
+    },
+    counted('specs package', countTap, process.execPath, [...AVA, '__test__/package.spec.ts'], { needs: ['build'] }),
+    ...BENCHMARKS.map((name) =>
+      node(`bench ${name}`, ['--import', 'tsx', 'benchmark/main.ts', name, '--smoke'], { needs: ['build'] }),
+    ),
+    node('docs typedoc', ['node_modules/typedoc/bin/typedoc']),
+    cargo('docs rustdoc', ['doc', '--workspace', '--no-deps', '--document-private-items'], {
+      env: { RUSTDOCFLAGS: '-D warnings' },
+    }),
+  ];
+}
