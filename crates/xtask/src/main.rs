@@ -1,2 +1,43 @@
-//! Placeholder.
-fn main() {}
+//! The project's own tooling, one command each: `cargo xtask layout [--check]`, `cargo xtask tidy`.
+#![forbid(unsafe_code)]
+
+mod errno;
+mod layout;
+
+use std::{path::PathBuf, process::ExitCode};
+
+const USAGE: &str = "\
+Usage: cargo xtask COMMAND
+
+  layout            write lib/wire/*.generated.ts from crates/command
+  layout --check    fail when writing them would change them";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match arguments[..] {
+        ["layout"] => layout::write(&root()),
+        ["layout", "--check"] => layout::check(&root()),
+        ["--help" | "-h"] => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => Err(format!("xtask does not know `{}`.\n{USAGE}", arguments.join(" "))),
+    };
+    match result {
+        Ok(report) => {
+            println!("{report}");
+            ExitCode::SUCCESS
+        }
+        Err(complaint) => {
+            eprintln!("{complaint}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The root of the repository: xtask is always built inside it, two folders down.
+fn root() -> PathBuf {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).map_or(here.clone(), PathBuf::from)
+}

@@ -1,0 +1,126 @@
+// The layout of the memory shared with Rust. Generated from crates/command by `cargo xtask layout`; do not edit.
+//
+// `…_WORD` is an index in a Uint32Array (Int32Array for results), `…_DOUBLE` one in a Float64Array.
+// Names with an entry in front (`COMMAND_LENGTH_WORD`) count from the start of that entry.
+
+/** Raised with every change that the other side can see. */
+export const LAYOUT_VERSION = 1;
+/** First word of a region that Rust has attached. */
+export const LAYOUT_MAGIC = 1279809362;
+/** Bytes of the whole SharedArrayBuffer. */
+export const REGION_BYTES = 328192;
+/** Entries of the command ring, a power of two. */
+export const COMMAND_CAPACITY = 4096;
+/** Entries of the completion ring, a power of two. */
+export const COMPLETION_CAPACITY = 4096;
+/** Pending slots must be below this; Rust rejects others unanswered. */
+export const PENDING_CAPACITY = 1048576;
+/** The most bytes of one read or write. */
+export const LENGTH_MAX = 2147479552;
+/** Bytes that STAT writes. */
+export const STAT_BYTES = 256;
+/** Position that means: at the file position, and move it. */
+export const POSITION_CURRENT = -1;
+
+// Header.
+/** Holds LAYOUT_MAGIC once Rust has attached. */
+export const MAGIC_WORD = 0;
+/** Holds LAYOUT_VERSION once Rust has attached. */
+export const VERSION_WORD = 1;
+/** Next command that JavaScript will write. Ours. */
+export const COMMAND_TAIL_WORD = 16;
+/** Next command that Rust will read. Rust's. */
+export const COMMAND_HEAD_WORD = 32;
+/** Next completion that Rust will write. Rust's. */
+export const COMPLETION_TAIL_WORD = 48;
+/** Next completion that JavaScript will read. Ours. */
+export const COMPLETION_HEAD_WORD = 64;
+
+// Commands.
+/** First word of command 0. */
+export const COMMANDS_WORD = 128;
+/** Words of one command. */
+export const COMMAND_WORDS = 16;
+/** Opcode in bits 0–7, flags (0) in 8–15, queue (0) in 16–31. */
+export const COMMAND_OPCODE_WORD = 0;
+/** Slot in the pending table. */
+export const COMMAND_PENDING_SLOT_WORD = 1;
+/** Generation of that slot. */
+export const COMMAND_PENDING_GENERATION_WORD = 2;
+/** Slot of the file. */
+export const COMMAND_FILE_SLOT_WORD = 3;
+/** Generation of that slot. */
+export const COMMAND_FILE_GENERATION_WORD = 4;
+/** Slot of the lease. */
+export const COMMAND_LEASE_SLOT_WORD = 5;
+/** Generation of that slot. */
+export const COMMAND_LEASE_GENERATION_WORD = 6;
+/** First byte of the lease to use. */
+export const COMMAND_LEASE_OFFSET_WORD = 7;
+/** Bytes to use. */
+export const COMMAND_LENGTH_WORD = 8;
+/** Must stay 0. */
+export const COMMAND_ZERO_WORD = 9;
+/** Byte position, new length or milliseconds, by opcode. The 16 bytes behind it must stay 0. */
+export const COMMAND_OPERAND_DOUBLE = 5;
+
+// Completions.
+/** First word of completion 0. */
+export const COMPLETIONS_WORD = 65664;
+/** Words of one completion. */
+export const COMPLETION_WORDS = 4;
+/** As in the command. */
+export const COMPLETION_PENDING_SLOT_WORD = 0;
+/** As in the command. */
+export const COMPLETION_PENDING_GENERATION_WORD = 1;
+/** Signed. ≥ 0 the result, −1…−4095 minus an errno. */
+export const COMPLETION_RESULT_WORD = 2;
+/** 0 until results are multishot. */
+export const COMPLETION_FLAGS_WORD = 3;
+
+// Opcodes. crates/command/src/opcode.rs says what each takes and gives.
+export const OPCODE_NOP = 1;
+export const OPCODE_READ = 2;
+export const OPCODE_WRITE = 3;
+export const OPCODE_SYNC = 4;
+export const OPCODE_DATASYNC = 5;
+export const OPCODE_TRUNCATE = 6;
+export const OPCODE_STAT = 7;
+export const OPCODE_CLOSE = 8;
+export const OPCODE_SLEEP = 9;
+export const OPCODE_CANCEL = 10;
+/** Opcode number → name; index 0 is no opcode. */
+export const OPCODE_NAMES = ['', 'nop', 'read', 'write', 'sync', 'datasync', 'truncate', 'stat', 'close', 'sleep', 'cancel'] as const;
+
+// Rejects: results of commands that were never run.
+/** Results at or below this are rejects. */
+export const REJECT_CEILING = -100000;
+export const REJECT_OPCODE = -100001;
+export const REJECT_FLAGS = -100002;
+export const REJECT_QUEUE = -100003;
+export const REJECT_PENDING = -100004;
+export const REJECT_RESERVED = -100005;
+export const REJECT_LENGTH = -100006;
+export const REJECT_POSITION = -100007;
+export const REJECT_MILLISECONDS = -100008;
+export const REJECT_LEASE_RANGE = -100009;
+export const REJECT_STALE_FILE = -100010;
+export const REJECT_STALE_LEASE = -100011;
+export const REJECT_UNSUPPORTED = -100012;
+export const REJECT_CLOSED = -100013;
+/** Reject code → name and sentence. */
+export const REJECTS: ReadonlyMap<number, readonly [name: string, message: string]> = new Map([
+  [-100001, ['OPCODE', 'the command has no known opcode']],
+  [-100002, ['FLAGS', 'the command has a flag that is not defined']],
+  [-100003, ['QUEUE', 'the command names a queue that does not exist']],
+  [-100004, ['PENDING', 'the pending slot is not below 1048576']],
+  [-100005, ['RESERVED', 'a reserved byte of the command is not 0']],
+  [-100006, ['LENGTH', 'the length must be at most 2147479552 bytes, and at least 256 for stat']],
+  [-100007, ['POSITION', 'the position or length must be an integer from 0 to 9007199254740991']],
+  [-100008, ['MILLISECONDS', 'the milliseconds must be a number from 0 to 9007199254740991']],
+  [-100009, ['LEASE_RANGE', 'offset + length must lie inside the lease']],
+  [-100010, ['STALE_FILE', 'the file is closed; open it again']],
+  [-100011, ['STALE_LEASE', 'the lease was released or is in use by another operation']],
+  [-100012, ['UNSUPPORTED', 'this driver cannot run the operation']],
+  [-100013, ['CLOSED', 'the executor is closed; start another']],
+]);
