@@ -1,0 +1,114 @@
+// `ringwheel serve`: serves, says with what, drains on the first signal and stops at once on the second.
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'ava';
+import { Running, ringwheel, root, serving } from '../support/command';
+
+const PAGE = '<!doctype html><title>page</title>';
+
+function site(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'ringwheel-site-'));
+  writeFileSync(join(directory, 'index.html'), PAGE);
+  return directory;
+}
+
+/** Asks for a large file and never reads: the answer stays in flight. */
+async function stalledDownload(port: number): Promise<() => void> {
+  const socket = connect(port, '127.0.0.1');
+  socket.on('error', () => {});
+  await new Promise<void>((settle) => socket.once('connect', settle));
+  socket.pause();
+  socket.write('GET /large.bin HTTP/1.1\r\nHost: x\r\n\r\n');
+  await new Promise((settle) => setTimeout(settle, 300));
+  return () => socket.destroy();
+}
+
+for (const driver of ['auto', 'poll']) {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    test(`driver ${driver}: serves a directory and exits with 0 on ${signal}`, async (t) => {
+      const env = { ...process.env, RINGWHEEL_DRIVER: driver };
+      const { running, facts } = await serving([site(), '--port', '0', '--cores', '1'], { env });
+      t.is(facts.url, `http://127.0.0.1:${facts.port}`);
+      t.is(facts.cores, 1);
+      if (driver === 'poll') t.is(facts.driver, 'poll');
+      const answer = await fetch(`${facts.url}/`);
+      t.is(answer.status, 200);
+      t.is(await answer.text(), PAGE);
+      running.child.kill(signal);
+      const { code, stdout, stderr } = await running.ended;
+      t.is(code, 0, stderr);
+      t.is(stdout.trimEnd().split('\n').length, 1, 'with --json one line and no more');
+    });
+  }
+}
+
+test('the first Ctrl-C lets an answer in flight go on, the second stops at once', async (t) => {
+  const directory = site();
+  writeFileSync(join(directory, 'large.bin'), Buffer.alloc(64 * 1024 * 1024));
+  const { running, facts } = await serving([directory, '--port', '0', '--cores', '1', '--drain', '60000']);
+  const leave = await stalledDownload(facts.port);
+  running.child.kill('SIGINT');
+  const early = await Promise.race([running.ended, new Promise((settle) => setTimeout(settle, 700, 'still there'))]);
+  t.is(early, 'still there');
+  await t.throwsAsync(fetch(facts.url), undefined, 'a draining server takes no new connections');
+  const start = performance.now();
+  running.child.kill('SIGINT');
+  t.is((await running.ended).code, 130);
+  t.true(performance.now() - start < 2000);
+  leave();
+});
+
+test('a drain is bounded: --drain ends it although a client never reads', async (t) => {
+  const directory = site();
+  writeFileSync(join(directory, 'large.bin'), Buffer.alloc(64 * 1024 * 1024));
+  const { running, facts } = await serving([directory, '--port', '0', '--cores', '1', '--drain', '200']);
+  const leave = await stalledDownload(facts.port);
+  running.child.kill('SIGTERM');
+  const start = performance.now();
+  t.is((await running.ended).code, 0);
+  t.true(performance.now() - start < 5000);
+  leave();
+});
+
+test('without --json it says url, driver, cores and features', async (t) => {
+  const running = new Running(process.execPath, [join(root, 'dist/lib/cli/main.js'), 'serve', site(), '--port', '0']);
+  await running.line();
+  await new Promise((settle) => setTimeout(settle, 100));
+  running.child.kill('SIGINT');
+  const { code, stdout } = await running.ended;
+  t.is(code, 0);
+  t.regex(stdout, /url +http:\/\/127\.0\.0\.1:\d+\n/);
+  t.regex(stdout, /driver +(uring|poll)\n/);
+  t.regex(stdout, /cores +\d+\n/);
+  t.regex(stdout, /features +\S+/);
+});
+
+test('`npm start` serves the sample site, and another directory from where the user stands', async (t) => {
+  const start = join(root, 'scripts/start.mjs');
+  const sample = new Running(process.execPath, [start, '--port', '0', '--json'], { cwd: root }, 600);
+  const { url } = JSON.parse(await sample.line());
+  t.regex(await (await fetch(url)).text(), /ringwheel is running/);
+  sample.child.kill('SIGTERM');
+  t.is((await sample.ended).code, 0);
+  const directory = site();
+  const env = { ...process.env, INIT_CWD: directory };
+  const own = new Running(process.execPath, [start, '.', '--port', '0', '--json'], { cwd: root, env }, 600);
+  const facts = JSON.parse(await own.line());
+  t.is(await (await fetch(facts.url)).text(), PAGE);
+  own.child.kill('SIGTERM');
+  t.is((await own.ended).code, 0);
+});
+
+test('help and version need no native addon and exit with 0', async (t) => {
+  const help = await ringwheel(['--help']);
+  t.is(help.code, 0);
+  t.regex(help.stdout, /Examples:[\s\S]*ringwheel serve/);
+  const serve = await ringwheel(['serve', '--help']);
+  t.is(serve.code, 0);
+  t.regex(serve.stdout, /--port[\s\S]*--host[\s\S]*--cores[\s\S]*Ctrl-C/);
+  const version = await ringwheel(['--version']);
+  t.is(version.code, 0);
+  t.is(version.stdout.trim(), require('../../package.json').version);
+});
