@@ -9,8 +9,8 @@ export async function doctor(json: boolean): Promise<void> {
 }
 
 function text(diagnosis: Diagnosis): string {
-  const lines = [`driver     ${diagnosis.driver}`, `features   ${diagnosis.features.join(', ') || 'none'}`];
-  for (const [name, value] of Object.entries(diagnosis.limits)) lines.push(`${name.padEnd(10)} ${value}`);
+  const lines = [`driver           ${diagnosis.driver}`, `features         ${diagnosis.features.join(', ') || 'none'}`];
+  for (const [name, value] of Object.entries(diagnosis.limits)) lines.push(`${name.padEnd(16)} ${value}`);
   for (const { problem, remedy } of diagnosis.findings) lines.push('', problem, `  → ${remedy}`);
   if (diagnosis.findings.length === 0) lines.push('', 'Nothing to mend.');
   return `${lines.join('\n')}\n`;
