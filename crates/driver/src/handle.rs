@@ -26,6 +26,20 @@ struct Descriptor {
     /// `registration`'s slot again, or [`UNREGISTERED`]: read on the hot path.
     slot: Cell<u32>,
     uses: Cell<u32>,
+    nature: Cell<Nature>,
+}
+
+/// How the poll backend reads and writes a descriptor; asked once per handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nature {
+    /// Not asked yet.
+    Unknown,
+    /// A file whose cached pages can be read without blocking.
+    Cached,
+    /// A file that only a pool thread may touch: O_DIRECT, a file system without RWF_NOWAIT, a directory.
+    Blocking,
+    /// A pipe, socket or terminal: readiness says when.
+    Stream,
 }
 
 const UNREGISTERED: u32 = u32::MAX;
@@ -91,6 +105,7 @@ impl Handle {
             registration: RefCell::new(None),
             slot: Cell::new(UNREGISTERED),
             uses: Cell::new(0),
+            nature: Cell::new(Nature::Unknown),
         };
         Handle { inner: Rc::new(inner) }
     }
@@ -119,6 +134,17 @@ impl Handle {
         let uses = self.inner.uses.get();
         self.inner.uses.set(uses.wrapping_add(1));
         uses == REGISTER_AT_USE
+    }
+
+    /// What was found out about the descriptor.
+    #[inline]
+    pub(crate) fn nature(&self) -> Nature {
+        self.inner.nature.get()
+    }
+
+    /// Notes what was found out about the descriptor.
+    pub(crate) fn set_nature(&self, nature: Nature) {
+        self.inner.nature.set(nature);
     }
 
     /// Notes that the ring knows the descriptor under a slot.

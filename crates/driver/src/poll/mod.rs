@@ -1,73 +1,343 @@
-//! The poll backend: readiness (epoll, kqueue) and a bounded blocking pool.
+//! The poll backend: readiness (epoll, kqueue) and a bounded blocking pool. Makes not one io_uring call.
+//!
+//! An operation is tried on the driver's thread at the `enter` after its `submit` (`turn.rs`). What would block waits for
+//! its descriptor's news (`sources.rs`), for a free chunk, or for a pool thread (`pool.rs`). Only unix is supported: a
+//! Windows port needs other descriptors in [`Handle`].
+pub(crate) mod attempt;
+pub(crate) mod lent;
 pub(crate) mod pool;
+mod shutdown;
+mod sources;
+mod turn;
 
 use crate::{
-    Arena, Completion, Errno, Handle, Operation, Options, Refused, ShutdownReport, StartError, Ticket, Wait,
-    Waker, driver::Stats, memory::provided::ChunkPool,
+    Arena, Completion, Errno, Handle, Host, Operation, Options, Refused, RefusedReason, StartError, Ticket,
+    Wait, Waker,
+    driver::Stats,
+    inflight::{Key, Slab},
+    limits,
+    memory::provided::ChunkPool,
+    op::file::poll::{Opened, is_valid},
+    wake::Signal,
 };
-use std::{convert::Infallible, os::fd::RawFd, time::Duration};
+use pool::{Pool, Work};
+use sources::{News, Sources};
+use std::{
+    collections::VecDeque,
+    fmt,
+    os::fd::{OwnedFd, RawFd},
+    sync::Arc,
+    time::Duration,
+};
 
-/// No value of it exists yet: the owner of this folder replaces it.
+/// Work that may wait in the pool's own queue; more waits here, in order.
+const POOL_QUEUE: usize = 256;
+
+/// Where an operation is between `submit` and its final completion.
 #[derive(Debug)]
-pub(crate) struct Poll {
-    never: Infallible,
+enum Place {
+    /// Submitted; no attempt yet.
+    Staged,
+    /// Waits for news of its descriptor.
+    Waiting,
+    /// A receive that waits for a free chunk.
+    Paused,
+    /// Its work waits for room in the pool's queue.
+    Parked,
+    /// Its work is the pool's.
+    Pooled,
 }
 
+/// One operation in flight, with everything it owns (INV-1).
+#[derive(Debug)]
+struct Entry {
+    operation: Operation,
+    token: u64,
+    place: Place,
+    /// Bytes sent so far, or 1 once a connect has begun.
+    progress: usize,
+    /// Where an open on a pool thread leaves its descriptor.
+    opened: Option<Opened>,
+}
+
+/// The backend.
+pub(crate) struct Poll {
+    host: Host,
+    arena: Arena,
+    chunks: ChunkPool,
+    notes: Vec<String>,
+    slots: Slab<Entry>,
+    /// Multishot operations among `slots`; the others count against `limit`.
+    multishot: usize,
+    /// Final completions in `done`: still in flight for the caller.
+    final_done: usize,
+    limit: usize,
+    staged: VecDeque<Key>,
+    paused: VecDeque<Key>,
+    parked: VecDeque<(Key, Work)>,
+    done: VecDeque<Completion>,
+    sources: Sources,
+    news: Vec<News>,
+    /// `acknowledge` has asked the poller since the last `enter`.
+    asked: bool,
+    /// A wake came that no `enter` has reported yet.
+    woken: bool,
+    pool: Pool,
+    waker: Waker,
+    stats: Stats,
+    /// Pool results on their way to completions; kept for its memory.
+    results: Vec<(Key, i32)>,
+    /// `shutdown` has run.
+    ended: bool,
+    closed: bool,
+}
+
+#[cfg(target_os = "linux")]
+const FEATURES: &[&str] = &["epoll", "blocking-pool", "cached-reads-inline"];
+#[cfg(not(target_os = "linux"))]
+const FEATURES: &[&str] = &["readiness", "blocking-pool"];
+
 impl Poll {
+    /// Starts it; `options` are checked already, and `notes` say why it is not io_uring.
     pub(crate) fn start(
-        _options: &Options,
-        _arena: Arena,
-        _chunks: ChunkPool,
-        _notes: Vec<String>,
+        options: &Options,
+        arena: Arena,
+        chunks: ChunkPool,
+        notes: Vec<String>,
     ) -> Result<Poll, StartError> {
-        Err(StartError::System { what: "the poll backend", errno: Errno(libc::ENOSYS) })
+        let refused = |errno| StartError::System { what: "opening a poller", errno };
+        let poller = polling::Poller::new().map_err(|error| refused(Errno::of(&error)))?;
+        if !poller.supports_edge() {
+            return Err(refused(Errno::from(rustix::io::Errno::NOTSUP)));
+        }
+        let poller = Arc::new(poller);
+        let waker = Waker::new(Signal::Poller(Arc::clone(&poller)));
+        let pool_waker = waker.clone();
+        let limit =
+            options.completion_entries.unwrap_or(options.entries * 4).min(*limits::COMPLETION_ENTRIES.end());
+        let poll = Poll {
+            host: options.host,
+            arena,
+            chunks,
+            notes,
+            slots: Slab::new(),
+            multishot: 0,
+            final_done: 0,
+            limit: limit as usize,
+            staged: VecDeque::new(),
+            paused: VecDeque::new(),
+            parked: VecDeque::new(),
+            done: VecDeque::new(),
+            sources: Sources::new(poller),
+            news: Vec::new(),
+            asked: false,
+            woken: false,
+            pool: Pool::new(options.pool_threads, POOL_QUEUE, Box::new(move || pool_waker.wake())),
+            waker,
+            stats: Stats::default(),
+            closed: false,
+            ended: false,
+            results: Vec::new(),
+        };
+        poll.park_embedded();
+        Ok(poll)
     }
+
     pub(crate) fn features(&self) -> &[&'static str] {
-        match self.never {}
+        FEATURES
     }
+
     pub(crate) fn notes(&self) -> &[String] {
-        match self.never {}
+        &self.notes
     }
-    pub(crate) fn submit(&mut self, _operation: Operation, _token: u64) -> Result<Ticket, Refused> {
-        match self.never {}
+
+    pub(crate) fn submit(&mut self, mut operation: Operation, token: u64) -> Result<Ticket, Refused> {
+        let refuse = |operation, reason| Err(Refused { operation, reason });
+        if self.closed {
+            return refuse(operation, RefusedReason::Closed);
+        }
+        if !is_valid(&mut operation) {
+            let errno = Errno::from(rustix::io::Errno::INVAL);
+            return refuse(operation, RefusedReason::Unsupported(errno));
+        }
+        let multishot = is_multishot(&operation);
+        let full = match multishot {
+            true => self.multishot >= limits::MULTISHOT,
+            false => self.slots.len() - self.multishot + self.final_done >= self.limit,
+        };
+        if full {
+            return refuse(operation, RefusedReason::Full);
+        }
+        self.multishot += usize::from(multishot);
+        let key =
+            self.slots.insert(Entry { operation, token, place: Place::Staged, progress: 0, opened: None });
+        self.staged.push_back(key);
+        self.stats.submitted += 1;
+        self.stats.in_flight_max = self.stats.in_flight_max.max(self.in_flight() as u32);
+        Ok(Ticket(key))
     }
-    pub(crate) fn cancel(&mut self, _ticket: Ticket) {
-        match self.never {}
+
+    pub(crate) fn cancel(&mut self, ticket: Ticket) {
+        self.stats.cancels += 1;
+        self.cancel_key(ticket.0);
     }
-    pub(crate) fn enter(&mut self, _wait: Wait) -> Result<(), Errno> {
-        match self.never {}
+
+    /// Ends an operation unless a pool thread runs it: then it ends with that work's result.
+    fn cancel_key(&mut self, key: Key) {
+        let Some(entry) = self.slots.get_mut(key) else { return };
+        // Bytes that a send has moved are its result: the caller must know.
+        let sent = if matches!(entry.operation, Operation::Send(_)) { entry.progress } else { 0 };
+        let unstarted = match entry.place {
+            Place::Staged | Place::Waiting | Place::Paused => None,
+            Place::Parked => {
+                let index = self.parked.iter().position(|(parked, _)| *parked == key);
+                index.and_then(|index| self.parked.remove(index)).map(|(_, work)| work)
+            }
+            Place::Pooled => match self.pool.cancel(key) {
+                Some(work) => Some(work),
+                None => return,
+            },
+        };
+        // A close that gave its descriptor to the pool cannot be taken back: dropping its work closes.
+        let closing = unstarted.is_some() && matches!(entry.operation, Operation::Nop);
+        match (&mut entry.operation, unstarted) {
+            (Operation::Job(job), Some(work)) => job.put_back(work),
+            (_, Some(work)) => pool::discard(Box::new(work)),
+            (_, None) => {}
+        }
+        let result = match sent {
+            _ if closing => 0,
+            0 => -rustix::io::Errno::CANCELED.raw_os_error(),
+            sent => sent as i32,
+        };
+        self.finish(key, result, None);
     }
-    pub(crate) fn reap(&mut self, _max: usize, _sink: impl FnMut(Completion)) -> usize {
-        match self.never {}
+
+    /// The final completion: the operation leaves the slab, after its descriptor left the poller.
+    fn finish(&mut self, key: Key, result: i32, handle: Option<Handle>) {
+        let Some(entry) = self.slots.remove(key) else { return };
+        if let (Place::Waiting, Some(descriptor)) = (&entry.place, descriptor(&entry.operation)) {
+            self.sources.leave(std::os::fd::AsFd::as_fd(descriptor), key);
+        }
+        self.multishot -= usize::from(is_multishot(&entry.operation));
+        self.final_done += 1;
+        let (token, operation) = (entry.token, Some(entry.operation));
+        self.done.push_back(Completion { token, result, more: false, chunk: None, handle, operation });
     }
+
+    pub(crate) fn reap(&mut self, max: usize, mut sink: impl FnMut(Completion)) -> usize {
+        if self.pool.has_done() {
+            self.collect_pool();
+        }
+        let mut count = 0;
+        while count < max {
+            let Some(completion) = self.done.pop_front() else { break };
+            if completion.more {
+                self.stats.multishot += 1;
+            } else {
+                self.stats.completed += 1;
+                self.final_done -= 1;
+            }
+            sink(completion);
+            count += 1;
+        }
+        count
+    }
+
+    #[inline]
     pub(crate) fn has_completions(&mut self) -> bool {
-        match self.never {}
+        !self.done.is_empty() || self.pool.has_done()
     }
+
+    #[inline]
     pub(crate) fn has_staged(&self) -> bool {
-        match self.never {}
+        !self.staged.is_empty()
+            || !self.news.is_empty()
+            || self.sources.has_again()
+            || (!self.paused.is_empty() && self.chunks.free() > 0)
     }
+
+    #[inline]
     pub(crate) fn in_flight(&self) -> usize {
-        match self.never {}
+        self.slots.len() + self.final_done
     }
+
     pub(crate) fn arena(&self) -> &Arena {
-        match self.never {}
+        &self.arena
     }
-    pub(crate) fn adopt(&mut self, _fd: std::os::fd::OwnedFd) -> Handle {
-        match self.never {}
+
+    pub(crate) fn adopt(&mut self, fd: OwnedFd) -> Handle {
+        Handle::from_owned(fd)
     }
+
     pub(crate) fn host_fd(&self) -> RawFd {
-        match self.never {}
+        self.sources.poller_fd()
     }
+
     pub(crate) fn acknowledge(&mut self) {
-        match self.never {}
+        self.woken |= self.waker.unpark();
+        // Asking the poller is what resets its descriptor. An error comes again at the next enter, which can report it.
+        if self.sources.wait(Some(Duration::ZERO), &mut self.news).is_ok() {
+            self.asked = true;
+            self.stats.enters += 1;
+        }
+        self.park_embedded();
     }
+
+    /// An embedded driver is parked whenever it is outside of `enter`: a wake must make its descriptor readable.
+    fn park_embedded(&self) {
+        if self.host == Host::Embedded && !self.waker.park() {
+            self.waker.signal();
+        }
+    }
+
+    pub(crate) fn enter(&mut self, wait: Wait) -> Result<(), Errno> {
+        let woken = self.waker.unpark() | std::mem::take(&mut self.woken);
+        let result = self.turn(wait, woken);
+        self.park_embedded();
+        result
+    }
+
     pub(crate) fn waker(&self) -> Waker {
-        match self.never {}
+        self.waker.clone()
     }
+
     pub(crate) fn stats(&self) -> Stats {
-        match self.never {}
+        Stats { in_flight: self.in_flight() as u32, ..self.stats }
     }
-    pub(crate) fn shutdown(&mut self, _deadline: Duration) -> ShutdownReport {
-        match self.never {}
+}
+
+impl fmt::Debug for Poll {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Poll")
+            .field("host", &self.host)
+            .field("stats", &self.stats())
+            .field("pool", &self.pool)
+            .field("closed", &self.closed)
+            .finish_non_exhaustive()
+    }
+}
+
+fn is_multishot(operation: &Operation) -> bool {
+    matches!(operation, Operation::Accept(_) | Operation::Receive(_))
+}
+
+/// The descriptor that an operation may wait on.
+fn descriptor(operation: &Operation) -> Option<&Handle> {
+    match operation {
+        Operation::Read(read) => Some(&read.file),
+        Operation::Write(write) => Some(&write.file),
+        Operation::Accept(accept) => Some(&accept.listener),
+        Operation::Receive(receive) => Some(&receive.socket),
+        Operation::Send(send) => Some(&send.socket),
+        Operation::Connect(connect) => Some(&connect.socket),
+        Operation::Ready(ready) => Some(&ready.file),
+        Operation::Nop
+        | Operation::Open(_)
+        | Operation::Close(_)
+        | Operation::Sync(_)
+        | Operation::Truncate(_)
+        | Operation::Stat(_)
+        | Operation::Job(_) => None,
     }
 }

@@ -1,4 +1,7 @@
 //! File operations: what each one means, on every backend.
+pub(crate) mod poll;
+pub(crate) mod statx;
+
 use crate::{
     Handle,
     memory::{Source, Target},

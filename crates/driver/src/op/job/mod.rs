@@ -1,5 +1,7 @@
 //! A closure on the driver's bounded blocking pool: for system calls that neither the ring nor an inline call does well.
 
+mod poll;
+
 /// Runs on a pool thread. Result = what the closure returned (minus an errno on failure); a panic is caught and gives `-EIO`,
 /// and the pool lives on.
 pub struct Job {

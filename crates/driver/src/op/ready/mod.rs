@@ -1,4 +1,6 @@
 //! Readiness of a descriptor, one shot: what a non-blocking call waits for after EAGAIN.
+pub(crate) mod poll;
+
 use crate::Handle;
 
 /// poll(2), one shot. Result = the poll bits that are set.

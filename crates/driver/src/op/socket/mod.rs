@@ -1,4 +1,6 @@
 //! Socket operations: what each one means, on every backend.
+pub(crate) mod poll;
+
 use crate::{Handle, memory::Source};
 
 /// accept4(2) with SOCK_CLOEXEC, multishot: a completion per connection with its `handle` and `more`. The driver arms it

@@ -1,0 +1,320 @@
+//! Files on the poll backend: from the page cache at once where Linux can say that nothing blocks, else on a pool thread;
+//! pipes and terminals by readiness.
+use super::{Open, Read, Write};
+use crate::{
+    Handle, Operation,
+    handle::Nature,
+    limits::TRANSFER,
+    memory::{Source, Target},
+    op::{file::statx, ready::poll::bits_now},
+    poll::{attempt::Attempt, lent::Lent, pool::Work},
+};
+use rustix::{
+    event::PollFlags,
+    fs::{CWD, FileType, Mode, OFlags},
+    io::{Errno, retry_on_intr},
+};
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Bytes of one read that is tried on the driver's thread: copying them from the page cache takes some 10 µs.
+const INLINE_BYTES: usize = 64 * 1024;
+/// Bytes that one attempt at a stream (pipe, terminal, /dev/zero) may move.
+const STREAM_BYTES: usize = 256 * 1024;
+/// What POLLOUT promises a *blocking* pipe: PIPE_BUF bytes. More could block.
+const PIPE_BYTES: usize = 4096;
+
+/// Where an open on a pool thread leaves its descriptor. Whoever drops the last clone closes what nobody took (INV-7).
+pub(crate) type Opened = Arc<Mutex<Option<OwnedFd>>>;
+
+/// Takes the descriptor out.
+pub(crate) fn take_opened(opened: &Opened) -> Option<OwnedFd> {
+    opened.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// How a descriptor is best read and written; asked once per handle.
+pub(crate) fn nature(file: &Handle) -> Nature {
+    let known = file.nature();
+    if known != Nature::Unknown {
+        return known;
+    }
+    let nature = match rustix::fs::fstat(file) {
+        Ok(stat) => match FileType::from_raw_mode(stat.st_mode as _) {
+            FileType::Fifo | FileType::Socket | FileType::CharacterDevice => Nature::Stream,
+            // An anonymous inode (eventfd, timerfd, inotify) has no type at all.
+            FileType::Unknown => Nature::Stream,
+            FileType::RegularFile | FileType::BlockDevice if !is_direct(file) => Nature::Cached,
+            _ => Nature::Blocking,
+        },
+        Err(_) => Nature::Blocking, // The operation itself will meet the error.
+    };
+    file.set_nature(nature);
+    nature
+}
+
+/// O_DIRECT reads wait for the disk, whatever RWF_NOWAIT says.
+#[cfg(target_os = "linux")]
+fn is_direct(file: &Handle) -> bool {
+    rustix::fs::fcntl_getfl(file).is_ok_and(|flags| flags.contains(OFlags::DIRECT))
+}
+
+/// Without RWF_NOWAIT every read of a file may block.
+#[cfg(not(target_os = "linux"))]
+fn is_direct(_file: &Handle) -> bool {
+    true
+}
+
+impl Read {
+    /// Reads from the page cache when all of it is there. `None`: a pool thread's work. `budget` is what is left of the
+    /// bytes that this turn may copy.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn attempt_cached(&mut self, budget: &mut usize) -> Option<Attempt> {
+        let (_, length) = self.target.destination()?;
+        let length = length as usize;
+        if length > INLINE_BYTES.min(*budget) || self.offset == u64::MAX {
+            return None;
+        }
+        *budget -= length;
+        let result = match &mut self.target {
+            Target::Lease(lease, range) => {
+                read_cached(&self.file, &mut lease[range.start as usize..range.end as usize], self.offset)
+            }
+            Target::Vec(vector) => {
+                vector.clear();
+                vector.resize(vector.capacity(), 0); // preadv2 takes initialised memory.
+                read_cached(&self.file, &mut vector[..], self.offset)
+            }
+        };
+        match result {
+            Ok(Some(bytes)) => {
+                self.target.filled(bytes);
+                Some(Attempt::moved(bytes))
+            }
+            Ok(None) => None,
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => {
+                self.file.set_nature(Nature::Blocking);
+                None
+            }
+            Err(errno) => Some(Attempt::failed(errno)),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn attempt_cached(&mut self, _budget: &mut usize) -> Option<Attempt> {
+        None
+    }
+
+    /// Reads what a stream has; waits when it has nothing.
+    pub(crate) fn attempt_stream(&mut self) -> Attempt {
+        match bits_now(self.file.as_fd(), PollFlags::IN) {
+            Ok(bits) if bits.is_empty() => return Attempt::Wait,
+            Ok(_) => {}
+            Err(errno) => return Attempt::failed(errno),
+        }
+        let file = self.file.as_fd();
+        let result = match &mut self.target {
+            Target::Lease(lease, range) => {
+                let bytes = &mut lease[range.start as usize..range.end as usize];
+                let bytes_max = bytes.len().min(STREAM_BYTES);
+                retry_on_intr(|| rustix::io::read(file, &mut bytes[..bytes_max]))
+            }
+            Target::Vec(vector) => {
+                vector.clear();
+                let room = vector.capacity().min(STREAM_BYTES);
+                let spare = &mut vector.spare_capacity_mut()[..room];
+                let result =
+                    retry_on_intr(|| rustix::io::read(file, &mut *spare).map(|(read, _)| read.len()));
+                if let Ok(bytes) = result {
+                    self.target.filled(bytes);
+                }
+                result
+            }
+        };
+        match result {
+            Err(Errno::AGAIN) => Attempt::Wait, // Another reader was faster.
+            result => Attempt::of(result),
+        }
+    }
+}
+
+/// All bytes from the page cache, or up to the end of the file; `None` when some would have to come from the disk.
+#[cfg(target_os = "linux")]
+fn read_cached(file: &Handle, target: &mut [u8], offset: u64) -> rustix::io::Result<Option<usize>> {
+    use rustix::io::{IoSliceMut, ReadWriteFlags, preadv2};
+    let mut done = 0;
+    while done < target.len() {
+        let rest = &mut [IoSliceMut::new(&mut target[done..])];
+        // A short read may be the end of the file or of what is cached; the next read tells: 0 or EAGAIN.
+        match retry_on_intr(|| {
+            preadv2(file, rest, offset.saturating_add(done as u64), ReadWriteFlags::NOWAIT)
+        }) {
+            Ok(0) => return Ok(Some(done)),
+            Ok(bytes) => done += bytes,
+            Err(Errno::AGAIN) => return Ok(None),
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(Some(done))
+}
+
+impl Write {
+    /// Writes what a stream takes without blocking; waits when it takes nothing.
+    pub(crate) fn attempt_stream(&self) -> Attempt {
+        let file = self.file.as_fd();
+        match bits_now(file, PollFlags::OUT) {
+            Ok(bits) if bits.is_empty() => return Attempt::Wait,
+            Ok(_) => {}
+            Err(errno) => return Attempt::failed(errno),
+        }
+        let nonblocking = rustix::fs::fcntl_getfl(file).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK));
+        let bytes = self.source.bytes();
+        let piece = &bytes[..bytes.len().min(if nonblocking { STREAM_BYTES } else { PIPE_BYTES })];
+        match retry_on_intr(|| rustix::io::write(file, piece)) {
+            Err(Errno::AGAIN) => Attempt::Wait,
+            result => Attempt::of(result),
+        }
+    }
+}
+
+/// The pool's work for a file operation; `None` for one that no pool thread runs. `lent` is what the operation lends.
+pub(crate) fn work(
+    operation: &mut Operation,
+    lent: Option<Lent>,
+    opened: &mut Option<Opened>,
+) -> Option<Work> {
+    Some(match operation {
+        Operation::Open(open) => {
+            let cell = Opened::default();
+            *opened = Some(Arc::clone(&cell));
+            open.work(lent, cell)
+        }
+        // The last clone closes on the pool: close(2) may flush over a network or free a large deleted file.
+        Operation::Close(_) => match std::mem::replace(operation, Operation::Nop) {
+            Operation::Close(close) => match close.file.try_into_owned() {
+                Ok(fd) => Box::new(move || {
+                    drop(fd);
+                    0
+                }),
+                Err(others) => {
+                    drop(others);
+                    return None;
+                }
+            },
+            _ => return None,
+        },
+        Operation::Read(read) => on_pool(lent?, read.offset, |lent, offset| {
+            let (fd, room) = lent.room();
+            let bytes = match offset {
+                u64::MAX => rustix::io::read(fd, room)?.0.len(),
+                offset => rustix::io::pread(fd, room, offset)?.0.len(),
+            };
+            Ok(bytes)
+        }),
+        Operation::Write(write) => on_pool(lent?, write.offset, |lent, offset| match offset {
+            u64::MAX => rustix::io::write(lent.fd(), lent.bytes()),
+            offset => rustix::io::pwrite(lent.fd(), lent.bytes(), offset),
+        }),
+        Operation::Sync(sync) => on_pool(lent?, u64::from(sync.data_only), |lent, data_only| {
+            match data_only {
+                0 => rustix::fs::fsync(lent.fd())?,
+                _ => rustix::fs::fdatasync(lent.fd())?,
+            }
+            Ok(0)
+        }),
+        Operation::Truncate(truncate) => on_pool(lent?, truncate.length, |lent, length| {
+            rustix::fs::ftruncate(lent.fd(), length)?;
+            Ok(0)
+        }),
+        Operation::Stat(_) => on_pool(lent?, 0, |lent, _| {
+            let bytes = statx::of(lent.fd())?;
+            let (_, room) = lent.room();
+            for (place, byte) in room.iter_mut().zip(bytes) {
+                place.write(byte);
+            }
+            Ok(0)
+        }),
+        _ => return None,
+    })
+}
+
+fn on_pool(
+    mut lent: Lent,
+    argument: u64,
+    call: impl Fn(&mut Lent, u64) -> rustix::io::Result<usize> + Send + 'static,
+) -> Work {
+    Box::new(move || match retry_on_intr(|| call(&mut lent, argument)) {
+        Ok(bytes) => bytes.min(TRANSFER) as i32,
+        Err(errno) => -errno.raw_os_error(),
+    })
+}
+
+impl Open {
+    fn work(&self, directory: Option<Lent>, opened: Opened) -> Work {
+        let (path, resolve) = (self.path.clone(), self.resolve);
+        let flags = OFlags::from_bits_retain(self.flags as _) | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(self.mode as _);
+        Box::new(move || {
+            let directory = directory.as_ref().map_or(CWD, |lent| lent.fd());
+            let result = match resolve {
+                0 => retry_on_intr(|| rustix::fs::openat(directory, path.as_c_str(), flags, mode)),
+                bits => open_resolved(directory, &path, flags, mode, bits),
+            };
+            match result {
+                Ok(fd) => {
+                    *opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(fd);
+                    0
+                }
+                Err(errno) => -errno.raw_os_error(),
+            }
+        })
+    }
+}
+
+/// openat2(2) answers EAGAIN when a rename raced with its walk: "retry".
+#[cfg(target_os = "linux")]
+fn open_resolved(
+    directory: std::os::fd::BorrowedFd<'_>,
+    path: &std::ffi::CStr,
+    flags: OFlags,
+    mode: Mode,
+    resolve: u64,
+) -> rustix::io::Result<OwnedFd> {
+    use rustix::fs::{ResolveFlags, openat2};
+    const ATTEMPTS: usize = 64;
+    let resolve = ResolveFlags::from_bits_retain(resolve);
+    let mut result = Err(Errno::AGAIN);
+    for _ in 0..ATTEMPTS {
+        result = openat2(directory, path, flags, mode, resolve);
+        if !matches!(result, Err(Errno::AGAIN | Errno::INTR)) {
+            break;
+        }
+    }
+    result
+}
+
+/// Only Linux can confine a path walk: refusing is safe, opening without it would not be.
+#[cfg(not(target_os = "linux"))]
+fn open_resolved(
+    _directory: std::os::fd::BorrowedFd<'_>,
+    _path: &std::ffi::CStr,
+    _flags: OFlags,
+    _mode: Mode,
+    _resolve: u64,
+) -> rustix::io::Result<OwnedFd> {
+    Err(Errno::OPNOTSUPP)
+}
+
+/// Whether both ends of an operation's memory are in their place: what `submit` asks before it takes one.
+pub(crate) fn is_valid(operation: &mut Operation) -> bool {
+    let target = |target: &mut Target| target.destination().map(|(_, length)| length as usize);
+    let source = |source: &Source| source.origin().is_some();
+    match operation {
+        Operation::Read(read) => target(&mut read.target).is_some(),
+        Operation::Stat(stat) => target(&mut stat.target).is_some_and(|room| room >= crate::limits::STATX),
+        Operation::Write(write) => source(&write.source),
+        Operation::Send(send) => source(&send.source),
+        _ => true,
+    }
+}
