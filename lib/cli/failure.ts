@@ -37,13 +37,15 @@ const ADDRESS_CALLS = new Set(['bind', 'listen', 'socket']);
 export function explain(error: unknown, place: Place): Failure {
   if (error instanceof Failure) return error;
   if (!(error instanceof Error)) return new Failure(String(error));
-  const { code, syscall } = error as NodeJS.ErrnoException;
+  const { code, syscall, path } = error as NodeJS.ErrnoException;
   if ((code === 'EACCES' || code === 'EPERM') && syscall !== undefined && ADDRESS_CALLS.has(syscall)) {
     return new Failure(
       `no permission to listen on port ${place.port}: ports below 1024 need privileges, try --port 8080`,
     );
   }
-  const remedy = code === undefined ? undefined : REMEDIES[code];
+  // An error about some other file is not about the directory, whatever its code.
+  const ours = path === undefined || path === place.directory;
+  const remedy = code === undefined || !ours ? undefined : REMEDIES[code];
   return new Failure(remedy === undefined ? error.message : remedy(place));
 }
 
