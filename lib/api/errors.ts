@@ -1,0 +1,137 @@
+// Every error class and code of the package in one list, and how a completion's number becomes an Error.
+import { getSystemErrorMap } from 'node:util';
+import type { Fail } from '../ring/link.js';
+import { BUFFER_GONE } from '../ring/link.js';
+import { OPCODE_CLOSE, OPCODE_DATASYNC, OPCODE_NAMES, OPCODE_OPEN, OPCODE_STAT, OPCODE_SYNC, OPCODE_TRUNCATE } from '../ring/layout.js';
+import { LINUX_ERRORS } from '../wire/errno.generated.js';
+import { REJECT_CEILING, REJECT_CLOSED, REJECT_STALE_FILE, REJECT_STALE_LEASE, REJECTS } from '../wire/layout.generated.js';
+
+/**
+ * Every code a {@link RingwheelError} can carry, with when it is thrown and whether trying again makes sense.
+ * Match on `error.code`; two copies of the package may be loaded, so `instanceof` of a class object is the weaker test.
+ */
+export const ERROR_CODES = {
+  ERR_RINGWHEEL_OPTION: 'An option or argument is unknown, of the wrong type or out of range. Do not retry: mend the call.',
+  ERR_RINGWHEEL_CLOSED: 'The executor, file, lease or server was closed before or during the call. Do not retry.',
+  ERR_RINGWHEEL_EXECUTOR_RUNNING: 'Executor.start was called on a thread that has an executor. Use Executor.current(), or close it first.',
+  ERR_RINGWHEEL_NO_MEMORY: 'The arena has no range as large as was asked for. Release leases and retry, or start with a larger `memory`.',
+  ERR_RINGWHEEL_LEASE: 'The lease was released, belongs to another executor, or is in use by an operation. Await that operation first.',
+  ERR_RINGWHEEL_BUFFER: 'The target or source was detached, or shrank, before its bytes were copied. Do not detach it while an operation runs.',
+  ERR_RINGWHEEL_DRIVER: 'The driver that was asked for cannot start here: the message says what denies it. driver "auto" falls back by itself.',
+  ERR_RINGWHEEL_UNSUPPORTED_HOST: 'This JavaScript runtime has no libuv loop to join (Bun, Deno). FileServer still works there; File and sleep need Node.js.',
+  ERR_RINGWHEEL_NO_BINDING: 'There is no native binary for this platform: the message says which one was looked for and how to build it.',
+  ERR_RINGWHEEL_SERVER: 'The file server could not start or stop; the message names the cause and the remedy.',
+  ERR_RINGWHEEL_INTERNAL: 'A defect in ringwheel itself: please report it. The executor was closed and its pending work rejected.',
+} as const;
+
+/** The code of a {@link RingwheelError}. */
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+const BRAND = Symbol.for('ringwheel.error');
+
+/**
+ * An error that ringwheel itself raises. Errors of the system (ENOENT, EACCES, …) are plain `Error`s of Node's shape:
+ * `code`, `errno`, `syscall` and, where there is one, `path`.
+ *
+ * @example
+ * ```ts
+ * import { Executor, RingwheelError } from 'ringwheel';
+ * try {
+ *   Executor.current().lease(2 ** 40);
+ * } catch (error) {
+ *   if (error instanceof RingwheelError) console.log(error.code); // ERR_RINGWHEEL_NO_MEMORY
+ * }
+ * ```
+ */
+export class RingwheelError extends Error {
+  /** The stable code: one of {@link ERROR_CODES}. */
+  readonly code: ErrorCode;
+
+  /** @internal */
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+    Object.defineProperty(this, BRAND, { value: true });
+  }
+
+  /** True for a RingwheelError of any copy of the package in this process. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return typeof value === 'object' && value !== null && BRAND in value;
+  }
+}
+Object.defineProperty(RingwheelError.prototype, 'name', { value: 'RingwheelError', configurable: true, writable: true });
+
+/** Makes a RingwheelError whose stack starts at the caller of `above`. @internal */
+export function ourError(code: ErrorCode, message: string, above?: object): RingwheelError {
+  const error = new RingwheelError(code, message);
+  if (above !== undefined) Error.captureStackTrace(error, above as () => void);
+  return error;
+}
+
+/** An error of the system, of the shape Node gives its own. */
+export interface SystemError extends Error {
+  /** The errno's name, such as `ENOENT`. */
+  code: string;
+  /** The errno, negative as in Node. */
+  errno: number;
+  /** The system call that failed. */
+  syscall: string;
+  /** The path it was about, where there is one. */
+  path?: string;
+}
+
+/** Makes the Error for a negative errno. @internal */
+export function systemError(errno: number, syscall: string, path?: string): SystemError {
+  const [code, what] = getSystemErrorMap().get(errno) ?? LINUX_ERRORS.get(errno) ?? [`E${-errno}`, 'unknown error'];
+  const place = path === undefined || path === '' ? '' : ` '${path}'`;
+  const error = new Error(`${code}: ${what}, ${syscall}${place}`) as SystemError;
+  error.errno = errno;
+  error.code = code;
+  error.syscall = syscall;
+  if (place !== '') error.path = path as string;
+  return error;
+}
+
+/** The names under which Node reports these calls; the others have their opcode's. */
+const SYSCALLS: ReadonlyMap<number, string> = new Map([
+  [OPCODE_OPEN, 'open'],
+  [OPCODE_SYNC, 'fsync'],
+  [OPCODE_DATASYNC, 'fdatasync'],
+  [OPCODE_TRUNCATE, 'ftruncate'],
+  [OPCODE_STAT, 'fstat'],
+  [OPCODE_CLOSE, 'close'],
+]);
+
+const REJECT_ERRORS: ReadonlyMap<number, ErrorCode> = new Map([
+  [BUFFER_GONE, 'ERR_RINGWHEEL_BUFFER'],
+  [REJECT_STALE_LEASE, 'ERR_RINGWHEEL_LEASE'],
+  [REJECT_STALE_FILE, 'ERR_RINGWHEEL_CLOSED'],
+  [REJECT_CLOSED, 'ERR_RINGWHEEL_CLOSED'],
+]);
+
+/** Makes the Error for the negative result of a completion: an errno, or one of our own rejects. @internal */
+export function completionError(result: number, opcode: number, path: string): Error {
+  const syscall = SYSCALLS.get(opcode) ?? (OPCODE_NAMES[opcode] as string);
+  if (result > REJECT_CEILING) return systemError(result, syscall, path);
+  const code = REJECT_ERRORS.get(result) ?? 'ERR_RINGWHEEL_INTERNAL';
+  const sentence =
+    result === BUFFER_GONE
+      ? 'the array was detached or shrank before its bytes were copied; leave it alone until the promise has settled'
+      : (REJECTS.get(result)?.[1] ?? `unknown reject ${result}`);
+  return new RingwheelError(code, `${syscall}: ${sentence}`);
+}
+
+/**
+ * Rejects with the Error of a completion so that its stack has the frames of the code that awaits it: the Error is made one
+ * microtask after the promise was joined to its waiters, when V8 can walk them. Costs nothing where nothing fails. @internal
+ */
+export const failLater: Fail = async (result, opcode, file) => {
+  await undefined; // The caller passes this promise to `resolve`, which joins it in a microtask of its own …
+  await undefined; // … that runs before this one.
+  throw completionError(result, opcode, file.path);
+};
+
+/** A rejected promise from a function that must not throw. @internal */
+export function rejected(error: Error): Promise<never> {
+  return Promise.reject(error);
+}

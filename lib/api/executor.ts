@@ -1,0 +1,210 @@
+// class Executor: one per thread. Starts the addon over the shared rings, hands out leases, closes in order.
+import { OPCODE_SLEEP, REGION_BYTES } from '../ring/layout.js';
+import { Link } from '../ring/link.js';
+import { Hold } from '../ring/state.js';
+import { binding, LAYOUT_VERSION, type NativeStats } from '../wire/binding.js';
+import { completionError, failLater, ourError } from './errors.js';
+import { type Lease, makeLease } from './lease.js';
+import { EXECUTOR_RULES, type ExecutorOptions } from './options.js';
+import { checked, shown } from './validate.js';
+
+/** How long close waits for operations before it cancels them, and for cancelled ones before their memory is leaked. */
+const CLOSE_GRACE_MS = 5000;
+
+/** Counters of an executor since its start, but where "now" is said. */
+export interface ExecutorStats extends NativeStats {
+  /** Operations and sleeps of this API that wait now. */
+  pending: number;
+}
+
+/** This thread's executor: module state is per thread, since each worker_thread loads its own copy of the module. */
+let running: Executor | undefined;
+let runningLink: Link | undefined;
+
+/** The link of this thread's executor, started on first use. @internal */
+export function currentLink(): Link {
+  return runningLink ?? linkOf(Executor.current());
+}
+
+let linkOf: (executor: Executor) => Link;
+
+/**
+ * One thread's ring, timers and memory. There is one per thread; it starts by itself on first use, or by
+ * {@link Executor.start} with options. It keeps the process alive only while operations are pending.
+ *
+ * @example
+ * ```ts
+ * import { Executor } from 'ringwheel';
+ * await using executor = Executor.start({ memory: 16 * 1024 * 1024 });
+ * console.log(executor.driver, executor.features);
+ * ```
+ */
+export class Executor implements AsyncDisposable {
+  readonly #link: Link;
+  #closing: Promise<void> | undefined;
+
+  static {
+    linkOf = (executor) => executor.#link;
+  }
+
+  private constructor(options: ExecutorOptions) {
+    let self: Link | undefined;
+    this.#link = new Link(
+      (memory, onCompletions) => startNative(options, memory, onCompletions),
+      (result, opcode, file) => {
+        // An executor that closes ends operations with ECANCELED, which no user asked for.
+        if (result === -125 && self?.open === false) {
+          return Promise.reject(completionError(-100013, opcode, file.path));
+        }
+        return failLater(result, opcode, file);
+      },
+    );
+    self = this.#link;
+  }
+
+  /**
+   * This thread's executor; started with the defaults when there is none.
+   *
+   * @throws ERR_RINGWHEEL_DRIVER, ERR_RINGWHEEL_UNSUPPORTED_HOST, ERR_RINGWHEEL_NO_BINDING as {@link Executor.start}.
+   */
+  static current(): Executor {
+    return running ?? Executor.start();
+  }
+
+  /**
+   * Starts this thread's executor.
+   *
+   * @param options - See {@link ExecutorOptions}.
+   * @throws ERR_RINGWHEEL_EXECUTOR_RUNNING when the thread has one: use {@link Executor.current}, or close it first.
+   * @throws ERR_RINGWHEEL_OPTION when an option or RINGWHEEL_DRIVER is unknown or out of range.
+   * @throws ERR_RINGWHEEL_DRIVER when the driver insisted on cannot start here.
+   * @throws ERR_RINGWHEEL_UNSUPPORTED_HOST in Bun and Deno.
+   */
+  static start(options?: ExecutorOptions): Executor {
+    const known = checked('Executor.start', options, EXECUTOR_RULES);
+    if (running !== undefined) {
+      const message = 'this thread has an executor already: use Executor.current(), or await its close() first';
+      throw ourError('ERR_RINGWHEEL_EXECUTOR_RUNNING', message, Executor.start);
+    }
+    const executor = new Executor(known);
+    running = executor;
+    runningLink = executor.#link;
+    return executor;
+  }
+
+  /** Which backend runs the operations. */
+  get driver(): 'uring' | 'poll' {
+    return this.#link.native.driver;
+  }
+
+  /** The kernel features in use, as short names. */
+  get features(): readonly string[] {
+    return this.#link.native.features;
+  }
+
+  /** Why io_uring was not chosen, or what was given up on the way: one sentence each. */
+  get notes(): readonly string[] {
+    return this.#link.native.notes;
+  }
+
+  /**
+   * Takes memory that files are read into and written from without a copy.
+   *
+   * @param bytes - Bytes, from 1 up to the executor's `memory` option. From 4096 on it is aligned to pages.
+   * @returns A {@link Lease}: yours until its `release()`. Its first content is whatever was there before.
+   * @throws ERR_RINGWHEEL_NO_MEMORY when no range as long is free; the message names the limit.
+   * @throws ERR_RINGWHEEL_OPTION when `bytes` is not a whole number ≥ 1.
+   * @throws ERR_RINGWHEEL_CLOSED after close.
+   */
+  lease(bytes: number): Lease {
+    if (!Number.isSafeInteger(bytes) || bytes < 1) {
+      const message = `executor.lease: bytes must be a whole number ≥ 1; got ${shown(bytes)}`;
+      throw ourError('ERR_RINGWHEEL_OPTION', message, this.lease);
+    }
+    const link = this.#link;
+    if (!link.open) throw ourError('ERR_RINGWHEEL_CLOSED', 'executor.lease: the executor is closed', this.lease);
+    let lease = link.native.lease(bytes);
+    if (lease === null && link.scratch.evict()) lease = link.native.lease(bytes);
+    if (lease === null) {
+      const { arenaBytes, arenaFreeBytes } = link.native.stats();
+      const message =
+        `executor.lease: no ${bytes} bytes in one piece: ${arenaFreeBytes} of the arena's ${arenaBytes} bytes are free. ` +
+        'Release leases, or start the executor with a larger `memory`';
+      throw ourError('ERR_RINGWHEEL_NO_MEMORY', message, this.lease);
+    }
+    const view = new Uint8Array(link.native.arena, lease.offset, bytes);
+    return makeLease(link, new Hold(lease.slot, lease.generation, lease.offset, bytes, view, -1));
+  }
+
+  /** Counters; a plain object, cheap to make. */
+  stats(): ExecutorStats {
+    return { ...this.#link.native.stats(), pending: this.#link.pending };
+  }
+
+  /**
+   * Ends the executor: new work is refused, sleeps are rejected with ERR_RINGWHEEL_CLOSED, operations in flight are awaited
+   * (for 5 s, then cancelled), files are closed, leases end: views of them have length 0 afterwards. Every call
+   * returns the same promise. A new executor can be started then.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  /** The same as {@link Executor.close}, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    const link = this.#link;
+    link.open = false;
+    link.cancelAll(OPCODE_SLEEP);
+    const grace = setTimeout(() => link.cancelAll(), CLOSE_GRACE_MS);
+    // What the kernel does not end even then is left to native.close, which leaks its memory rather than freeing it.
+    const enough = new Promise<void>((resolve) => setTimeout(resolve, 2 * CLOSE_GRACE_MS).unref());
+    await Promise.race([new Promise<void>((resolve) => link.whenIdle(resolve)), enough]);
+    clearTimeout(grace);
+    link.native.close();
+    link.abandon(-100013);
+    if (running === this) {
+      running = undefined;
+      runningLink = undefined;
+    }
+  }
+}
+
+function startNative(options: ExecutorOptions, memory: SharedArrayBuffer, onCompletions: () => void) {
+  const versions = process.versions as Record<string, string | undefined>;
+  const foreign = versions['bun'] !== undefined ? 'Bun' : versions['deno'] !== undefined ? 'Deno' : undefined;
+  if (foreign !== undefined) {
+    const message = `${foreign} has no libuv loop that the executor could join: File, sleep and Executor need Node.js 20.17 or newer; FileServer works here`;
+    throw ourError('ERR_RINGWHEEL_UNSUPPORTED_HOST', message, Executor.start);
+  }
+  const addon = binding();
+  if (addon.layoutVersion !== LAYOUT_VERSION || addon.regionBytes !== REGION_BYTES) {
+    const message = `the native binary has layout ${addon.layoutVersion}, this package ${LAYOUT_VERSION}: install ringwheel again`;
+    throw ourError('ERR_RINGWHEEL_NO_BINDING', message, Executor.start);
+  }
+  try {
+    return addon.startExecutor({ ...options, driver: driverOf(options) }, new Uint8Array(memory), onCompletions);
+  } catch (error) {
+    throw nativeError(error);
+  }
+}
+
+/** The driver that the options or, without one, the environment asks for. @internal */
+export function driverOf(options: { driver?: 'auto' | 'uring' | 'poll' }): 'auto' | 'uring' | 'poll' {
+  if (options.driver !== undefined) return options.driver;
+  const value = process.env['RINGWHEEL_DRIVER'];
+  if (value === undefined || value === '' || value === 'auto') return 'auto';
+  if (value === 'uring' || value === 'poll') return value;
+  const message = `the environment variable RINGWHEEL_DRIVER must be auto, uring or poll; got ${shown(value)}`;
+  throw ourError('ERR_RINGWHEEL_OPTION', message, Executor.start);
+}
+
+/** An error of the addon, "CODE: message", as a RingwheelError. @internal */
+export function nativeError(error: unknown): unknown {
+  const match = error instanceof Error ? /^(ERR_RINGWHEEL_[A-Z_]+): (.*)$/s.exec(error.message) : null;
+  return match === null ? error : ourError(match[1] as never, match[2] as string, nativeError);
+}

@@ -1,0 +1,285 @@
+// Life of a command, stage 1 of 6: call. Before: none. After: lib/ring/command-writer.ts.
+//
+// class File: checks arguments and passes them on. The file-server pages of the same path: transfer.ts moves the bytes.
+import { isUint8Array } from 'node:util/types';
+import {
+  OPCODE_CLOSE,
+  OPCODE_DATASYNC,
+  OPCODE_READ,
+  OPCODE_STAT,
+  OPCODE_SYNC,
+  OPCODE_TRUNCATE,
+  OPCODE_WRITE,
+  STAT_BYTES,
+} from '../ring/layout.js';
+import type { Link } from '../ring/link.js';
+import { FileState, HELD, type Hold, NO_HOLD } from '../ring/state.js';
+import { ourError, rejected, type RingwheelError } from './errors.js';
+import { currentLink } from './executor.js';
+import { openFlags, pathOf } from './flags.js';
+import { Lease } from './lease.js';
+import { openThrough, operate, scratchFor } from './operation.js';
+import { OPEN_RULES, type OpenOptions, TRANSFER_RULES, type TransferOptions } from './options.js';
+import { Stats } from './stats.js';
+import { moveDirect, moveInRanges, readCopied, writeCopied } from './transfer.js';
+import { checked, shown } from './validate.js';
+
+const O_DIRECT = 0o40000;
+const KEY = Symbol('file');
+
+/** Closes what a program forgot: the file's slot, never memory. The message says where to look. */
+const forgotten = new FinalizationRegistry<{ state: FileState; link: Link }>(({ state, link }) => {
+  if (!link.open || !link.native.forget(state.slot, state.generation)) return;
+  process.emitWarning(`A ringwheel File of '${state.path}' was collected without close(); it was closed now`, {
+    type: 'RingwheelWarning',
+    code: 'RINGWHEEL_FILE_NOT_CLOSED',
+    detail: 'Await file.close(), or declare it with `await using`.',
+  });
+});
+
+/**
+ * An open file. Reads and writes go through this thread's {@link Executor}: no thread pool, no native call for each.
+ *
+ * @example
+ * ```ts
+ * import { File } from 'ringwheel';
+ * await using file = await File.open('package.json');
+ * const target = new Uint8Array(1024);
+ * const length = await file.readAt(target, 0);
+ * console.log(new TextDecoder().decode(target.subarray(0, length)));
+ * ```
+ */
+export class File implements AsyncDisposable {
+  readonly #link: Link;
+  readonly #state: FileState;
+  #closing: Promise<void> | undefined;
+
+  /** @internal */
+  constructor(key: typeof KEY, link: Link, state: FileState) {
+    if (key !== KEY) throw ourError('ERR_RINGWHEEL_OPTION', 'File has no public constructor: use File.open(path)', File);
+    this.#link = link;
+    this.#state = state;
+    forgotten.register(this, { state, link }, this);
+  }
+
+  /**
+   * Opens a file.
+   *
+   * @param path - A string, a `file:` URL, or the bytes of a path.
+   * @param flags - As for node:fs: `r` (default), `r+`, `w`, `wx`, `a`, … or O_ bits.
+   * @param options - See {@link OpenOptions}.
+   * @returns The file. Close it; a forgotten one is closed with a warning when it is collected.
+   * @throws ERR_RINGWHEEL_OPTION when an argument is wrong.
+   * @throws A system error of syscall `open` (ENOENT, EACCES, EMFILE, …) with `path`.
+   */
+  static async open(path: string | URL | Uint8Array, flags?: string | number, options?: OpenOptions): Promise<File> {
+    const { mode = 0o666, direct = false, signal } = checked('File.open', options, OPEN_RULES);
+    const bits = openFlags(flags, 'File.open') | (direct ? O_DIRECT : 0);
+    const { text, bytes } = pathOf(path, 'File.open');
+    const link = currentLink();
+    if (!link.open) throw executorClosed('File.open');
+    const { slot, generation } = await openThrough(link, bytes, text, bits, mode, signal);
+    return new File(KEY, link, new FileState(slot, generation, text));
+  }
+
+  /** The file descriptor. It stays the File's: do not close it. −1 after close. */
+  get fd(): number {
+    return this.#state.open && this.#link.open ? this.#link.native.fileDescriptor(this.#state.slot, this.#state.generation) : -1;
+  }
+
+  /**
+   * Reads at a position: the fast path.
+   *
+   * @param target - A {@link Lease} (no copy) or a Uint8Array (one copy); as many bytes as it has are asked for.
+   * @param position - Byte position in the file, 0..=2^53 − 1. The file's own position does not move.
+   * @returns Bytes read: fewer than asked for near the end of the file, 0 at the end.
+   * @throws ERR_RINGWHEEL_OPTION, ERR_RINGWHEEL_LEASE, ERR_RINGWHEEL_BUFFER, ERR_RINGWHEEL_CLOSED, or a system error of syscall `read`.
+   *
+   * Cost: a promise and 64 bytes of shared memory. All reads of one turn of the event loop share one system call.
+   */
+  readAt(target: Uint8Array | Lease, position: number): Promise<number> {
+    if (!Number.isSafeInteger(position) || position < 0) return rejected(badPosition('readAt', position));
+    if (!this.#state.open || !this.#link.open) return rejected(this.#closedError('readAt'));
+    const hold = holdOf(target);
+    if (hold !== undefined) {
+      if (hold.state !== HELD || !Lease.belongs(target as Lease, this.#link)) return rejected(badLease('readAt', hold));
+      return moveDirect(this.#link, OPCODE_READ, this.#state, hold, hold.length, position);
+    }
+    if (!isUint8Array(target)) return rejected(badArray('readAt', 'target', target));
+    return readCopied(this.#link, this.#state, target, target.length, position);
+  }
+
+  /**
+   * Writes at a position: the fast path.
+   *
+   * @param source - A {@link Lease} (no copy) or a Uint8Array (one copy); all its bytes are written. Leave a lease alone until the
+   * promise has settled; a Uint8Array of up to 256 KiB is copied during the call.
+   * @param position - Byte position in the file, 0..=2^53 − 1. With the flag `a` the kernel appends all the same.
+   * @returns Bytes written; fewer than asked for on a full device.
+   * @throws As {@link File.readAt}, syscall `write`.
+   */
+  writeAt(source: Uint8Array | Lease, position: number): Promise<number> {
+    if (!Number.isSafeInteger(position) || position < 0) return rejected(badPosition('writeAt', position));
+    if (!this.#state.open || !this.#link.open) return rejected(this.#closedError('writeAt'));
+    const hold = holdOf(source);
+    if (hold !== undefined) {
+      if (hold.state !== HELD || !Lease.belongs(source as Lease, this.#link)) return rejected(badLease('writeAt', hold));
+      return moveDirect(this.#link, OPCODE_WRITE, this.#state, hold, hold.length, position);
+    }
+    if (!isUint8Array(source)) return rejected(badArray('writeAt', 'source', source));
+    return writeCopied(this.#link, this.#state, source, source.length, position);
+  }
+
+  /**
+   * Reads with options: at the file's own position, a part of the target, or with a signal.
+   *
+   * @param target - A {@link Lease} or a Uint8Array.
+   * @param options - See {@link TransferOptions}.
+   * @returns Bytes read; 0 at the end.
+   * @throws As {@link File.readAt}; also the signal's `reason`.
+   */
+  async read(target: Uint8Array | Lease, options?: TransferOptions): Promise<number> {
+    return this.#move('read', 'target', OPCODE_READ, target, options);
+  }
+
+  /**
+   * Writes with options: at the file's own position, a part of the source, or with a signal.
+   *
+   * @param source - A {@link Lease}, a Uint8Array, or a string, which is written as UTF-8.
+   * @param options - See {@link TransferOptions}; `length` counts bytes.
+   * @returns Bytes written.
+   * @throws As {@link File.writeAt}; also the signal's `reason`.
+   */
+  async write(source: Uint8Array | Lease | string, options?: TransferOptions): Promise<number> {
+    const bytes = typeof source === 'string' ? Buffer.from(source) : source;
+    return this.#move('write', 'source', OPCODE_WRITE, bytes, options);
+  }
+
+  /** Metadata of the file. Cost: one statx(2). @throws A system error of syscall `fstat`. */
+  async stat(): Promise<Stats> {
+    const link = this.#usable('stat');
+    const hold = link.scratch.take(STAT_BYTES) ?? (await scratchFor(link, STAT_BYTES));
+    try {
+      await operate(link, OPCODE_STAT, this.#state, hold, STAT_BYTES, 0);
+      return new Stats(new DataView(hold.bytes.buffer, hold.bytes.byteOffset, STAT_BYTES));
+    } finally {
+      link.scratch.give(hold);
+    }
+  }
+
+  /** Bytes of the file now. As {@link File.stat}. */
+  async size(): Promise<number> {
+    return (await this.stat()).size;
+  }
+
+  /** Waits until content and metadata are on the device: fsync(2). @throws A system error of syscall `fsync`. */
+  async sync(): Promise<void> {
+    await operate(this.#usable('sync'), OPCODE_SYNC, this.#state, NO_HOLD, 0, 0);
+  }
+
+  /** Waits until the content, and what is needed to find it, is on the device: fdatasync(2). */
+  async datasync(): Promise<void> {
+    await operate(this.#usable('datasync'), OPCODE_DATASYNC, this.#state, NO_HOLD, 0, 0);
+  }
+
+  /**
+   * Sets the file's length: cuts it, or fills it up with zeros. ftruncate(2).
+   *
+   * @param length - Bytes, 0..=2^53 − 1. Default 0.
+   */
+  async truncate(length = 0): Promise<void> {
+    if (!Number.isSafeInteger(length) || length < 0) {
+      const message = `file.truncate: length must be a whole number in 0..=${Number.MAX_SAFE_INTEGER}; got ${shown(length)}`;
+      throw ourError('ERR_RINGWHEEL_OPTION', message);
+    }
+    await operate(this.#usable('truncate'), OPCODE_TRUNCATE, this.#state, NO_HOLD, 0, length);
+  }
+
+  /**
+   * Closes the file. Operations in flight are awaited first; later calls reject with ERR_RINGWHEEL_CLOSED. Every call returns
+   * the same promise.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  /** The same as {@link File.close}, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    const state = this.#state;
+    state.open = false;
+    forgotten.unregister(this);
+    if (!this.#link.open) return; // The executor closes its files itself.
+    await new Promise<void>((resolve) => state.whenIdle(resolve));
+    if (!this.#link.open) return;
+    await operate(this.#link, OPCODE_CLOSE, state, NO_HOLD, 0, 0);
+  }
+
+  async #move(
+    method: string,
+    argument: string,
+    opcode: number,
+    array: Uint8Array | Lease,
+    options?: TransferOptions,
+  ): Promise<number> {
+    const { position = -1, length, signal } = checked(`file.${method}`, options, TRANSFER_RULES);
+    const link = this.#usable(method);
+    const hold = holdOf(array);
+    if (hold === undefined && !isUint8Array(array)) throw badArray(method, argument, array);
+    if (hold !== undefined && (hold.state !== HELD || !Lease.belongs(array as Lease, link))) throw badLease(method, hold);
+    const room = array.length;
+    if (length !== undefined && length > room) {
+      const message = `file.${method}: length must be at most the ${argument}'s ${room} bytes; got ${length}`;
+      throw ourError('ERR_RINGWHEEL_OPTION', message);
+    }
+    const bytes = length ?? room;
+    if (signal?.aborted) throw signal.reason;
+    if (hold !== undefined) return operate(link, opcode, this.#state, hold, bytes, position, signal);
+    if (bytes === 0) return 0;
+    const plain = array as Uint8Array;
+    if (signal !== undefined || position < 0) return moveInRanges(link, opcode, this.#state, plain, bytes, position, signal);
+    if (opcode === OPCODE_READ) return readCopied(link, this.#state, plain, bytes, position);
+    return writeCopied(link, this.#state, plain, bytes, position);
+  }
+
+  #usable(method: string): Link {
+    if (!this.#state.open || !this.#link.open) throw this.#closedError(method);
+    return this.#link;
+  }
+
+  #closedError(method: string): RingwheelError {
+    if (!this.#link.open) return executorClosed(`file.${method}`);
+    return ourError('ERR_RINGWHEEL_CLOSED', `file.${method}: the file '${this.#state.path}' is closed; open it again`);
+  }
+}
+
+function holdOf(value: Uint8Array | Lease): Hold | undefined {
+  return typeof value === 'object' && value !== null ? Lease.holdOf(value) : undefined;
+}
+
+function executorClosed(where: string): RingwheelError {
+  return ourError('ERR_RINGWHEEL_CLOSED', `${where}: the executor is closed; start another and open the file with it`);
+}
+
+function badPosition(method: string, position: unknown): RingwheelError {
+  const range = `a whole number in 0..=${Number.MAX_SAFE_INTEGER}`;
+  return ourError('ERR_RINGWHEEL_OPTION', `file.${method}: position must be ${range}; got ${shown(position)}`);
+}
+
+function badArray(method: string, argument: string, value: unknown): RingwheelError {
+  return ourError('ERR_RINGWHEEL_OPTION', `file.${method}: ${argument} must be a Uint8Array or a Lease; got ${shown(value)}`);
+}
+
+function badLease(method: string, hold: Hold): RingwheelError {
+  const why =
+    hold.state === HELD
+      ? 'the lease belongs to another executor'
+      : hold.state === 1
+        ? 'the lease is in use by another operation; await that one first'
+        : 'the lease was released';
+  return ourError('ERR_RINGWHEEL_LEASE', `file.${method}: ${why}`);
+}

@@ -1,0 +1,108 @@
+// Life of a command, stage 1 of 6: call. Before: lib/api/file.ts. After: lib/ring/command-writer.ts.
+//
+// One operation the careful way: it may have to wait for a slot or for memory, and a signal may end it early.
+import type { Link } from '../ring/link.js';
+import { OPCODE_OPEN } from '../ring/layout.js';
+import { RAW } from '../ring/pending.js';
+import { FileState, type Hold, IN_OPERATION, NO_FILE, NO_HOLD } from '../ring/state.js';
+import { listen } from './abort.js';
+
+const ECANCELED = -125;
+const EINTR = -4;
+
+/** True when a result says that an operation was ended early. */
+export function wasCancelled(result: number): boolean {
+  return result === ECANCELED || result === EINTR;
+}
+
+/**
+ * Runs one operation. An abort is passed on to the kernel; the promise settles at the final completion: with the signal's
+ * reason when the operation was ended, with its result when that was faster.
+ */
+export function operate(
+  link: Link,
+  opcode: number,
+  file: FileState,
+  hold: Hold,
+  length: number,
+  operand: number,
+  signal?: AbortSignal,
+): Promise<number> {
+  if (signal?.aborted) return Promise.reject(signal.reason);
+  return new Promise((resolve, reject) => {
+    let slot = -1;
+    let generation = 0;
+    const settle = (result: number): void => {
+      forget?.();
+      if (result >= 0) {
+        if (link.copies) link.pullInto(hold, length);
+        resolve(result);
+      } else if (signal?.aborted && wasCancelled(result)) reject(signal.reason);
+      else resolve(link.fail(result, opcode & ~RAW, file));
+    };
+    const start = (): void => {
+      file.inFlight--; // It counted as one that waits; `begin` counts it as one in flight.
+      slot = link.begin(opcode | RAW, settle, file, hold, undefined, length, operand);
+      generation = link.table.generations[slot];
+    };
+    file.inFlight++;
+    if (hold !== NO_HOLD) hold.state = IN_OPERATION;
+    if (link.ready) start();
+    const waiter = slot === -1 ? link.whenReady(start) : undefined;
+    const forget = listen(signal, () => {
+      if (slot !== -1) return link.cancel(slot, generation);
+      if (waiter !== undefined) waiter.wanted = false;
+      if (hold !== NO_HOLD) link.handBack(hold);
+      if (--file.inFlight === 0 && file !== NO_FILE) file.becameIdle();
+      reject((signal as AbortSignal).reason);
+    });
+  });
+}
+
+/** Waits for a scratch range, in order. */
+export function scratchFor(link: Link, bytes: number, signal?: AbortSignal): Promise<Hold> {
+  return new Promise((resolve, reject) => {
+    const waiter = link.scratch.wait(bytes, (hold) => {
+      forget?.();
+      resolve(hold);
+    });
+    const forget = listen(signal, () => {
+      waiter.wanted = false;
+      reject((signal as AbortSignal).reason);
+    });
+    link.scratch.serve();
+  });
+}
+
+/** Opens a file: a native call, since a path does not fit into a command. */
+export function openThrough(
+  link: Link,
+  bytes: Uint8Array,
+  path: string,
+  flags: number,
+  mode: number,
+  signal?: AbortSignal,
+): Promise<{ slot: number; generation: number }> {
+  if (signal?.aborted) return Promise.reject(signal.reason);
+  return new Promise((resolve, reject) => {
+    let slot = -1;
+    let generation = 0;
+    const settle = (result: number, fileGeneration: number): void => {
+      forget?.();
+      if (result >= 0) resolve({ slot: result, generation: fileGeneration });
+      else if (signal?.aborted && wasCancelled(result)) reject(signal.reason);
+      else resolve(link.fail(result, OPCODE_OPEN, new FileState(0, 0, path)));
+    };
+    const start = (): void => {
+      slot = link.beginCall(OPCODE_OPEN | RAW, settle);
+      generation = link.table.generations[slot];
+      link.native.open(bytes, flags, mode, slot, generation);
+    };
+    const waiter = link.whenReady(start);
+    const forget = listen(signal, () => {
+      if (slot !== -1) return link.cancel(slot, generation);
+      waiter.wanted = false;
+      reject((signal as AbortSignal).reason);
+    });
+  });
+}

@@ -1,0 +1,72 @@
+// Every options interface with unit, range and default, and the rules that check it once.
+import { abortSignal, either, multipleOf, off, oneOf, powerOfTwo, type Rule, shape, truth, whole } from './validate.js';
+
+/** Options of {@link Executor.start}. */
+export interface ExecutorOptions {
+  /**
+   * Which backend runs the operations: io_uring, or readiness and a small thread pool. `auto` takes io_uring where the
+   * kernel allows it. Default: the environment variable RINGWHEEL_DRIVER, else `auto`.
+   */
+  driver?: 'auto' | 'uring' | 'poll';
+  /** Submission entries: a power of two in 8..=32768. Default 1024. Halved, with a note in `doctor()`, where memory is locked too tightly. */
+  entries?: number;
+  /** Bytes of the arena that leases come from: a multiple of 4096 in 65536..=1073741824. Default 4194304. */
+  memory?: number;
+  /**
+   * A kernel thread that submits without system calls. Default false. It needs a CPU of its own, so it is refused with fewer
+   * than 4 usable CPUs unless `force` is set. `idleMs` (1..=10000, default 1): how long it spins without work; `cpu`: where it is pinned.
+   */
+  sqpoll?: false | { idleMs?: number; cpu?: number; force?: boolean };
+}
+
+/** @internal */
+export const EXECUTOR_RULES: Record<string, Rule> = {
+  driver: oneOf('auto', 'uring', 'poll'),
+  entries: powerOfTwo(8, 32768),
+  memory: multipleOf(4096, 65536, 2 ** 30),
+  sqpoll: either(off, shape({ idleMs: whole(1, 10_000), cpu: whole(0, 4095), force: truth })),
+};
+
+/** Options of {@link File.open}. */
+export interface OpenOptions {
+  /** Permission bits of a file that is created, in 0..=0o7777, cut by the process's umask. Default 0o666. */
+  mode?: number;
+  /** Bypass the page cache (O_DIRECT): positions and lengths must then be multiples of the device's block. Default false. */
+  direct?: boolean;
+  /** Ends the open early: the promise rejects with the signal's reason. */
+  signal?: AbortSignal;
+}
+
+/** @internal */
+export const OPEN_RULES: Record<string, Rule> = { mode: whole(0, 0o7777), direct: truth, signal: abortSignal };
+
+/** Options of {@link File.read} and {@link File.write}. */
+export interface TransferOptions {
+  /** Byte position in the file, 0..=2^53 − 1. Default: the file's own position, which moves. */
+  position?: number;
+  /** Bytes to move, at most the target's length, which is the default. */
+  length?: number;
+  /**
+   * Ends the operation early. With a lease the promise settles when the kernel has let go of the memory: with the reason, or
+   * with the result if that was faster. With a Uint8Array it rejects at once.
+   */
+  signal?: AbortSignal;
+}
+
+/** @internal */
+export const TRANSFER_RULES: Record<string, Rule> = {
+  position: whole(0, Number.MAX_SAFE_INTEGER),
+  length: whole(0, Number.MAX_SAFE_INTEGER),
+  signal: abortSignal,
+};
+
+/** Options of {@link sleep}. */
+export interface SleepOptions {
+  /** Ends the sleep early: the promise rejects with the signal's reason. */
+  signal?: AbortSignal;
+  /** Whether the sleep keeps the process alive. Default true. */
+  ref?: boolean;
+}
+
+/** @internal */
+export const SLEEP_RULES: Record<string, Rule> = { signal: abortSignal, ref: truth };

@@ -1,0 +1,136 @@
+// Life of a command, stage 1 of 6: call. Before: lib/api/file.ts. After: lib/ring/command-writer.ts.
+//
+// Moves bytes between a file and a lease (no copy) or a plain Uint8Array (one copy, through scratch ranges). Each has a
+// fast path that allocates nothing but its promise, and a general one for aborts, long arrays and full queues.
+import { BUFFER_GONE, type Link } from '../ring/link.js';
+import { OPCODE_READ, OPCODE_WRITE } from '../ring/layout.js';
+import type { Settle } from '../ring/pending.js';
+import { type FileState, HELD, type Hold } from '../ring/state.js';
+import { rejectsEarly } from './abort.js';
+import { operate, scratchFor } from './operation.js';
+
+/** The longest array that one scratch range can carry. */
+const ONE_RANGE = 262144;
+
+// One shared executor function for all promises: a closure per read would cost more than the read's own bookkeeping.
+let grabbed: Settle;
+const grab = (resolve: (value: number) => void): void => {
+  grabbed = resolve;
+};
+
+/** Moves bytes between a file and a lease. `hold` must be in JavaScript's hand. */
+export function moveDirect(
+  link: Link,
+  opcode: number,
+  file: FileState,
+  hold: Hold,
+  length: number,
+  position: number,
+): Promise<number> {
+  if (!link.ready) return operate(link, opcode, file, hold, length, position);
+  const promise = new Promise<number>(grab);
+  link.begin(opcode, grabbed, file, hold, undefined, length, position);
+  return promise;
+}
+
+/** Fills a plain Uint8Array from a file. */
+export function readCopied(
+  link: Link,
+  file: FileState,
+  target: Uint8Array,
+  length: number,
+  position: number,
+): Promise<number> {
+  if (length <= ONE_RANGE && link.ready) {
+    const hold = link.scratch.take(length);
+    if (hold !== undefined) {
+      if (hold.length >= length) {
+        const promise = new Promise<number>(grab);
+        link.begin(OPCODE_READ, grabbed, file, hold, target, length, position);
+        return promise;
+      }
+      link.scratch.give(hold);
+    }
+  }
+  return moveInRanges(link, OPCODE_READ, file, target, length, position);
+}
+
+/** Writes a plain Uint8Array to a file. Its bytes are taken now or, of a long one, when their turn comes. */
+export function writeCopied(
+  link: Link,
+  file: FileState,
+  source: Uint8Array,
+  length: number,
+  position: number,
+): Promise<number> {
+  if (length <= ONE_RANGE && link.ready) {
+    const hold = link.scratch.take(length);
+    if (hold !== undefined) {
+      if (hold.length >= length) {
+        hold.bytes.set(length === source.length ? source : source.subarray(0, length));
+        const promise = new Promise<number>(grab);
+        link.begin(OPCODE_WRITE, grabbed, file, hold, source, length, position);
+        return promise;
+      }
+      link.scratch.give(hold);
+    }
+  }
+  return moveInRanges(link, OPCODE_WRITE, file, source, length, position);
+}
+
+/**
+ * The general path: range after range, in order, until the array is done or the file gives or takes less than asked.
+ * With a signal it rejects at once; the range in flight comes back when its operation has ended.
+ */
+export function moveInRanges(
+  link: Link,
+  opcode: number,
+  file: FileState,
+  array: Uint8Array,
+  length: number,
+  position: number,
+  signal?: AbortSignal,
+): Promise<number> {
+  const moving = rangeAfterRange(link, opcode, file, array, length, position, signal);
+  return signal === undefined ? moving : rejectsEarly(moving, signal);
+}
+
+async function rangeAfterRange(
+  link: Link,
+  opcode: number,
+  file: FileState,
+  array: Uint8Array,
+  length: number,
+  position: number,
+  signal?: AbortSignal,
+): Promise<number> {
+  file.inFlight++; // Close waits for all ranges, not only for the one in flight.
+  try {
+    let done = 0;
+    while (done < length) {
+      const hold = link.scratch.take(length - done) ?? (await scratchFor(link, length - done, signal));
+      const wanted = Math.min(length - done, hold.length);
+      try {
+        signal?.throwIfAborted();
+        if (array.length < done + wanted) await link.fail(BUFFER_GONE, opcode, file);
+        if (opcode === OPCODE_WRITE) hold.bytes.set(array.subarray(done, done + wanted));
+        const moved = await operate(link, opcode, file, hold, wanted, position < 0 ? -1 : position + done, signal);
+        if (opcode === OPCODE_READ && moved > 0) {
+          signal?.throwIfAborted(); // The promise is rejected already: the array is its owner's again.
+          if (!link.copyInto(array, done, hold, moved)) await link.fail(BUFFER_GONE, opcode, file);
+        }
+        done += moved;
+        if (moved < wanted) break;
+      } catch (error) {
+        // Bytes that earlier ranges moved count, as they do for pread(2) and pwrite(2); the next call meets the error.
+        if (done > 0 && !signal?.aborted) break;
+        throw error;
+      } finally {
+        if (hold.state === HELD) link.scratch.give(hold);
+      }
+    }
+    return done;
+  } finally {
+    if (--file.inFlight === 0) file.becameIdle();
+  }
+}

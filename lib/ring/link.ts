@@ -1,0 +1,219 @@
+// Life of a command, stage 2 of 6: command ring. Before: lib/api/file.ts. After: lib/ring/command-writer.ts.
+//
+// What one executor's rings need on this side, in one object of fixed shape: the shared memory, the pending table, the
+// scratch ranges, and the queue of operations that wait for a slot.
+import type { NativeExecutor } from '../wire/binding.js';
+import { CommandWriter } from './command-writer.js';
+import { CompletionReader } from './completion-reader.js';
+import { Fifo, type Waiter } from './fifo.js';
+import { HELD_WORD, KEEP_WORD, OPCODE_READ, OPCODE_WRITE, REGION_BYTES } from './layout.js';
+import { OPCODE_BITS, PENDING_SLOTS, PendingTable, QUIET, RAW, type Settle } from './pending.js';
+import { Scratch } from './scratch.js';
+import { type FileState, HELD, type Hold, IN_OPERATION, NO_FILE, NO_HOLD, RELEASED } from './state.js';
+
+/** Makes the rejection for a failed operation; lib/api gives it, since errors are its room. */
+export type Fail = (result: number, opcode: number, file: FileState) => Promise<never>;
+
+/** A result that is none: the user's array was detached or shrank. Not an errno, not a reject. */
+export const BUFFER_GONE = -200_000;
+
+/** Starts the addon's executor over the shared memory. */
+export type StartNative = (memory: SharedArrayBuffer, onCompletions: () => void) => NativeExecutor;
+
+/** See the file's head. */
+export class Link {
+  readonly table = new PendingTable();
+  readonly native: NativeExecutor;
+  readonly scratch: Scratch;
+  /** True where JavaScript cannot see the arena itself: bytes are copied at both ends of an operation. */
+  readonly copies: boolean;
+  open = true;
+  readonly #words: Uint32Array;
+  readonly #writer: CommandWriter;
+  readonly #waiting = new Fifo();
+  readonly #fail: Fail;
+  #cancels: number[] = [];
+  /** Pending operations that keep the process alive. */
+  #kept = 0;
+  #whenIdle: (() => void)[] = [];
+
+  constructor(start: StartNative, fail: Fail) {
+    const memory = new SharedArrayBuffer(REGION_BYTES);
+    this.#words = new Uint32Array(memory);
+    this.#writer = new CommandWriter(memory);
+    this.#fail = fail;
+    const reader = new CompletionReader(memory, this);
+    this.native = start(memory, () => reader.drain());
+    this.copies = this.native.copies;
+    this.scratch = new Scratch(this.native, this.native.arena);
+  }
+
+  /** True when a command can be written now, ahead of nobody who waits. */
+  get ready(): boolean {
+    return this.table.free !== 0 && !this.#writer.full;
+  }
+
+  /** Takes a slot and writes the command. Call when `ready`. Returns the slot. */
+  begin(
+    kind: number,
+    settle: Settle,
+    file: FileState,
+    hold: Hold,
+    target: Uint8Array | undefined,
+    length: number,
+    operand: number,
+  ): number {
+    const table = this.table;
+    const slot = table.take(kind, settle, file, hold, target);
+    file.inFlight++;
+    hold.state = IN_OPERATION;
+    if ((kind & QUIET) === 0 && this.#kept++ === 0) this.#keep();
+    if (this.copies && (kind & OPCODE_BITS) === OPCODE_WRITE) this.native.push(hold.slot, hold.generation, length);
+    this.#writer.write(
+      kind & OPCODE_BITS,
+      slot,
+      table.generations[slot],
+      file.slot,
+      file.generation,
+      hold.slot,
+      hold.generation,
+      length,
+      operand,
+    );
+    return slot;
+  }
+
+  /** Takes a slot for an operation that reaches Rust by a call of its own. */
+  beginCall(kind: number, settle: Settle): number {
+    const slot = this.table.take(kind, settle, NO_FILE, NO_HOLD, undefined);
+    NO_FILE.inFlight++;
+    if (this.#kept++ === 0) this.#keep();
+    return slot;
+  }
+
+  /** Runs `start` once a command can be written, in the order of the calls. */
+  whenReady(start: () => void): Waiter {
+    if (this.#writer.full) this.native.flush();
+    const waiter = this.#waiting.push(start);
+    if (this.ready) this.runWaiting();
+    return waiter;
+  }
+
+  /** Runs whoever waits while there is room. */
+  runWaiting(): void {
+    while (this.#cancels.length > 0 && !this.#writer.full) {
+      const generation = this.#cancels.pop() as number;
+      const slot = this.#cancels.pop() as number;
+      this.#writer.cancel(slot, generation);
+    }
+    while (!this.#waiting.empty && this.ready) this.#waiting.runFirst();
+    if (this.#whenIdle.length > 0 && this.idle) for (const then of this.#whenIdle.splice(0)) then();
+  }
+
+  /** Asks for the early end of an operation. */
+  cancel(slot: number, generation: number): void {
+    if (this.table.generations[slot] !== generation) return;
+    if (this.#writer.full) this.native.flush();
+    if (this.#writer.full) this.#cancels.push(slot, generation);
+    else this.#writer.cancel(slot, generation);
+    // A loop that nothing keeps alive would end before Rust reads the cancel; what it names holds it where that matters.
+  }
+
+  /** Asks for the early end of all operations of an opcode, or of all. */
+  cancelAll(opcode?: number): void {
+    for (let slot = 0; slot < PENDING_SLOTS; slot++) {
+      const kind = this.table.kinds[slot];
+      if (kind !== 0 && (opcode === undefined || (kind & OPCODE_BITS) === opcode)) {
+        this.cancel(slot, this.table.generations[slot]);
+      }
+    }
+  }
+
+  /** True when nothing is pending and nobody waits. */
+  get idle(): boolean {
+    return this.table.free === PENDING_SLOTS && this.#waiting.empty;
+  }
+
+  /** Operations that have a slot. */
+  get pending(): number {
+    return PENDING_SLOTS - this.table.free;
+  }
+
+  /** Settles everything that still waits with a result that no completion will bring any more. */
+  abandon(result: number): void {
+    const table = this.table;
+    for (let slot = 0; slot < PENDING_SLOTS; slot++) {
+      const kind = table.kinds[slot];
+      if (kind === 0) continue;
+      const settle = table.settles[slot] as Settle;
+      const file = table.files[slot] as FileState;
+      table.giveBack(slot);
+      if ((kind & RAW) !== 0) settle(result, 0);
+      else settle(this.#fail(result, kind & OPCODE_BITS, file) as never, 0);
+    }
+  }
+
+  /** Calls `then` when nothing is pending. */
+  whenIdle(then: () => void): void {
+    if (this.idle) then();
+    else this.#whenIdle.push(then);
+  }
+
+  /** One operation less that keeps the process alive. Rust lets go of the loop when it next looks, without a call. */
+  unkeep(): void {
+    if (--this.#kept === 0) this.#words[KEEP_WORD] = 0;
+  }
+
+  /** An operation gave a range of the arena back. */
+  handBack(hold: Hold): void {
+    if (hold.releaseLater) this.release(hold);
+    else hold.state = HELD;
+  }
+
+  /** Gives a range back to the arena, now or when the operation that has it ends. */
+  release(hold: Hold): void {
+    if (hold.state === IN_OPERATION && !hold.releaseLater) {
+      hold.releaseLater = true;
+      return;
+    }
+    hold.state = RELEASED;
+    this.native.release(hold.slot, hold.generation);
+    this.scratch.serve();
+  }
+
+  /** Ends an operation of the copying path: copies what was read into the user's array, gives the range back, settles. */
+  settleCopied(settle: Settle, target: Uint8Array, hold: Hold, kind: number, file: FileState, result: number): void {
+    const opcode = kind & OPCODE_BITS;
+    let outcome = result;
+    if (result > 0 && opcode === OPCODE_READ && !this.copyInto(target, 0, hold, result)) outcome = BUFFER_GONE;
+    this.scratch.give(hold);
+    if (outcome < 0) settle(this.#fail(outcome, opcode, file) as never, 0);
+    else settle(outcome, 0);
+  }
+
+  /** Where JavaScript cannot see the arena: brings the bytes that an operation wrote into the hold's own. */
+  pullInto(hold: Hold, length: number): void {
+    if (hold !== NO_HOLD && length > 0) this.native.pull(hold.slot, hold.generation, Math.min(length, hold.length));
+  }
+
+  /** Copies `length` bytes of a range into a user's array. False when that one was detached or has shrunk. */
+  copyInto(target: Uint8Array, at: number, hold: Hold, length: number): boolean {
+    if (this.copies) this.pullInto(hold, length);
+    try {
+      target.set(length === hold.length ? hold.bytes : hold.bytes.subarray(0, length), at);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** The promise of a failed operation. */
+  fail(result: number, opcode: number, file: FileState): Promise<never> {
+    return this.#fail(result, opcode, file);
+  }
+
+  #keep(): void {
+    this.#words[KEEP_WORD] = 1;
+    if (this.#words[HELD_WORD] === 0) this.native.hold();
+  }
+}

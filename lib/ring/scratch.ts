@@ -1,0 +1,120 @@
+// Ranges of the arena through which plain Uint8Arrays are copied: kept by size class, so that no native call is needed
+// in steady state, given out in the order in which they were asked for, never failing.
+import type { NativeExecutor } from '../wire/binding.js';
+import { Fifo, type Waiter } from './fifo.js';
+import { HELD, Hold } from './state.js';
+
+/** Powers of four pages: at most three quarters of a range lie idle. The largest is what one operation moves at a time. */
+const SIZES: readonly number[] = [4096, 16384, 65536, 262144];
+const LARGEST = SIZES.length - 1;
+
+/** See the file's head. */
+export class Scratch {
+  readonly #native: NativeExecutor;
+  readonly #arena: ArrayBuffer;
+  readonly #kept: Hold[][] = SIZES.map(() => []);
+  readonly #waiting = new Fifo();
+  #out = 0;
+
+  constructor(native: NativeExecutor, arena: ArrayBuffer) {
+    this.#native = native;
+    this.#arena = arena;
+    // One range is ours for ever, so that leases that a user keeps can slow a copy down but never stop it.
+    const reserve = this.#allocate(0);
+    if (reserve !== undefined) this.#kept[0].push(reserve);
+  }
+
+  /**
+   * A range of `bytes` or, of what there is, the longest: the caller goes on with the rest. Undefined when there is none
+   * or when others wait for one.
+   */
+  take(bytes: number): Hold | undefined {
+    return this.#waiting.empty ? this.#take(bytes) : undefined;
+  }
+
+  /** Calls `then` with a range when it is this one's turn. Taking the waiter back is the way out. */
+  wait(bytes: number, then: (hold: Hold) => void): Waiter {
+    const waiter = this.#waiting.push(() => then(this.#take(bytes) as Hold));
+    return waiter;
+  }
+
+  /** Takes a range back. */
+  give(hold: Hold): void {
+    this.#out--;
+    hold.state = HELD;
+    this.#kept[hold.sizeClass].push(hold);
+    this.serve();
+  }
+
+  /** Memory may have come free: whoever waits is served, in order. */
+  serve(): void {
+    while (!this.#waiting.empty && this.#any()) this.#waiting.runFirst();
+  }
+
+  /** Gives what lies idle back to the arena; true when that was anything. The last range is kept. */
+  evict(): boolean {
+    let given = false;
+    for (const [index, kept] of this.#kept.entries()) {
+      const spare = index === 0 ? 1 : 0;
+      while (kept.length > spare) {
+        const hold = kept.pop() as Hold;
+        this.#native.release(hold.slot, hold.generation);
+        given = true;
+      }
+    }
+    return given;
+  }
+
+  #take(bytes: number): Hold | undefined {
+    let wanted = 0;
+    while (wanted < LARGEST && SIZES[wanted] < bytes) wanted++;
+    const hold = this.#exactly(wanted) ?? this.#larger(wanted) ?? this.#afterEviction(wanted) ?? this.#smaller(wanted);
+    if (hold !== undefined) this.#out++;
+    return hold;
+  }
+
+  #exactly(sizeClass: number): Hold | undefined {
+    return this.#kept[sizeClass].pop() ?? this.#allocate(sizeClass);
+  }
+
+  #larger(than: number): Hold | undefined {
+    for (let index = than + 1; index <= LARGEST; index++) {
+      const hold = this.#kept[index].pop();
+      if (hold !== undefined) return hold;
+    }
+    return undefined;
+  }
+
+  #afterEviction(sizeClass: number): Hold | undefined {
+    return this.evict() ? this.#allocate(sizeClass) : undefined;
+  }
+
+  #smaller(than: number): Hold | undefined {
+    for (let index = than - 1; index >= 0; index--) {
+      const hold = this.#exactly(index);
+      if (hold !== undefined) return hold;
+    }
+    return undefined;
+  }
+
+  /** True when `#take` would find something. */
+  #any(): boolean {
+    const hold = this.#take(SIZES[0]);
+    if (hold === undefined) return false;
+    this.#out--;
+    this.#kept[hold.sizeClass].push(hold);
+    return true;
+  }
+
+  #allocate(sizeClass: number): Hold | undefined {
+    const lease = this.#native.lease(SIZES[sizeClass]);
+    if (lease === null) return undefined;
+    const bytes = new Uint8Array(this.#arena, lease.offset, SIZES[sizeClass]);
+    return new Hold(lease.slot, lease.generation, lease.offset, SIZES[sizeClass], bytes, sizeClass);
+  }
+
+  /** Ranges in use now. */
+  get inUse(): number {
+    return this.#out;
+  }
+}

@@ -1,0 +1,59 @@
+// The two things that commands name, as this side knows them: an open file and a held range of the arena.
+
+/** An open file: what commands name, what errors show, what close waits for. */
+export class FileState {
+  /** Operations that were started and whose completion has not been read. */
+  inFlight = 0;
+  /** False from the first call of close on. */
+  open = true;
+  #whenIdle: (() => void) | undefined = undefined;
+
+  constructor(
+    readonly slot: number,
+    readonly generation: number,
+    readonly path: string,
+  ) {}
+
+  /** Calls `then` once no operation is in flight; at once when none is. */
+  whenIdle(then: () => void): void {
+    if (this.inFlight === 0) then();
+    else this.#whenIdle = then;
+  }
+
+  /** The last operation in flight has ended. */
+  becameIdle(): void {
+    const then = this.#whenIdle;
+    if (then === undefined) return;
+    this.#whenIdle = undefined;
+    then();
+  }
+}
+
+/** The file of commands that have none; so that the arrays hold one kind of object. */
+export const NO_FILE = new FileState(0, 0, '');
+
+/** In whose hand a range of the arena is (INV-3): this side's, an operation's, nobody's. */
+export const HELD = 0;
+export const IN_OPERATION = 1;
+export const RELEASED = 2;
+
+/** A range of the arena that this side holds: a user's lease, or a scratch range of the copying path. */
+export class Hold {
+  state = HELD;
+  /** Its release was asked for while an operation had it; it is done when the operation ends. */
+  releaseLater = false;
+
+  constructor(
+    readonly slot: number,
+    readonly generation: number,
+    readonly offset: number,
+    readonly length: number,
+    /** The view of the range. */
+    readonly bytes: Uint8Array,
+    /** Index of its size class when it is a scratch range, else −1. */
+    readonly sizeClass: number,
+  ) {}
+}
+
+/** The hold of commands that have none. */
+export const NO_HOLD = new Hold(0, 0, 0, 0, new Uint8Array(0), -1);

@@ -1,0 +1,167 @@
+// Life of a command, below stage 2: loads the native addon, and says plainly what is missing when it cannot.
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+
+export { LAYOUT_VERSION } from './layout.generated.js';
+
+/** How a native call hands out a range of the arena. */
+export interface NativeLease {
+  slot: number;
+  generation: number;
+  /** Byte offset in the arena. */
+  offset: number;
+  length: number;
+}
+
+/** Counters of an executor, as the addon gives them. */
+export interface NativeStats {
+  /** System calls made to submit and wait. */
+  enters: number;
+  /** Operations given to the kernel. */
+  submitted: number;
+  /** Operations that ended. */
+  completed: number;
+  /** Operations in flight now. */
+  inFlight: number;
+  /** The most that ever were. */
+  inFlightMax: number;
+  /** Times the completion queue overflowed and was flushed. */
+  overflows: number;
+  /** Operations asked to end early. */
+  cancels: number;
+  /** Results with an errno that the operation's table does not know. */
+  unexpected: number;
+  /** Operations whose memory was leaked on purpose at a shutdown. */
+  leaked: number;
+  /** Commands that were refused because they made no sense. */
+  rejects: number;
+  /** Turns taken. */
+  turns: number;
+  /** Calls into JavaScript; each settles all completions of a turn. */
+  callbacks: number;
+  /** Timers set now. */
+  timers: number;
+  /** Files open now. */
+  files: number;
+  /** Leases given out now, scratch ranges included. */
+  leases: number;
+  /** Bytes of the arena. */
+  arenaBytes: number;
+  /** Bytes of the arena that no lease has now. */
+  arenaFreeBytes: number;
+}
+
+/** One environment's executor, as the addon exports it: translation only, policy is in lib/api. */
+export interface NativeExecutor {
+  readonly driver: 'uring' | 'poll';
+  readonly features: string[];
+  readonly notes: string[];
+  /** The arena's bytes: external memory, or (`copies` true) a plain buffer that `pull` and `push` keep in step. */
+  readonly arena: ArrayBuffer;
+  readonly copies: boolean;
+  /** Keeps the loop alive until pending work that counts is zero again. */
+  hold(): void;
+  /** Reads the command ring now; for a full ring. */
+  flush(): void;
+  open(path: Uint8Array, flags: number, mode: number, slot: number, generation: number): void;
+  fileDescriptor(slot: number, generation: number): number;
+  /** Drops a file that nobody can name any more; true when it was open. */
+  forget(slot: number, generation: number): boolean;
+  lease(bytes: number): NativeLease | null;
+  release(slot: number, generation: number): boolean;
+  /** `copies` only: copies the first bytes of a lease out of, or into, the arena. */
+  pull(slot: number, generation: number, length: number): void;
+  push(slot: number, generation: number, length: number): void;
+  stats(): NativeStats;
+  /** Cancels what is in flight, drains, closes. Returns how many operations had to be leaked. */
+  close(): number;
+}
+
+/** A running file server, as the addon exports it. */
+export interface NativeFileServer {
+  readonly port: number;
+  readonly host: string;
+  readonly cores: number;
+  readonly driver: string;
+  readonly features: string[];
+  readonly notes: string[];
+  stats(): Record<string, number>;
+  close(deadlineMs: number): Promise<Record<string, number>>;
+}
+
+/** What the addon exports. */
+export interface Binding {
+  readonly layoutVersion: number;
+  readonly regionBytes: number;
+  startExecutor(options: object, rings: Uint8Array, onCompletions: (count: number) => void): NativeExecutor;
+  startFileServer(options: object): Promise<NativeFileServer>;
+  diagnose(): { driver: string; features: string[]; notes: string[] };
+}
+
+interface LoadError extends Error {
+  code: string;
+}
+
+let loaded: Binding | undefined;
+
+/** The addon; loaded once for each module instance. */
+export function binding(): Binding {
+  loaded ??= load();
+  return loaded;
+}
+
+/** The name of this platform in file and package names: `linux-x64-gnu`, `darwin-arm64`, `win32-x64-msvc`. */
+export function platformName(): string {
+  const { platform, arch } = process;
+  if (platform === 'linux') return `linux-${arch}-${usesMusl() ? 'musl' : 'gnu'}`;
+  return platform === 'win32' ? `win32-${arch}-msvc` : `${platform}-${arch}`;
+}
+
+function load(): Binding {
+  const name = platformName();
+  const local = join(packageRoot(), `ringwheel.${name}.node`);
+  if (existsSync(local)) return attempt(local, name);
+  try {
+    require.resolve(`ringwheel-${name}`);
+  } catch (cause) {
+    throw loadError(`neither the package ringwheel-${name} nor the file ${local} is there`, name, cause);
+  }
+  return attempt(`ringwheel-${name}`, name);
+}
+
+function attempt(specifier: string, name: string): Binding {
+  try {
+    return require(specifier) as Binding;
+  } catch (cause) {
+    throw loadError(`${specifier} does not load: ${(cause as Error).message}`, name, cause);
+  }
+}
+
+function loadError(what: string, name: string, cause: unknown): LoadError {
+  const [platform, arch, libc] = name.split('-');
+  const error = new Error(
+    `ringwheel has no native binary for ${platform} ${arch}${libc === undefined ? '' : ` (${libc})`}: ${what}. ` +
+      `Install it with \`npm install ringwheel-${name}\` (optional dependencies must not be left out), ` +
+      'or, with a Rust toolchain (https://rustup.rs), clone the repository and run `npm run build`.',
+    { cause },
+  ) as LoadError;
+  error.code = 'ERR_RINGWHEEL_NO_BINDING';
+  return error;
+}
+
+/** The folder whose package.json is ours: this file runs from lib/wire and from dist/lib/wire. */
+function packageRoot(): string {
+  for (let folder = __dirname; ; folder = dirname(folder)) {
+    const manifest = join(folder, 'package.json');
+    if (existsSync(manifest)) {
+      const { name } = JSON.parse(readFileSync(manifest, 'utf8')) as { name?: string };
+      if (name === 'ringwheel') return folder;
+    }
+    if (folder === dirname(folder)) return __dirname;
+  }
+}
+
+function usesMusl(): boolean {
+  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
+  return report?.header?.glibcVersionRuntime === undefined && !existsSync('/lib64/ld-linux-x86-64.so.2');
+}
