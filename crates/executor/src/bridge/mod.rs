@@ -13,7 +13,7 @@ use keep::Keep;
 use pending::{PendingTable, Running};
 use ringwheel_command::{
     Action, CommandReader, CompletionWriter, FileId, LeaseRange, PendingId, Region, Reject, RejectCode,
-    Request, RingError, Rings,
+    Request, RingError, Rings, layout::PENDING_CAPACITY,
 };
 use ringwheel_driver::{
     Arena, Completion, Handle, LeaseId, Operation, RefusedReason,
