@@ -1,23 +1,50 @@
 //! The executor as its owner sees it: start, run or turn, look at, shut down.
-use crate::{Client, Edge, Options, Park, RunError, StartError, Stats, Turn};
-use ringwheel_driver::DriverKind;
-use std::{future::Future, marker::PhantomData, time::Duration};
+use crate::{
+    Client, Edge, JoinError, JoinHandle, NoClient, Options, Park, RunError, SpawnError, StartError, Stats,
+    Turn,
+    core::Core,
+    current,
+    remote::{self, Registration, SELF_SLOT},
+};
+use ringwheel_driver::{Driver, DriverKind};
+use std::{future::Future, os::fd::RawFd, rc::Rc, time::Duration};
+
+/// Time that dropping an executor gives its operations to end.
+const DROP_DEADLINE: Duration = Duration::from_secs(1);
 
 /// One thread's tasks, timers and kernel operations. Belongs to the thread that started it (INV-6).
+///
+/// ```
+/// use ringwheel_executor::{Executor, Options, spawn, time};
+/// use std::time::Duration;
+///
+/// let mut executor = Executor::start(Options::default())?;
+/// let answer = executor.run(async {
+///     let task = spawn(async {
+///         time::sleep(Duration::from_millis(2)).await;
+///         42
+///     });
+///     task.await
+/// })??;
+/// assert_eq!(answer, 42);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Executor {
-    _not_send: PhantomData<*const ()>,
+    core: Rc<Core>,
 }
 
-/// Makes a sleeping executor take another turn. `Clone + Send + Sync`; harmless after the executor is gone.
+/// Makes a sleeping executor take another turn. `Clone + Send + Sync`; a no-op once the executor is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExecutorWaker {
     handle: u64,
 }
 
 impl ExecutorWaker {
-    /// Wakes the executor if it sleeps. Never blocks.
-    pub fn wake(&self) {}
+    /// Wakes the executor if it sleeps. Never blocks; a system call only when it does sleep.
+    pub fn wake(&self) {
+        remote::wake(self.handle);
+    }
 }
 
 /// What [`Executor::shutdown`] did.
@@ -31,54 +58,167 @@ pub struct ShutdownReport {
     pub driver: ringwheel_driver::driver::ShutdownReport,
 }
 
-#[expect(unused_variables, reason = "the seam: filled in within the hour")]
 impl Executor {
-    /// Starts an executor for the calling thread.
+    /// Starts an executor for the calling thread. Several may live on one thread; each runs while it is told to.
+    ///
+    /// # Errors
+    /// [`StartError`] names the option, the limit or the system call, and the remedy.
     pub fn start(options: Options) -> Result<Executor, StartError> {
-        unimplemented!()
+        options.check()?;
+        let driver = Driver::start(&options.driver)?;
+        let registration = Registration::new(driver.waker())?;
+        Ok(Executor { core: Rc::new(Core::new(driver, registration, &options)) })
     }
-    /// Native host: runs until `future` ends. Other tasks run too and stay for the next `run`.
+
+    /// Native host: runs until `future` ends, blocking the thread when nothing is to be done. Other tasks run too, and stay
+    /// for the next `run`. The future may borrow from the caller.
+    ///
+    /// # Errors
+    /// [`RunError`]; the future has been dropped then.
     pub fn run<F: Future>(&mut self, future: F) -> Result<F::Output, RunError> {
-        unimplemented!()
+        /// Drops the future before anything that it borrows can end, whatever happens.
+        struct Bound<T>(JoinHandle<T>);
+        impl<T> Drop for Bound<T> {
+            fn drop(&mut self) {
+                self.0.cancel_now();
+            }
+        }
+        // SAFETY: needs the task dropped before what F borrows. Holds: `Bound` drops the future in place when this function
+        // returns or unwinds, and it cannot be forgotten, as it never leaves this frame. `&mut self` keeps the executor.
+        // Checked: `run_may_borrow` in tests/tasks.rs.
+        let task = unsafe { self.core.tasks.spawn(future) }.map_err(|error| match error {
+            SpawnError::Full => RunError::Full,
+            SpawnError::NoExecutor | SpawnError::Closed => RunError::Closed,
+        })?;
+        let mut root = Bound(JoinHandle::new(self.core.clone(), task));
+        while !root.0.is_finished() {
+            let turn = self.core.turn(&mut NoClient, Park::Thread, || root.0.is_finished());
+            if let Some(errno) = turn.driver_error {
+                return Err(RunError::Driver(errno));
+            }
+        }
+        match root.0.try_join() {
+            Some(Ok(output)) => Ok(output),
+            Some(Err(JoinError::Panicked(payload))) => Err(RunError::Panicked(payload)),
+            Some(Err(JoinError::Cancelled | JoinError::Closed)) | None => Err(RunError::Closed),
+        }
     }
-    /// Embedded host: one turn. Never blocks unless `park` is [`Park::Thread`].
+
+    /// Embedded host: one turn. Blocks only when `park` is [`Park::Thread`]. Without staged or running operations it makes
+    /// no system call.
     pub fn turn(&mut self, client: &mut impl Client, park: Park) -> Turn {
-        unimplemented!()
+        self.core.turn(client, park, || false)
     }
-    /// The driver and the wheel between turns. `None` after shutdown.
+
+    /// The driver and the wheel between turns, for calls that are not worth a command.
     pub fn edge<R>(&mut self, work: impl FnOnce(&mut Edge<'_>) -> R) -> Option<R> {
-        unimplemented!()
+        self.core.edge(work)
     }
-    /// Runs `work` with this executor as the thread's current one, so that `spawn`, `fs` and `net` work in it.
+
+    /// Runs `work` with this executor as the thread's current one, so that `spawn`, `fs` and `net` work in it. What it
+    /// starts makes progress in later turns.
     pub fn enter<R>(&mut self, work: impl FnOnce() -> R) -> R {
-        unimplemented!()
+        let _entered = current::enter(&self.core);
+        self.core.forget_now();
+        work()
     }
+
     /// Which backend runs the operations.
     pub fn driver_kind(&self) -> DriverKind {
-        unimplemented!()
+        self.core.driver.borrow().as_ref().map_or(DriverKind::Poll, Driver::kind)
     }
-    /// The kernel features in use.
+
+    /// The kernel features in use, as short names.
     pub fn features(&self) -> Vec<&'static str> {
-        unimplemented!()
+        self.core.driver.borrow().as_ref().map_or_else(Vec::new, |driver| driver.features().to_vec())
     }
+
     /// Why io_uring was not chosen, or what was given up on the way, one sentence each.
     pub fn notes(&self) -> Vec<String> {
-        unimplemented!()
+        self.core.driver.borrow().as_ref().map_or_else(Vec::new, |driver| driver.notes().to_vec())
     }
-    /// The descriptor a host loop watches for readability; call `turn` when it is readable.
-    pub fn host_fd(&self) -> std::os::fd::RawFd {
-        unimplemented!()
+
+    /// The descriptor a host loop watches for readability; call `turn` when it is readable. It stays the driver's.
+    pub fn host_fd(&self) -> RawFd {
+        self.core.driver.borrow().as_ref().map_or(-1, Driver::host_fd)
     }
+
     /// A way to wake this executor from other threads.
     pub fn waker(&self) -> ExecutorWaker {
-        unimplemented!()
+        ExecutorWaker { handle: remote::task_handle(self.core.tasks.executor(), SELF_SLOT, 0) }
     }
-    /// Counters.
+
+    /// Counters; copied, no system call.
     pub fn stats(&self) -> Stats {
-        unimplemented!()
+        self.core.stats()
     }
-    /// Drops all tasks, cancels all operations and drains them within `deadline` (INV-1). Dropping does the same with one second.
+
+    /// Drops all tasks, cancels all operations and drains them within `deadline` (INV-1). Sockets, files and join handles
+    /// that are still held elsewhere stay valid; their operations fail. Dropping the executor does the same with one second.
     pub fn shutdown(self, deadline: Duration) -> ShutdownReport {
-        unimplemented!()
+        self.core.shutdown(deadline)
+    }
+}
+
+/// Which backend runs the operations of the current executor; `None` outside of one.
+pub fn driver_kind() -> Option<DriverKind> {
+    current::with(|core| core.and_then(|core| core.driver.try_borrow().ok()?.as_ref().map(Driver::kind)))
+}
+
+/// The kernel features that the current executor uses; empty outside of one.
+pub fn driver_features() -> Vec<&'static str> {
+    let features = current::with(|core| {
+        core.and_then(|core| core.driver.try_borrow().ok()?.as_ref().map(|driver| driver.features().to_vec()))
+    });
+    features.unwrap_or_default()
+}
+
+/// Why the current executor's driver is not io_uring, or what it gave up on the way; empty outside of one.
+pub fn driver_notes() -> Vec<String> {
+    let notes = current::with(|core| {
+        core.and_then(|core| core.driver.try_borrow().ok()?.as_ref().map(|driver| driver.notes().to_vec()))
+    });
+    notes.unwrap_or_default()
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        self.core.shutdown(DROP_DEADLINE);
+    }
+}
+
+impl Core {
+    /// Does nothing the second time.
+    fn shutdown(self: &Rc<Core>, deadline: Duration) -> ShutdownReport {
+        let (tasks_dropped, panics) = self.tasks.close();
+        // Wakers of other threads are no-ops from here on.
+        drop(self.registration.take());
+        let timers = std::mem::replace(&mut *self.timers.borrow_mut(), crate::timers::Timers::new());
+        self.tasks.guarded(|| drop(timers));
+        self.run_deferred();
+        self.wake_waiting_for_room();
+        let Some(driver) = self.driver.take() else { return ShutdownReport::default() };
+        let mut report = ShutdownReport { tasks_dropped, panics, ..ShutdownReport::default() };
+        // Operations own what users gave them, and its destructors may panic.
+        self.tasks.guarded(|| report.driver = driver.shutdown(deadline));
+        report
+    }
+
+    fn stats(&self) -> Stats {
+        Stats {
+            turns: self.counts.turns.get(),
+            parks: self.counts.parks.get(),
+            polls: self.tasks.polls.get(),
+            spawned: self.tasks.spawned.get(),
+            tasks: self.tasks.live.get(),
+            panics: self.tasks.panics.get(),
+            remote_wakes: self.counts.remote_wakes.get(),
+            remote_scans: self.counts.remote_scans.get(),
+            timers_fired: self.counts.timers_fired.get(),
+            timers: self.timers.borrow().len() as u32,
+            abandoned: self.operations.borrow().abandoned,
+            task_bytes: self.tasks.bytes(),
+            driver: self.driver.borrow().as_ref().map(Driver::stats).unwrap_or_default(),
+        }
     }
 }

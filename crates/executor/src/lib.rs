@@ -3,28 +3,36 @@
 //! Read in this order: `turn.rs` (the six bounded steps), `task/` (tasks, their memory, their wakers), `remote.rs` and
 //! `waker_ring.rs` (the only door for other threads), `operation.rs` (futures over the driver), then what users see:
 //! [`time`], [`net`], [`fs`], [`thread`], [`event`]. `bridge/` is the embedded JavaScript client of a turn.
+#![cfg(unix)]
 #![warn(missing_docs)]
 
 pub mod bridge;
+mod core;
+mod current;
 mod error;
 pub mod event;
 mod executor;
 pub mod fs;
 pub mod net;
+mod operation;
 mod options;
+mod remote;
 mod stats;
 mod task;
 pub mod thread;
 pub mod time;
+mod timers;
 mod turn;
+mod waker_ring;
 
 pub use error::{JoinError, RunError, SpawnError, StartError};
-pub use executor::{Executor, ExecutorWaker, ShutdownReport};
+pub use executor::{Executor, ExecutorWaker, ShutdownReport, driver_features, driver_kind, driver_notes};
 pub use options::Options;
 pub use ringwheel_driver::{
     Chunk, DriverKind, Lease,
     memory::{Source, Target},
 };
 pub use stats::Stats;
-pub use task::{JoinHandle, RemoteHandle, spawn, try_spawn, yield_now};
-pub use turn::{CLIENT_TOKEN, Client, Edge, NoClient, Park, TimerKey, Turn};
+pub use task::{JoinHandle, RemoteHandle, YieldNow, spawn, try_spawn, yield_now};
+pub use timers::TimerKey;
+pub use turn::{CLIENT_TOKEN, Client, Edge, NoClient, Park, Turn};

@@ -1,5 +1,11 @@
 //! How an executor is started: the driver's options and the bounds of one turn.
+use crate::{StartError, remote::SLOT_BITS};
 use std::time::Duration;
+
+/// As many as a waker has bits for, less the executor's own slot.
+const TASKS_MAX: u32 = (1 << SLOT_BITS) - 1;
+/// Longer than that is not a spin.
+const SPIN_MAX: Duration = Duration::from_secs(1);
 
 /// Options of [`crate::Executor::start`]. `Default` is a native executor with the driver the kernel allows.
 #[derive(Clone, Debug)]
@@ -12,7 +18,7 @@ pub struct Options {
     pub timers_max: u32,
     /// Completions handled in one turn, in `1..=65536`. Default 1024.
     pub completions_max: u32,
-    /// Tasks alive at once, in `1..=4194304`. Default 1048576.
+    /// Tasks alive at once, in `1..=4194303`. Default 1048576.
     pub tasks_max: u32,
     /// Longest time to look for work before the thread parks, adapted downwards while it does not pay.
     /// `None` (default) parks at once; at most one second.
@@ -22,22 +28,52 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options {
-            driver: ringwheel_driver::Options {
-                kind: None,
-                host: ringwheel_driver::Host::Native,
-                entries: 1024,
-                completion_entries: None,
-                memory: 4 << 20,
-                chunks: 256,
-                chunk_bytes: 4096,
-                sqpoll: None,
-                pool_threads: 4,
-            },
+            driver: ringwheel_driver::Options { host: ringwheel_driver::Host::Native, ..Default::default() },
             polls_max: 256,
             timers_max: 1024,
             completions_max: 1024,
             tasks_max: 1 << 20,
             spin: None,
         }
+    }
+}
+
+impl Options {
+    /// Every value in its range, or a sentence that names it.
+    pub(crate) fn check(&self) -> Result<(), StartError> {
+        let bounds = [
+            ("polls_max", self.polls_max, 1, 65_536),
+            ("timers_max", self.timers_max, 1, 65_536),
+            ("completions_max", self.completions_max, 1, 65_536),
+            ("tasks_max", self.tasks_max, 1, TASKS_MAX),
+        ];
+        for (name, value, least, most) in bounds {
+            if !(least..=most).contains(&value) {
+                return Err(StartError::Option(format!("{name} is {value}; it must be in {least}..={most}")));
+            }
+        }
+        match self.spin {
+            Some(spin) if spin > SPIN_MAX => {
+                Err(StartError::Option(format!("spin is {spin:?}; it must be at most {SPIN_MAX:?}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_out_of_range_is_named_with_its_range() {
+        let options = Options { polls_max: 0, ..Options::default() };
+        assert_eq!(
+            options.check().unwrap_err().to_string(),
+            "ERR_RINGWHEEL_INVALID_OPTION: polls_max is 0; it must be in 1..=65536"
+        );
+        let options = Options { spin: Some(Duration::from_secs(2)), ..Options::default() };
+        assert!(options.check().unwrap_err().to_string().contains("at most 1s"));
+        assert!(Options::default().check().is_ok());
     }
 }

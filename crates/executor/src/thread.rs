@@ -1,6 +1,12 @@
 //! A pinned native thread with an executor of its own.
-use crate::{JoinError, Options, StartError};
-use std::{future::Future, marker::PhantomData};
+use crate::{Executor, JoinError, Options, RunError, StartError, error::panic_text};
+use std::{
+    future::Future,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::mpsc,
+    thread::JoinHandle,
+};
 
 /// Options of [`start`].
 #[derive(Clone, Debug, Default)]
@@ -16,22 +22,115 @@ pub struct ThreadOptions {
 /// A running thread. Dropping it detaches it.
 #[derive(Debug)]
 pub struct Thread<T> {
-    _output: PhantomData<T>,
+    thread: JoinHandle<Result<T, JoinError>>,
 }
 
 impl<T> Thread<T> {
-    /// Waits for the thread's future and its executor's shutdown.
+    /// Blocks until the thread's future has ended and its executor has shut down.
+    ///
+    /// # Errors
+    /// [`JoinError::Panicked`] when the future panicked; [`JoinError::Closed`] when the kernel refused the driver's system
+    /// call in the middle.
     pub fn join(self) -> Result<T, JoinError> {
-        unimplemented!()
+        match self.thread.join() {
+            Ok(result) => result,
+            Err(payload) => Err(JoinError::Panicked(payload)),
+        }
+    }
+
+    /// Whether joining would not wait.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
     }
 }
 
-/// Starts a thread, pins it, starts its executor, and runs the future that `make` gives there. Returns once the executor has started or failed to.
-pub fn start<M, F>(_options: ThreadOptions, _make: M) -> Result<Thread<F::Output>, StartError>
+/// Starts a thread, pins it, starts its executor there, and runs the future that `make` gives. Returns once the executor has
+/// started or failed to, so an error is the caller's. The future ends the thread; tell it to with [`crate::event::Event`].
+///
+/// # Errors
+/// [`StartError::Thread`] when the thread cannot be made, or not be pinned to that CPU; and all of [`Executor::start`]'s.
+///
+/// ```
+/// use ringwheel_executor::{event::Event, thread};
+///
+/// let stop = Event::new();
+/// let told = stop.clone();
+/// let worker = thread::start(Default::default(), move || async move {
+///     told.wait().await;
+///     "stopped"
+/// })?;
+/// stop.set();
+/// assert_eq!(worker.join()?, "stopped");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn start<M, F>(options: ThreadOptions, make: M) -> Result<Thread<F::Output>, StartError>
 where
     M: FnOnce() -> F + Send + 'static,
     F: Future,
     F::Output: Send + 'static,
 {
-    unimplemented!()
+    let name = options.name.unwrap_or_else(|| "ringwheel".to_owned());
+    let (report, started) = mpsc::sync_channel(1);
+    let body = move || {
+        let ready = match options.cpu {
+            Some(cpu) => pin(cpu).map_err(StartError::Thread),
+            None => Ok(()),
+        };
+        let executor = ready.and_then(|()| Executor::start(options.executor));
+        let mut executor = match executor {
+            Ok(executor) => executor,
+            Err(error) => {
+                let _ = report.send(Err(error)); // The starter waits for it; it cannot be gone.
+                return Err(JoinError::Closed);
+            }
+        };
+        let made = catch_unwind(AssertUnwindSafe(|| executor.enter(make)));
+        let future = match made {
+            Ok(future) => {
+                let _ = report.send(Ok(()));
+                future
+            }
+            Err(payload) => {
+                let _ = report.send(Err(StartError::Panicked(panic_text(&*payload).to_owned())));
+                return Err(JoinError::Panicked(payload));
+            }
+        };
+        executor.run(future).map_err(|error| match error {
+            RunError::Panicked(payload) => JoinError::Panicked(payload),
+            RunError::Driver(_) | RunError::Closed | RunError::Full => JoinError::Closed,
+        })
+    };
+    let thread = std::thread::Builder::new().name(name).spawn(body).map_err(StartError::Thread)?;
+    match started.recv() {
+        Ok(Ok(())) => Ok(Thread { thread }),
+        Ok(Err(error)) => {
+            let _ = thread.join(); // It has said why.
+            Err(error)
+        }
+        Err(_) => Err(StartError::Thread(io::Error::other("the thread ended before its executor started"))),
+    }
+}
+
+/// Pins the calling thread to one CPU.
+#[cfg(target_os = "linux")]
+fn pin(cpu: usize) -> io::Result<()> {
+    use rustix::thread::{CpuSet, sched_setaffinity};
+    if cpu >= CpuSet::MAX_CPU {
+        let text = format!("cpu is {cpu}; this system numbers them below {}", CpuSet::MAX_CPU);
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    sched_setaffinity(None, &set).map_err(|errno| {
+        io::Error::new(
+            io::Error::from(errno).kind(),
+            format!("pinning to cpu {cpu}: {errno}; choose one that this process may use"),
+        )
+    })
+}
+
+/// Other systems have no way, or only a hint.
+#[cfg(not(target_os = "linux"))]
+fn pin(_: usize) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "pinning a thread needs Linux; leave `cpu` out"))
 }

@@ -1,6 +1,30 @@
 //! One turn, in six named and bounded steps, and the embedded client's part in it.
-use ringwheel_driver::{Completion, Driver};
-use std::{any::Any, marker::PhantomData, time::Instant};
+//!
+//! ```text
+//!  1 remote       wakes from other threads           ≤ one ring, or one scan
+//!  2 commands     the client hands in its own        bounded by the client
+//!  3 timers       expired ones wake their tasks      ≤ timers_max
+//!  4 tasks        ready ones are polled              ≤ polls_max
+//!  5 submit       one system call for all that was staged; a native host blocks in it when nothing is ready
+//!  6 completions  reaped, their tasks woken          ≤ completions_max
+//! ```
+//!
+//! What a bound leaves over is done in the next turn, which then does not sleep. Tasks woken in step 6 run in the next turn's
+//! step 4, so that their submits leave with one system call.
+use crate::{
+    core::{Core, add},
+    current,
+    task::Payload,
+    timers::{Owner, TimerKey},
+};
+use ringwheel_driver::{Completion, Driver, Errno, Wait};
+use std::{
+    any::Any,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 /// The bit that marks a token as the client's. All other tokens are the executor's own.
 pub const CLIENT_TOKEN: u64 = 1 << 63;
@@ -12,7 +36,8 @@ pub trait Client {
     fn commands(&mut self, edge: &mut Edge<'_>) -> bool;
     /// Step 3: a timer set through [`Edge::insert_timer`] fired.
     fn timer(&mut self, timer: u64);
-    /// Step 6: a completion whose token has [`CLIENT_TOKEN`] set.
+    /// Step 6: a completion whose token has [`CLIENT_TOKEN`] set. The driver is in use: what to submit next waits for
+    /// `commands`.
     fn completion(&mut self, completion: Completion);
 }
 
@@ -31,7 +56,7 @@ impl Client for NoClient {
 /// What to do when a turn finds no more work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Park {
-    /// Return; another turn follows at once.
+    /// Return; another turn follows before anyone sleeps.
     No,
     /// Return; the host sleeps on `host_fd` and the next deadline. Wakes from other threads make `host_fd` readable.
     Host,
@@ -44,42 +69,220 @@ pub enum Park {
 pub struct Turn {
     /// There is more to do now: call again without sleeping.
     pub ready: bool,
-    /// When the next timer is due: the host arms its one timer for it.
+    /// When the next timer may be due: the host arms its one timer for it. Never late; at times early, when the wheel has to
+    /// move timers between its levels.
     pub next_deadline: Option<Instant>,
     /// Client completions handed over in this turn.
     pub client_completions: u32,
     /// Client timers handed over in this turn.
     pub client_timers: u32,
     /// The driver's system call failed: nothing will complete any more; shut down.
-    pub driver_error: Option<ringwheel_driver::Errno>,
-    /// A client callback panicked: its payload.
+    pub driver_error: Option<Errno>,
+    /// A client callback panicked: its payload. The turn went on.
     pub panic: Option<Box<dyn Any + Send>>,
 }
 
-/// Names a timer of the client. Stale keys are harmless.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TimerKey(pub(crate) u64);
-
 /// The driver and the wheel, lent to the client.
-#[derive(Debug)]
 pub struct Edge<'a> {
-    /// The driver. Tokens must have [`CLIENT_TOKEN`] set.
+    /// The driver. Tokens must have [`CLIENT_TOKEN`] set: others are the executor's, and their completions are dropped.
     pub driver: &'a mut Driver,
-    _wheel: PhantomData<&'a mut ()>,
+    core: &'a Core,
 }
 
-#[expect(unused_variables, reason = "the seam: filled in within the hour")]
+impl fmt::Debug for Edge<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Edge").field("driver", &self.driver).finish_non_exhaustive()
+    }
+}
+
 impl Edge<'_> {
     /// Now, read once per turn.
     pub fn now(&mut self) -> Instant {
-        unimplemented!()
+        self.core.now()
     }
+
     /// Sets a timer; [`Client::timer`] is called with `timer` once the deadline has passed.
     pub fn insert_timer(&mut self, deadline: Instant, timer: u64) -> TimerKey {
-        unimplemented!()
+        self.core.timers.borrow_mut().insert(deadline, Owner::Client(timer))
     }
+
     /// Takes a timer back. False when it has fired or was taken back already.
     pub fn cancel_timer(&mut self, key: TimerKey) -> bool {
-        unimplemented!()
+        self.core.timers.borrow_mut().cancel(key).is_some()
+    }
+}
+
+impl Core {
+    /// The driver and the wheel between turns.
+    pub(crate) fn edge<R>(&self, work: impl FnOnce(&mut Edge<'_>) -> R) -> Option<R> {
+        let mut driver = self.driver.try_borrow_mut().ok()?;
+        Some(work(&mut Edge { driver: driver.as_mut()?, core: self }))
+    }
+
+    /// One turn. `enough` is asked before the thread blocks: true when the caller has what it waits for.
+    pub(crate) fn turn<C: Client>(
+        self: &Rc<Core>,
+        client: &mut C,
+        park: Park,
+        enough: impl Fn() -> bool,
+    ) -> Turn {
+        let _entered = current::enter(self);
+        let mut turn = Turn::default();
+        add(&self.counts.turns, 1);
+        self.forget_now();
+        self.step_remote();
+        let more_commands = self.step_commands(client, &mut turn);
+        self.step_timers(client, &mut turn);
+        self.tasks.run(self.bounds.polls_max);
+        let busy = more_commands || enough();
+        self.step_submit(park, busy, &mut turn);
+        self.step_completions(client, &mut turn);
+        turn.next_deadline = self.timers.borrow().next_deadline();
+        turn.ready |= more_commands || self.tasks.is_ready();
+        match &*self.registration.borrow() {
+            Some(registration) if park == Park::Host && !turn.ready => {
+                add(&self.counts.parks, 1);
+                turn.ready = !registration.ring().prepare_park();
+            }
+            Some(registration) => turn.ready |= !registration.ring().is_empty(),
+            None => turn.ready = false,
+        }
+        turn
+    }
+
+    fn step_remote(&self) {
+        let ring = match &*self.registration.borrow() {
+            Some(registration) => registration.ring(),
+            None => return,
+        };
+        ring.unpark();
+        if ring.is_empty() {
+            return;
+        }
+        let (wakes, scanned) = ring.drain(|slot| self.tasks.wake_slot(slot));
+        add(&self.counts.remote_wakes, wakes);
+        add(&self.counts.remote_scans, u64::from(scanned));
+    }
+
+    fn step_commands(&self, client: &mut impl Client, turn: &mut Turn) -> bool {
+        let mut driver = self.driver.borrow_mut();
+        let Some(driver) = &mut *driver else { return false };
+        let mut edge = Edge { driver, core: self };
+        self.call(turn, || client.commands(&mut edge)).unwrap_or(false)
+    }
+
+    /// Runs a client's code; its panic ends up in the turn.
+    fn call<R>(&self, turn: &mut Turn, work: impl FnOnce() -> R) -> Option<R> {
+        catch_unwind(AssertUnwindSafe(work)).map_err(|payload| self.note_panic(turn, payload)).ok()
+    }
+
+    #[cold]
+    fn note_panic(&self, turn: &mut Turn, payload: Payload) {
+        add(&self.tasks.panics, 1);
+        if let Some(former) = turn.panic.replace(payload) {
+            self.tasks.guarded(|| drop(former));
+        }
+    }
+
+    fn step_timers(&self, client: &mut impl Client, turn: &mut Turn) {
+        if self.timers.borrow().len() == 0 {
+            return;
+        }
+        let mut fired = self.fired.take();
+        self.timers.borrow_mut().expire(self.now(), self.bounds.timers_max, &mut fired);
+        add(&self.counts.timers_fired, fired.len() as u64);
+        turn.ready |= fired.len() >= self.bounds.timers_max;
+        for owner in fired.drain(..) {
+            match owner {
+                Owner::Sleep(waker) => self.tasks.wake_any(waker),
+                Owner::Client(timer) => {
+                    turn.client_timers += 1;
+                    self.call(turn, || client.timer(timer));
+                }
+            }
+        }
+        self.fired.set(fired);
+    }
+
+    fn step_submit(&self, park: Park, busy: bool, turn: &mut Turn) {
+        let mut borrowed = self.driver.borrow_mut();
+        let Some(driver) = &mut *borrowed else { return };
+        let registration = self.registration.borrow();
+        let Some(ring) = registration.as_ref().map(|registration| registration.ring()) else { return };
+        let idle = !busy && !turn.ready && !self.tasks.is_ready() && !driver.has_completions();
+        let mut entered = Ok(());
+        if park == Park::Thread
+            && idle
+            && !self.spin(driver, ring, &mut entered)
+            && entered.is_ok()
+            && ring.prepare_park()
+        {
+            add(&self.counts.parks, 1);
+            entered = driver.enter(self.wait());
+            ring.unpark();
+            self.forget_now();
+        } else if entered.is_ok() && (driver.has_staged() || driver.in_flight() > 0) {
+            entered = driver.enter(Wait::No);
+        }
+        turn.driver_error = entered.err();
+    }
+
+    /// How long the thread may block.
+    fn wait(&self) -> Wait {
+        match self.timers.borrow().next_deadline() {
+            None => Wait::Forever,
+            Some(deadline) => match deadline.saturating_duration_since(self.now()) {
+                Duration::ZERO => Wait::No,
+                left => Wait::For(left),
+            },
+        }
+    }
+
+    /// Looks for work for a while before the thread blocks. True when there is some. The time doubles when it paid and
+    /// halves when it did not, so an idle thread soon stops burning its core.
+    fn spin(
+        &self,
+        driver: &mut Driver,
+        ring: &crate::waker_ring::WakerRing,
+        entered: &mut Result<(), Errno>,
+    ) -> bool {
+        const SHORTEST: Duration = Duration::from_micros(1);
+        let Some(spin_max) = self.bounds.spin_max else { return false };
+        let spin = self.counts.spin.get().clamp(SHORTEST.min(spin_max), spin_max);
+        let start = Instant::now();
+        let until =
+            self.timers.borrow().next_deadline().map_or(start + spin, |deadline| deadline.min(start + spin));
+        let found = loop {
+            *entered = driver.enter(Wait::No);
+            if entered.is_err() || driver.has_completions() || !ring.is_empty() {
+                break true;
+            }
+            if Instant::now() >= until {
+                break false;
+            }
+            std::hint::spin_loop();
+        };
+        self.counts.spin.set(if found { spin * 2 } else { spin / 2 });
+        self.forget_now();
+        found
+    }
+
+    fn step_completions(&self, client: &mut impl Client, turn: &mut Turn) {
+        let max = self.bounds.completions_max;
+        let mut reaped = 0;
+        if let Some(driver) = &mut *self.driver.borrow_mut() {
+            reaped = driver.reap(max, |completion| {
+                if completion.token & CLIENT_TOKEN == 0 {
+                    return self.settle(completion);
+                }
+                turn.client_completions += 1;
+                self.call(turn, || client.completion(completion));
+            });
+            turn.ready |= reaped >= max && driver.has_completions();
+        }
+        self.run_deferred();
+        if reaped > 0 {
+            self.wake_waiting_for_room();
+        }
     }
 }

@@ -1,80 +1,40 @@
 //! TCP on the executor: listening, receiving into provided buffers, sending, and files to sockets.
-use crate::{Chunk, Source, fs};
-use std::{io, marker::PhantomData, net::SocketAddr};
+//!
+//! ```
+//! use ringwheel_executor::{Executor, Source, net, spawn};
+//!
+//! let mut executor = Executor::start(Default::default())?;
+//! executor.run(async {
+//!     let listener = net::Listener::bind("127.0.0.1:0".parse().unwrap(), Default::default())?;
+//!     let address = listener.local_address()?;
+//!     let echo = spawn(async move {
+//!         let stream = listener.accept().await?;
+//!         while let Some(chunk) = stream.receive().await? {
+//!             let all = 0..chunk.len();
+//!             stream.send(Source::Chunk(chunk, all), false).await.0?; // sent from where it was received
+//!         }
+//!         std::io::Result::Ok(())
+//!     });
+//!     let client = net::Stream::connect(address).await?;
+//!     client.send(Source::Vec(b"hello".to_vec(), 0..5), false).await.0?;
+//!     assert_eq!(&client.receive().await?.unwrap()[..], b"hello");
+//!     client.shutdown(net::Shutdown::Write)?;
+//!     assert!(client.receive().await?.is_none());
+//!     echo.await.unwrap()
+//! })??;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+mod listener;
+mod send_file;
+mod stream;
 
+pub use listener::{ListenOptions, Listener};
 pub use std::net::Shutdown;
+pub use stream::Stream;
 
-/// Options of [`Listener::bind`].
-#[derive(Clone, Copy, Debug)]
-pub struct ListenOptions {
-    /// Let other sockets (of other executors) listen on the same address; the kernel spreads connections. Default false.
-    pub reuse_port: bool,
-    /// Connections the kernel may hold ready, in `1..=65535`. Default 1024.
-    pub backlog: u32,
-}
+use std::io;
 
-impl Default for ListenOptions {
-    fn default() -> Self {
-        ListenOptions { reuse_port: false, backlog: 1024 }
-    }
-}
-
-/// A listening TCP socket. Dropping it closes it.
-#[derive(Debug)]
-pub struct Listener {
-    _not_send: PhantomData<*const ()>,
-}
-
-#[expect(unused_variables, reason = "the seam: filled in within the hour")]
-impl Listener {
-    /// Binds and listens; no waiting.
-    pub fn bind(address: SocketAddr, options: ListenOptions) -> io::Result<Listener> {
-        unimplemented!()
-    }
-    /// The next connection.
-    pub async fn accept(&self) -> io::Result<Stream> {
-        unimplemented!()
-    }
-    /// The address it listens on, with the port the system chose.
-    pub fn local_address(&self) -> io::Result<SocketAddr> {
-        unimplemented!()
-    }
-}
-
-/// A connected TCP socket. Dropping it closes it.
-#[derive(Debug)]
-pub struct Stream {
-    _not_send: PhantomData<*const ()>,
-}
-
-#[expect(unused_variables, reason = "the seam: filled in within the hour")]
-impl Stream {
-    /// Connects.
-    pub async fn connect(address: SocketAddr) -> io::Result<Stream> {
-        unimplemented!()
-    }
-    /// The next bytes; `None` when the peer has ended. Dropping the future loses nothing.
-    pub async fn receive(&self) -> io::Result<Option<Chunk>> {
-        unimplemented!()
-    }
-    /// Sends the whole source, or fails. `more` tells the kernel that more follows at once.
-    pub async fn send(&self, source: Source, more: bool) -> (io::Result<usize>, Source) {
-        unimplemented!()
-    }
-    /// Sends a file's range from the page cache. Fewer bytes than asked: the file is shorter than that.
-    pub async fn send_file(&self, file: &fs::File, offset: u64, length: u64) -> io::Result<u64> {
-        unimplemented!()
-    }
-    /// Ends one or both directions.
-    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        unimplemented!()
-    }
-    /// Turns Nagle's algorithm off (true) or on.
-    pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
-        unimplemented!()
-    }
-    /// The peer's address.
-    pub fn peer_address(&self) -> io::Result<SocketAddr> {
-        unimplemented!()
-    }
+/// A completion's result as std has it.
+pub(crate) fn outcome(result: i32) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(result.wrapping_neg()))
 }

@@ -1,50 +1,36 @@
-//! Tasks: spawn, join, cancel, yield.
-use crate::{JoinError, SpawnError};
+//! Tasks: their memory, their run queue, their wakers and their handles.
+//!
+//! ```text
+//!             spawn                 pop              Ready
+//!   arena ──────────▶ QUEUED ─────────────▶ RUNNING ──────▶ DONE ──▶ joined: result taken, block freed
+//!                       ▲    Pending, WOKEN    │                └──▶ detached: block freed at once
+//!                       └──────────────────────┤ Pending
+//!                       ▲        wake          ▼
+//!                       └─────────────────── asleep
+//! ```
+mod arena;
+mod header;
+mod join;
+mod run;
+mod slots;
+mod waker;
+
+pub(crate) use header::Payload;
+pub use join::{JoinHandle, RemoteHandle};
+pub(crate) use run::Tasks;
+pub(crate) use waker::{handle_of, wake_handle};
+
+use crate::{SpawnError, current};
 use std::{
     future::Future,
-    marker::PhantomData,
     pin::Pin,
     task::{Context, Poll},
 };
 
-/// A task's result to come. Dropping it detaches the task. Belongs to the executor's thread; see [`JoinHandle::into_remote`].
-#[derive(Debug)]
-pub struct JoinHandle<T> {
-    _output: PhantomData<(*const (), T)>,
-}
-
-impl<T> JoinHandle<T> {
-    /// Ends the task at its next turn: its future is dropped, joining gives [`JoinError::Cancelled`]. Nothing happens when it has ended.
-    pub fn cancel(&self) {
-        unimplemented!()
-    }
-    /// Whether the task has ended.
-    pub fn is_finished(&self) -> bool {
-        unimplemented!()
-    }
-}
-
-impl<T: Send + 'static> JoinHandle<T> {
-    /// A handle for other threads.
-    pub fn into_remote(self) -> RemoteHandle<T> {
-        unimplemented!()
-    }
-}
-
-impl<T> Future for JoinHandle<T> {
-    type Output = Result<T, JoinError>;
-    fn poll(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<Self::Output> {
-        unimplemented!()
-    }
-}
-
-/// A [`JoinHandle`] that other threads may hold, await, block on and cancel through.
-#[derive(Debug)]
-pub struct RemoteHandle<T> {
-    _output: PhantomData<T>,
-}
-
-/// Spawns a task on this thread's executor.
+/// Spawns a task on this thread's executor. It first runs in this turn or the next, after what is queued already.
+///
+/// No allocation once the executor has had as many tasks of this size before. Futures above 64 KiB or with an alignment
+/// above 64 get an allocation of their own.
 ///
 /// # Panics
 /// Without an executor, while it shuts down, or when it is full. [`try_spawn`] gives an error instead.
@@ -55,12 +41,46 @@ pub fn spawn<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
     }
 }
 
-/// Spawns a task on this thread's executor.
-pub fn try_spawn<F: Future + 'static>(_future: F) -> Result<JoinHandle<F::Output>, SpawnError> {
-    unimplemented!()
+/// Spawns a task on this thread's executor, or says why not; the future is dropped then.
+///
+/// ```
+/// use ringwheel_executor::{SpawnError, try_spawn};
+/// assert_eq!(try_spawn(async {}).err(), Some(SpawnError::NoExecutor));
+/// ```
+#[inline]
+pub fn try_spawn<F: Future + 'static>(future: F) -> Result<JoinHandle<F::Output>, SpawnError> {
+    let core = current::get()?;
+    // SAFETY: needs a `'static` future. Holds: the bound.
+    let task = unsafe { core.tasks.spawn(future) }?;
+    Ok(JoinHandle::new(core, task))
 }
 
 /// Lets the other ready tasks run first.
-pub async fn yield_now() {
-    unimplemented!()
+///
+/// ```
+/// # let mut executor = ringwheel_executor::Executor::start(Default::default())?;
+/// executor.run(async { ringwheel_executor::yield_now().await })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn yield_now() -> YieldNow {
+    YieldNow { yielded: false }
+}
+
+/// The future of [`yield_now`].
+#[derive(Debug)]
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct YieldNow {
+    yielded: bool,
+}
+
+impl Future for YieldNow {
+    type Output = ();
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.yielded {
+            return Poll::Ready(());
+        }
+        self.yielded = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
 }

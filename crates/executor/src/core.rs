@@ -1,0 +1,121 @@
+//! What one executor is made of. Shared, by `Rc`, between the executor and everything that belongs to it (futures, sockets,
+//! join handles), so that those may outlive it: after shutdown the driver is gone and every operation fails.
+//!
+//! Nothing here is borrowed while foreign code (a future, a waker, a destructor, a client) runs, except the driver during a
+//! client's own callbacks; what could need it then is deferred.
+use crate::{
+    operation::{DeferredList, Operations},
+    options::Options,
+    remote::Registration,
+    task::Tasks,
+    timers::{Owner, Timers},
+};
+use ringwheel_driver::{Driver, Handle};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    os::fd::OwnedFd,
+    task::Waker,
+    time::{Duration, Instant},
+};
+
+/// One executor's parts.
+pub(crate) struct Core {
+    pub(crate) tasks: Tasks,
+    /// `None` after shutdown.
+    pub(crate) driver: RefCell<Option<Driver>>,
+    pub(crate) operations: RefCell<Operations>,
+    pub(crate) deferred: DeferredList,
+    pub(crate) waiting_for_room: RefCell<Vec<Waker>>,
+    pub(crate) timers: RefCell<Timers>,
+    /// Expired owners of this turn; keeps its memory.
+    pub(crate) fired: Cell<Vec<Owner>>,
+    /// `None` after shutdown: then all wakers are no-ops.
+    pub(crate) registration: RefCell<Option<Registration>>,
+    now: Cell<Option<Instant>>,
+    pub(crate) bounds: Bounds,
+    pub(crate) counts: Counts,
+}
+
+/// How much one turn does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) polls_max: u32,
+    pub(crate) timers_max: usize,
+    pub(crate) completions_max: usize,
+    pub(crate) spin_max: Option<Duration>,
+}
+
+/// Counters of the turn; the rest is counted where it happens.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) turns: Cell<u64>,
+    pub(crate) parks: Cell<u64>,
+    pub(crate) remote_wakes: Cell<u64>,
+    pub(crate) remote_scans: Cell<u64>,
+    pub(crate) timers_fired: Cell<u64>,
+    /// The present length of the spin, adapted.
+    pub(crate) spin: Cell<Duration>,
+}
+
+/// Adds to a counter.
+pub(crate) fn add(counter: &Cell<u64>, count: u64) {
+    counter.set(counter.get() + count);
+}
+
+impl Core {
+    pub(crate) fn new(driver: Driver, registration: Registration, options: &Options) -> Core {
+        Core {
+            tasks: Tasks::new(registration.handle(), registration.ring(), options.tasks_max),
+            driver: RefCell::new(Some(driver)),
+            operations: RefCell::new(Operations::new(options.driver.chunks)),
+            deferred: RefCell::new(Vec::new()),
+            waiting_for_room: RefCell::new(Vec::new()),
+            timers: RefCell::new(Timers::new()),
+            fired: Cell::new(Vec::new()),
+            registration: RefCell::new(Some(registration)),
+            now: Cell::new(None),
+            bounds: Bounds {
+                polls_max: options.polls_max,
+                timers_max: options.timers_max as usize,
+                completions_max: options.completions_max as usize,
+                spin_max: options.spin,
+            },
+            counts: Counts::default(),
+        }
+    }
+
+    /// The time of this turn.
+    pub(crate) fn now(&self) -> Instant {
+        match self.now.get() {
+            Some(now) => now,
+            None => {
+                let now = Instant::now();
+                self.now.set(Some(now));
+                now
+            }
+        }
+    }
+
+    /// Wraps a descriptor for this executor's driver; a plain handle once that is gone.
+    pub(crate) fn adopt(&self, fd: OwnedFd) -> Handle {
+        match self.driver.try_borrow_mut().as_deref_mut() {
+            Ok(Some(driver)) => driver.adopt(fd),
+            Ok(None) | Err(_) => Handle::from_owned(fd),
+        }
+    }
+
+    /// Makes the next `now` read the clock.
+    pub(crate) fn forget_now(&self) {
+        self.now.set(None);
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("tasks", &self.tasks.live.get())
+            .field("bounds", &self.bounds)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,52 @@
+//! Which executor this thread is running right now: a thread-local pointer, set for the length of a turn.
+//!
+//! A plain `Cell` without a destructor, so it can be read at any time; still no destructor of ours reads it (INV-8):
+//! what needs the core when it is dropped keeps an `Rc` of it.
+use crate::{SpawnError, core::Core};
+use std::{cell::Cell, ptr, rc::Rc};
+
+thread_local! {
+    static CURRENT: Cell<*const Core> = const { Cell::new(ptr::null()) };
+}
+
+/// Sets the current executor until it is dropped; then the one before is back.
+#[derive(Debug)]
+pub(crate) struct Entered {
+    previous: *const Core,
+    _core: Rc<Core>,
+}
+
+pub(crate) fn enter(core: &Rc<Core>) -> Entered {
+    let core = core.clone();
+    let previous = CURRENT.replace(Rc::as_ptr(&core));
+    Entered { previous, _core: core }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        // The guard lives on the stack of this very thread during a turn, so the thread-local is there (it has no destructor).
+        CURRENT.set(self.previous);
+    }
+}
+
+/// Runs `work` with the current executor, if there is one.
+pub(crate) fn with<R>(work: impl FnOnce(Option<&Core>) -> R) -> R {
+    let pointer = CURRENT.get();
+    // SAFETY: needs `pointer` null or valid for the call. Holds: `enter` set it from an `Rc` that its guard keeps until it
+    // restores the former value, on this thread (INV-6), and `work` returns before any guard below it on the stack is dropped.
+    // Checked: `current_is_restored` in tests/lifetimes.rs.
+    work(unsafe { pointer.as_ref() })
+}
+
+/// The current executor, counted.
+pub(crate) fn get() -> Result<Rc<Core>, SpawnError> {
+    let pointer = CURRENT.get();
+    if pointer.is_null() {
+        return Err(SpawnError::NoExecutor);
+    }
+    // SAFETY: needs a pointer from `Rc::as_ptr` of a live `Rc`. Holds: as in `with`; the guard's `Rc` is alive.
+    // Checked: as in `with`.
+    unsafe { Rc::increment_strong_count(pointer) };
+    // SAFETY: takes over the count made in the line above.
+    Ok(unsafe { Rc::from_raw(pointer) })
+}

@@ -1,0 +1,80 @@
+//! A listening socket: one multishot accept, armed while someone waits for connections.
+use super::{Stream, outcome};
+use crate::{current, operation::Multishot};
+use ringwheel_driver::{Handle, Operation, op::socket::Accept};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use std::{future::poll_fn, io, net::SocketAddr};
+
+/// Options of [`Listener::bind`].
+#[derive(Clone, Copy, Debug)]
+pub struct ListenOptions {
+    /// Let other sockets (of other executors) listen on the same address; the kernel spreads connections. Default false.
+    pub reuse_port: bool,
+    /// Connections the kernel may hold ready, in `1..=65535`. Default 1024. The system's own limit (somaxconn) applies.
+    pub backlog: u32,
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        ListenOptions { reuse_port: false, backlog: 1024 }
+    }
+}
+
+/// A listening TCP socket. Dropping it closes it, and refuses what it has accepted and nobody took.
+#[derive(Debug)]
+pub struct Listener {
+    handle: Handle,
+    arrivals: Multishot,
+}
+
+impl Listener {
+    /// Binds and listens: a few inline system calls, no waiting. Port 0 lets the system choose one. SO_REUSEADDR is set.
+    ///
+    /// # Errors
+    /// The system's (EADDRINUSE, EACCES, EADDRNOTAVAIL, …); `InvalidInput` for a backlog out of range; without a current
+    /// executor, [`crate::SpawnError::NoExecutor`] inside an `io::Error`.
+    pub fn bind(address: SocketAddr, options: ListenOptions) -> io::Result<Listener> {
+        let core = current::get()?;
+        if !(1..=65_535).contains(&options.backlog) {
+            let text = format!("backlog is {}; it must be in 1..=65535", options.backlog);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        socket.set_reuse_address(true)?;
+        if options.reuse_port {
+            socket.set_reuse_port(true)?;
+        }
+        socket.bind(&address.into())?;
+        socket.listen(options.backlog.cast_signed())?;
+        let handle = core.adopt(socket.into());
+        Ok(Listener { handle, arrivals: Multishot::new(core) })
+    }
+
+    /// The next connection. One task at a time waits here: of two, only the later is woken. Dropping the future loses
+    /// nothing. At most 128 connections wait inside the executor, the rest in the kernel's backlog.
+    ///
+    /// # Errors
+    /// The system's, such as EMFILE; calling it again tries again. ECANCELED after shutdown.
+    pub async fn accept(&self) -> io::Result<Stream> {
+        loop {
+            let arrival = poll_fn(|context| {
+                self.arrivals
+                    .poll_next(context, || Operation::Accept(Accept { listener: self.handle.clone() }))
+            })
+            .await;
+            outcome(arrival.result)?;
+            if let Some(handle) = arrival.handle {
+                return Ok(Stream::new(self.arrivals.core().clone(), handle));
+            }
+        }
+    }
+
+    /// The address it listens on, with the port the system chose.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        SockRef::from(&self.handle).local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::Unsupported.into())
+    }
+}

@@ -1,0 +1,179 @@
+//! The address book through which wakers on other threads find an executor that may be long gone.
+//!
+//! A waker is 64 bits without a pointer or a count, so cloning and dropping one costs nothing and cannot go wrong on any
+//! thread, and a stale one cannot reach freed memory:
+//!
+//! ```text
+//!  63        52 51            38 37          22 21           0
+//!  ┌───────────┬────────────────┬──────────────┬──────────────┐
+//!  │ executor  │ its generation │ task's       │ slot         │
+//!  │ index     │                │ generation   │              │
+//!  └───────────┴────────────────┴──────────────┴──────────────┘
+//! ```
+//!
+//! The entries of the book are made once per index and used again, never freed: as many as executors were ever alive at
+//! once, 20 KiB each. A generation that does not match makes a wake a no-op. Generations wrap (16,384 executors on one
+//! index, 65,536 tasks on one slot), and a wake that was already past the check when its executor ended may land with the
+//! next one: then a wrong task is polled once too often, which every future must bear anyway. Nothing else can happen, as
+//! no bit of a waker is trusted with memory.
+//!
+//! This is the one thing that is per process (INV-9): an address book, not state. Locks are taken at start, at the end, and
+//! to ring the driver's bell of a sleeping executor, never for a wake of a running one.
+use crate::{StartError, waker_ring::WakerRing};
+use std::sync::{
+    Mutex, OnceLock, PoisonError,
+    atomic::{AtomicU32, Ordering},
+};
+
+/// Bits of a slot.
+pub(crate) const SLOT_BITS: u32 = 22;
+const TASK_GENERATION_BITS: u32 = 16;
+const EXECUTOR_GENERATION_BITS: u32 = 14;
+const EXECUTOR_BITS: u32 = 12;
+const _: () = assert!(SLOT_BITS + TASK_GENERATION_BITS + EXECUTOR_GENERATION_BITS + EXECUTOR_BITS == 64);
+#[cfg(not(loom))]
+const _: () = assert!(crate::waker_ring::SLOTS_MAX == 1 << SLOT_BITS);
+const _: () = assert!(usize::BITS == 64, "a waker's 64 bits travel in a pointer");
+
+/// Executors alive at once in one process.
+const EXECUTORS_MAX: usize = 1 << EXECUTOR_BITS;
+/// Entries of one waker ring. More wakes than that between two turns cost a scan.
+const RING_ENTRIES: usize = 512;
+/// The slot that names the executor itself: waking it only makes it take a turn.
+pub(crate) const SELF_SLOT: u32 = 0;
+
+static BOOK: [OnceLock<Box<Entry>>; EXECUTORS_MAX] = [const { OnceLock::new() }; EXECUTORS_MAX];
+static FREE: Mutex<Free> = Mutex::new(Free { never_used: 0, returned: Vec::new() });
+
+#[derive(Debug)]
+struct Free {
+    never_used: usize,
+    returned: Vec<usize>,
+}
+
+/// One executor's entry.
+#[derive(Debug)]
+struct Entry {
+    /// The generation of the live executor, or of the next one.
+    generation: AtomicU32,
+    ring: WakerRing,
+    bell: Mutex<Option<ringwheel_driver::Waker>>,
+}
+
+/// A live executor's entry in the book; dropping it makes all its wakers no-ops.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    index: usize,
+    entry: &'static Entry,
+    handle: u64,
+}
+
+impl Registration {
+    pub(crate) fn new(bell: ringwheel_driver::Waker) -> Result<Registration, StartError> {
+        let index = {
+            let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+            match free.returned.pop() {
+                Some(index) => index,
+                None if free.never_used < EXECUTORS_MAX => {
+                    free.never_used += 1;
+                    free.never_used - 1
+                }
+                None => return Err(StartError::TooMany { max: EXECUTORS_MAX }),
+            }
+        };
+        let entry: &'static Entry = BOOK[index].get_or_init(|| {
+            Box::new(Entry {
+                generation: AtomicU32::new(0),
+                ring: WakerRing::new(RING_ENTRIES),
+                bell: Mutex::new(None),
+            })
+        });
+        entry.ring.unpark();
+        *entry.bell.lock().unwrap_or_else(PoisonError::into_inner) = Some(bell);
+        let generation = u64::from(entry.generation.load(Ordering::Relaxed));
+        let handle =
+            ((index as u64) << EXECUTOR_GENERATION_BITS | generation) << (TASK_GENERATION_BITS + SLOT_BITS);
+        Ok(Registration { index, entry, handle })
+    }
+
+    /// The upper bits of this executor's wakers.
+    pub(crate) fn handle(&self) -> u64 {
+        self.handle
+    }
+
+    /// The ring other threads write.
+    pub(crate) fn ring(&self) -> &'static WakerRing {
+        &self.entry.ring
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let mask = (1 << EXECUTOR_GENERATION_BITS) - 1;
+        let generation = self.entry.generation.load(Ordering::Relaxed);
+        self.entry.generation.store((generation + 1) & mask, Ordering::Release);
+        *self.entry.bell.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        // What came in too late; the next executor must not find the ring full of it.
+        self.entry.ring.drain(|_| {});
+        FREE.lock().unwrap_or_else(PoisonError::into_inner).returned.push(self.index);
+    }
+}
+
+/// The waker bits of a task.
+pub(crate) fn task_handle(executor: u64, slot: u32, generation: u16) -> u64 {
+    debug_assert!(slot < 1 << SLOT_BITS);
+    executor | u64::from(generation) << SLOT_BITS | u64::from(slot)
+}
+
+/// The slot in a waker's bits.
+pub(crate) fn slot_of(handle: u64) -> u32 {
+    (handle & ((1 << SLOT_BITS) - 1)) as u32
+}
+
+/// The task generation in a waker's bits.
+pub(crate) fn generation_of(handle: u64) -> u16 {
+    (handle >> SLOT_BITS) as u16
+}
+
+/// Whether a waker belongs to the executor whose upper bits are `executor`.
+pub(crate) fn belongs_to(handle: u64, executor: u64) -> bool {
+    (handle ^ executor) >> (SLOT_BITS + TASK_GENERATION_BITS) == 0
+}
+
+/// Wakes from any thread; a no-op when the executor is gone.
+pub(crate) fn wake(handle: u64) {
+    let index = (handle >> (64 - EXECUTOR_BITS)) as usize;
+    let generation = (handle >> (SLOT_BITS + TASK_GENERATION_BITS)) & ((1 << EXECUTOR_GENERATION_BITS) - 1);
+    let Some(entry) = BOOK.get(index).and_then(OnceLock::get) else { return };
+    if u64::from(entry.generation.load(Ordering::Acquire)) != generation {
+        return;
+    }
+    if entry.ring.push(slot_of(handle)) {
+        let bell = entry.bell.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bell) = &*bell {
+            bell.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_waker_keeps_its_four_parts_apart() {
+        let executor = 0xfff_u64 << 52 | 0x3fff << 38;
+        let handle = task_handle(executor, (1 << SLOT_BITS) - 1, u16::MAX);
+        assert_eq!(handle, u64::MAX);
+        assert_eq!(slot_of(handle), (1 << SLOT_BITS) - 1);
+        assert_eq!(generation_of(handle), u16::MAX);
+        assert!(belongs_to(handle, executor));
+        assert!(!belongs_to(task_handle(0, 5, 5), executor));
+    }
+
+    #[test]
+    fn wakes_of_executors_that_never_were_are_ignored() {
+        wake(u64::MAX);
+        wake(task_handle(0xabc << 52, 1, 1));
+    }
+}

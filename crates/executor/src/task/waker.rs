@@ -1,0 +1,53 @@
+//! The waker of a task: 64 bits (see `remote.rs`), no memory, no count. On the executor's own thread during a turn it
+//! queues the task directly; anywhere else it goes through the waker ring.
+use crate::{current, remote};
+use std::{
+    ptr,
+    task::{RawWaker, RawWakerVTable, Waker},
+};
+
+static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake, forget);
+
+fn raw(handle: u64) -> RawWaker {
+    RawWaker::new(ptr::without_provenance(handle as usize), &VTABLE)
+}
+
+fn clone(bits: *const ()) -> RawWaker {
+    raw(bits.addr() as u64)
+}
+
+fn wake(bits: *const ()) {
+    wake_handle(bits.addr() as u64);
+}
+
+fn forget(_bits: *const ()) {}
+
+/// The waker of `handle`.
+#[inline]
+pub(crate) fn waker(handle: u64) -> Waker {
+    // SAFETY: needs functions that are thread-safe and keep RawWaker's contract for any clone, at any time. Holds: the data is a
+    // number that is copied and never dereferenced; waking goes to the own core only when this thread is in its turn, else
+    // to the ring, which is for all threads. Checked: tests/wakers.rs, loom tests of the ring.
+    unsafe { Waker::from_raw(raw(handle)) }
+}
+
+/// The bits of a waker, if it is one of ours.
+#[inline]
+pub(crate) fn handle_of(waker: &Waker) -> Option<u64> {
+    ptr::eq(waker.vtable(), &VTABLE).then(|| waker.data().addr() as u64)
+}
+
+/// Wakes from anywhere.
+#[inline]
+pub(crate) fn wake_handle(handle: u64) {
+    let local = current::with(|core| match core {
+        Some(core) if remote::belongs_to(handle, core.tasks.executor()) => {
+            core.tasks.wake(handle);
+            true
+        }
+        _ => false,
+    });
+    if !local {
+        remote::wake(handle);
+    }
+}
