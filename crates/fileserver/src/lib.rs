@@ -1,1 +1,39 @@
-//! Placeholder: the crate's owner writes this line first.
+//! HTTP/1.1 static files from native executors, one per core, with no JavaScript per request.
+//!
+//! Start with [`Server`] and [`Options`]. Inside, a request goes through numbered steps, and each file says which is its:
+//!
+//! | step | where | what |
+//! | --- | --- | --- |
+//! | 0 accept | `core.rs` | a connection becomes a task on the core that accepted it |
+//! | 1 receive | `connection.rs` | bytes in a provided buffer |
+//! | 2 parse | [`http::parse`] | one head, borrowed |
+//! | 3 find | `cache.rs`, [`target`], `load.rs` | raw path in the cache, else canonical path, else the disk, once for all who wait |
+//! | 4 decide | [`http::answer`] | preconditions and ranges |
+//! | 5 write | [`http::head`], `outbox.rs` | the ready-made response, or a head |
+//! | 6 send | `outbox.rs`, `body.rs` | one send for what arrived together; large files by sendfile in windows |
+//!
+//! What a client cannot do: name a file outside the root (`openat2` with RESOLVE_BENEATH, and `target.rs` before it), hold
+//! more memory than [`Limits`] says, or hold a connection longer than its timeouts (`watch.rs`).
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod body;
+pub mod cache;
+mod connection;
+mod control;
+mod core;
+pub mod error;
+mod file;
+pub mod http;
+mod load;
+pub mod options;
+mod outbox;
+mod server;
+mod stats;
+pub mod target;
+mod watch;
+
+pub use error::StartError;
+pub use options::{CacheOptions, Cores, Dotfiles, DriverKind, EtagKind, Limits, Options};
+pub use server::{CloseReport, Server, Stopper};
+pub use stats::{CoreStats, ServerStats};

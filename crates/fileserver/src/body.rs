@@ -1,0 +1,115 @@
+//! Pipeline step 6: a file's bytes to the socket, in windows, so that memory is bounded and each window proves progress.
+//!
+//! Resident windows go by sendfile straight from the page cache. A window that is not resident is read ahead through the
+//! ring first, and while it is being sent the next one is already on its way from the disk: the executor never blocks on it.
+use crate::{
+    connection::Connection,
+    file::{LargeFile, SmallFile},
+    http::{answer::Content, range::ByteRange},
+    outbox::TOGETHER_MAX,
+    watch::Phase,
+};
+use ringwheel_executor::{JoinHandle, try_spawn};
+use std::{io, rc::Rc};
+
+/// Bytes of one window: large enough that its system calls do not count, small enough that a client at 35 KiB/s still
+/// passes one within the default send timeout, and that one download cannot hold a core for long.
+pub(crate) const WINDOW: u64 = 1 << 20;
+
+/// Where the bytes come from.
+#[derive(Clone, Debug)]
+pub(crate) enum Bytes {
+    /// A ready-made response.
+    Memory(Rc<SmallFile>, Rc<[u8]>),
+    /// An open file.
+    File(Rc<LargeFile>),
+}
+
+/// The pieces of a response that did not fit beside its head.
+#[derive(Debug)]
+pub(crate) struct Body {
+    pub(crate) bytes: Bytes,
+    pub(crate) content: Content,
+}
+
+/// Sends the whole body. An error means that the connection must be closed: the client was promised more.
+pub(crate) async fn send(connection: &mut Connection, body: Body) -> io::Result<()> {
+    match body.content {
+        Content::None => Ok(()),
+        Content::Piece(piece) => send_piece(connection, &body.bytes, piece).await,
+        Content::Parts { parts, tail } => {
+            for (head, piece) in parts {
+                connection.outbox.buffer().extend_from_slice(&head);
+                send_piece(connection, &body.bytes, piece).await?;
+            }
+            connection.outbox.buffer().extend_from_slice(&tail);
+            Ok(()) // The caller flushes what is left together with whatever comes next.
+        }
+    }
+}
+
+async fn send_piece(connection: &mut Connection, bytes: &Bytes, piece: ByteRange) -> io::Result<()> {
+    match bytes {
+        Bytes::Memory(file, ready) => {
+            let mut at = file.body_at + offset_in(ready, piece.start);
+            let end = file.body_at + offset_in(ready, piece.end);
+            while at < end {
+                let next = end.min(at + TOGETHER_MAX);
+                if connection.outbox.len() + (next - at) > TOGETHER_MAX {
+                    connection.flush(true).await?;
+                }
+                connection.outbox.push(ready, at..next);
+                at = next;
+            }
+            Ok(())
+        }
+        Bytes::File(large) => {
+            connection.flush(true).await?;
+            send_file(connection, large, piece).await
+        }
+    }
+}
+
+/// An offset into bytes that are in memory, so that it fits.
+fn offset_in(ready: &[u8], offset: u64) -> usize {
+    usize::try_from(offset).unwrap_or(ready.len())
+}
+
+async fn send_file(connection: &mut Connection, large: &Rc<LargeFile>, piece: ByteRange) -> io::Result<()> {
+    let mut at = piece.start;
+    let mut ahead: Option<JoinHandle<io::Result<u64>>> = None;
+    while at < piece.end {
+        let length = WINDOW.min(piece.end - at);
+        let was_ahead = ahead.is_some();
+        if let Some(handle) = ahead.take() {
+            // A failed read ahead is not the end: sendfile will meet the same error and report it.
+            drop(handle.await);
+        }
+        if was_ahead || !large.file.is_resident(at, length) {
+            if !was_ahead {
+                connection.enter(Phase::Send);
+                drop(large.file.prefetch(at, length).await);
+            }
+            ahead = read_ahead(large, at + length, piece.end);
+        }
+        connection.enter(Phase::Send);
+        let sent = connection.stream().send_file(&large.file, at, length).await?;
+        connection.counters().bytes.add(sent);
+        at += sent;
+        if sent < length {
+            // The file is shorter than its description: nothing else can be put in its place.
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(())
+}
+
+/// Starts reading the window at `start` in, unless the range ends before it or the window is there already.
+fn read_ahead(large: &Rc<LargeFile>, start: u64, end: u64) -> Option<JoinHandle<io::Result<u64>>> {
+    let length = WINDOW.min(end.checked_sub(start).filter(|rest| *rest > 0)?);
+    if large.file.is_resident(start, length) {
+        return None;
+    }
+    let large = Rc::clone(large);
+    try_spawn(async move { large.file.prefetch(start, length).await }).ok()
+}

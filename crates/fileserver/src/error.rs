@@ -1,0 +1,156 @@
+//! Why a server did not start: each error names the value, the allowed range and the remedy.
+use std::{fmt, io, net::SocketAddr, path::PathBuf};
+
+/// Why [`crate::Server::start`] failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An option is out of range.
+    Option {
+        /// The option's name as in [`crate::Options`].
+        name: &'static str,
+        /// What it was.
+        value: String,
+        /// What it may be.
+        allowed: String,
+    },
+    /// The root cannot be served.
+    Root {
+        /// The path.
+        path: PathBuf,
+        /// The system's error.
+        error: io::Error,
+    },
+    /// The host has no address.
+    Host {
+        /// The name.
+        host: String,
+        /// The resolver's error.
+        error: io::Error,
+    },
+    /// The address cannot be listened on.
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// The system's error.
+        error: io::Error,
+    },
+    /// A core's thread or executor did not start.
+    Core {
+        /// The CPU or index of the core.
+        core: usize,
+        /// Why, with its remedy.
+        reason: String,
+    },
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use io::ErrorKind;
+        match self {
+            StartError::Option { name, value, allowed } => {
+                write!(f, "option {name} is {value}; allowed: {allowed}")
+            }
+            StartError::Root { path, error } => {
+                let path = path.display();
+                match error.kind() {
+                    ErrorKind::NotFound => {
+                        write!(f, "root {path} does not exist; create it or name another directory")
+                    }
+                    ErrorKind::NotADirectory => {
+                        write!(f, "root {path} is not a directory; name the directory that holds the file")
+                    }
+                    ErrorKind::PermissionDenied => {
+                        write!(
+                            f,
+                            "root {path} may not be read by this user; give it read and search permission (chmod o+rx) or run as its owner"
+                        )
+                    }
+                    _ => write!(f, "root {path} cannot be opened: {error}"),
+                }
+            }
+            StartError::Host { host, error } => {
+                write!(
+                    f,
+                    "host {host} has no address ({error}); use an IP address of this machine, 127.0.0.1, 0.0.0.0 or ::"
+                )
+            }
+            StartError::Bind { address, error } => match error.kind() {
+                ErrorKind::AddrInUse => write!(
+                    f,
+                    "port {} on {} is in use; stop its owner or choose another port (0 takes any free one)",
+                    address.port(),
+                    address.ip()
+                ),
+                ErrorKind::PermissionDenied => write!(
+                    f,
+                    "port {} needs a privilege this user lacks; choose a port from 1024 up",
+                    address.port()
+                ),
+                ErrorKind::AddrNotAvailable => write!(
+                    f,
+                    "{} is not an address of this machine; use one that is, 127.0.0.1, 0.0.0.0 or ::",
+                    address.ip()
+                ),
+                _ => write!(f, "cannot listen on {address}: {error}"),
+            },
+            StartError::Core { core, reason } => write!(f, "core {core} did not start: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            StartError::Root { error, .. }
+            | StartError::Host { error, .. }
+            | StartError::Bind { error, .. } => Some(error),
+            StartError::Option { .. } | StartError::Core { .. } => None,
+        }
+    }
+}
+
+impl StartError {
+    /// The stable code of this error, as the TypeScript API shows it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            StartError::Option { .. } => "ERR_RINGWHEEL_INVALID_OPTION",
+            StartError::Root { .. } => "ERR_RINGWHEEL_ROOT",
+            StartError::Host { .. } => "ERR_RINGWHEEL_HOST",
+            StartError::Bind { .. } => "ERR_RINGWHEEL_LISTEN",
+            StartError::Core { .. } => "ERR_RINGWHEEL_CORE",
+        }
+    }
+
+    /// The errno behind it, where the system gave one.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            StartError::Root { error, .. }
+            | StartError::Host { error, .. }
+            | StartError::Bind { error, .. } => error.raw_os_error(),
+            StartError::Option { .. } | StartError::Core { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_message_names_the_value_and_a_remedy() {
+        let address: SocketAddr = "127.0.0.1:8080".parse().unwrap();
+        let bind =
+            |kind: io::ErrorKind| StartError::Bind { address, error: io::Error::from(kind) }.to_string();
+        assert!(
+            bind(io::ErrorKind::AddrInUse).starts_with("port 8080 on 127.0.0.1 is in use; stop its owner")
+        );
+        assert!(bind(io::ErrorKind::PermissionDenied).contains("from 1024 up"));
+        let root = |kind: io::ErrorKind| {
+            StartError::Root { path: "/srv".into(), error: io::Error::from(kind) }.to_string()
+        };
+        assert!(root(io::ErrorKind::NotFound).contains("/srv does not exist; create it"));
+        assert!(root(io::ErrorKind::PermissionDenied).contains("chmod"));
+        assert!(root(io::ErrorKind::NotADirectory).contains("not a directory"));
+    }
+}

@@ -1,0 +1,66 @@
+//! The Content-Type of a file name, with a charset where the type is text.
+//!
+//! The table is mime_guess's; ours is only what a browser needs beside it: UTF-8 for text, and `application/octet-stream`
+//! for everything unknown (sent with `X-Content-Type-Options: nosniff`, so nobody guesses further).
+
+/// The Content-Type for a file called `name` (bytes of the last path segment).
+///
+/// ```
+/// # use ringwheel_fileserver::http::mime::content_type;
+/// assert_eq!(content_type(b"index.html"), "text/html; charset=utf-8");
+/// assert_eq!(content_type(b"photo.JPG"), "image/jpeg");
+/// assert_eq!(content_type(b"LICENSE"), "application/octet-stream");
+/// ```
+pub fn content_type(name: &[u8]) -> String {
+    let extension = match name.iter().rposition(|&byte| byte == b'.') {
+        // A leading dot makes a hidden file, not an extension.
+        Some(0) | None => "",
+        Some(dot) => std::str::from_utf8(&name[dot + 1..]).unwrap_or(""),
+    };
+    let Some(essence) = mime_guess::from_ext(extension).first_raw() else {
+        return "application/octet-stream".to_owned();
+    };
+    // RFC 9239 made text/javascript the one name; the table still has the old one for .mjs.
+    let essence = if essence == "application/javascript" { "text/javascript" } else { essence };
+    if needs_charset(essence) { format!("{essence}; charset=utf-8") } else { essence.to_owned() }
+}
+
+/// Types whose bytes are text without a charset of their own. JSON and XML-based types say theirs inside (RFC 8259, 7303).
+fn needs_charset(essence: &str) -> bool {
+    essence.starts_with("text/") || essence == "application/manifest+json"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::content_type;
+
+    #[test]
+    fn the_types_a_site_needs_are_right() {
+        for (name, expected) in [
+            ("a.css", "text/css; charset=utf-8"),
+            ("a.js", "text/javascript; charset=utf-8"),
+            ("a.mjs", "text/javascript; charset=utf-8"),
+            ("a.txt", "text/plain; charset=utf-8"),
+            ("a.json", "application/json"),
+            ("a.svg", "image/svg+xml"),
+            ("a.wasm", "application/wasm"),
+            ("a.png", "image/png"),
+            ("a.webp", "image/webp"),
+            ("a.woff2", "font/woff2"),
+            ("a.mp4", "video/mp4"),
+            ("a.pdf", "application/pdf"),
+            ("archive.tar.gz", "application/gzip"),
+        ] {
+            assert_eq!(content_type(name.as_bytes()), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_known_extension_is_octets() {
+        for name in
+            [&b""[..], b".", b"..", b".html", b"Makefile", b"a.", b"a.no-such-thing", b"a.\xff\xfe", b"html"]
+        {
+            assert_eq!(content_type(name), "application/octet-stream", "{name:?}");
+        }
+    }
+}

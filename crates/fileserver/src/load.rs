@@ -1,0 +1,315 @@
+//! Pipeline step 3b: a canonical path to an open file or a ready-made response, once for all who wait for it.
+//!
+//! Names are looked up by inline system calls (openat2 beneath the root, statx): for names the kernel knows they cost less
+//! than any way to make them asynchronous. Bytes are read through the ring, since a disk may be behind them.
+use crate::{
+    core::{Core, Shelf, is_out_of_descriptors},
+    file::{LargeEntry, LargeFile, Loaded, SmallEntry, Stamp, describe, make_small},
+    http::{etag::EtagKind, status::Status},
+};
+use ringwheel_executor::{Target, fs, time, try_spawn};
+use rustix::{fs::OFlags, io::Errno};
+use std::{
+    cell::{OnceCell, RefCell},
+    ffi::CString,
+    future::poll_fn,
+    io,
+    rc::Rc,
+    task::{Poll, Waker},
+};
+
+/// A regular file found under a path.
+struct Found {
+    file: fs::File,
+    metadata: fs::Metadata,
+    /// The last segment: it decides the type.
+    name: Vec<u8>,
+}
+
+/// Why a path leads to no file.
+enum Lost {
+    Directory,
+    Failed(Status),
+    /// No descriptor to look with: says nothing about the file.
+    Descriptors,
+}
+
+/// Looks a canonical path up. A path that ends with a slash means the directory's index.
+fn find(core: &Core, path: &[u8]) -> Result<Found, Lost> {
+    let relative = &path[1..];
+    if !path.ends_with(b"/") {
+        return open(core, relative, relative);
+    }
+    for index in &core.options.index {
+        let name = [relative, index.as_bytes()].concat();
+        match open(core, &name, index.as_bytes()) {
+            Err(Lost::Failed(Status::NotFound) | Lost::Directory) => {}
+            other => return other,
+        }
+    }
+    Err(Lost::Failed(Status::NotFound))
+}
+
+fn open(core: &Core, relative: &[u8], name: &[u8]) -> Result<Found, Lost> {
+    let Ok(path) = CString::new(relative) else { return Err(Lost::Failed(Status::BadRequest)) };
+    // O_NONBLOCK: opening a FIFO must not wait for its writer. What is not a regular file is refused below.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let flags = i32::try_from(flags.bits()).unwrap_or(0);
+    let file = core.root.open_beneath(&path, flags).map_err(|error| lost(&error))?;
+    let metadata = file.metadata().map_err(|error| lost(&error))?;
+    match metadata.kind {
+        fs::Kind::File => {
+            let name = name.rsplit(|&byte| byte == b'/').next().unwrap_or(name).to_vec();
+            Ok(Found { file, metadata, name })
+        }
+        fs::Kind::Directory => Err(Lost::Directory),
+        fs::Kind::Other => Err(Lost::Failed(Status::NotFound)),
+    }
+}
+
+/// The errno table of open and statx. A name that leaves the root (EXDEV) does not exist as far as clients are concerned.
+fn lost(error: &io::Error) -> Lost {
+    if is_out_of_descriptors(error) {
+        return Lost::Descriptors;
+    }
+    Lost::Failed(match Errno::from_io_error(error) {
+        Some(
+            Errno::NOENT
+            | Errno::NOTDIR
+            | Errno::XDEV
+            | Errno::LOOP
+            | Errno::NAMETOOLONG
+            | Errno::NXIO
+            | Errno::INVAL
+            | Errno::ILSEQ,
+        ) => Status::NotFound,
+        Some(Errno::ACCESS | Errno::PERM) => Status::Forbidden,
+        Some(Errno::NOMEM | Errno::AGAIN) => Status::ServiceUnavailable,
+        _ => Status::InternalServerError,
+    })
+}
+
+/// What a look at the path of a cached file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// The same file, unchanged.
+    Same,
+    /// Changed, replaced or gone: load again.
+    Changed,
+}
+
+/// Compares a cached file with what its path leads to now: by path, so that a rename is seen. Inline, three system calls.
+pub(crate) fn check(core: &Core, path: &[u8], stamp: &Stamp, fresh: bool) -> Check {
+    if fresh {
+        // It may have changed within the clock's step without a trace in its stamp: only its bytes can tell.
+        return Check::Changed;
+    }
+    match find(core, path) {
+        Ok(found) if Stamp::of(&found.metadata) == *stamp => Check::Same,
+        // Without a descriptor nothing can be learnt, and what we have was right a moment ago.
+        Err(Lost::Descriptors) => Check::Same,
+        _ => Check::Changed,
+    }
+}
+
+/// One load that any number of requests wait for.
+#[derive(Debug, Default)]
+pub(crate) struct Flight {
+    result: OnceCell<Loaded>,
+    waiting: RefCell<Vec<Waker>>,
+}
+
+impl Flight {
+    async fn wait(&self) -> Loaded {
+        poll_fn(|context| match self.result.get() {
+            Some(loaded) => Poll::Ready(loaded.clone()),
+            None => {
+                let mut waiting = self.waiting.borrow_mut();
+                if !waiting.iter().any(|waker| waker.will_wake(context.waker())) {
+                    waiting.push(context.waker().clone());
+                }
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    fn land(&self, loaded: Loaded) {
+        // A second landing (the guard after a real one) changes nothing.
+        let _ = self.result.set(loaded);
+        for waker in self.waiting.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// Lands a flight whatever happens to the task that flies it.
+struct Landing {
+    core: Rc<Core>,
+    path: Rc<[u8]>,
+    flight: Rc<Flight>,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.core.flights.borrow_mut().remove(&self.path);
+        self.flight.land(Loaded::Failed(Status::InternalServerError));
+    }
+}
+
+/// Loads what is under a canonical path, or waits for the load that is under way. The load goes on when its first asker leaves.
+pub(crate) async fn load(core: &Rc<Core>, path: &[u8]) -> Loaded {
+    let under_way = core.flights.borrow().get(path).map(Rc::clone);
+    if let Some(flight) = under_way {
+        return flight.wait().await;
+    }
+    let path: Rc<[u8]> = Rc::from(path);
+    let flight = Rc::new(Flight::default());
+    core.flights.borrow_mut().insert(Rc::clone(&path), Rc::clone(&flight));
+    let landing = Landing { core: Rc::clone(core), path, flight: Rc::clone(&flight) };
+    let spawned = try_spawn(async move {
+        let loaded = fly(&landing.core, &landing.path).await;
+        landing.flight.land(loaded);
+    });
+    match spawned {
+        Ok(_) => flight.wait().await,
+        Err(_) => Loaded::Failed(Status::ServiceUnavailable),
+    }
+}
+
+async fn fly(core: &Rc<Core>, path: &[u8]) -> Loaded {
+    core.counters().loads.add(1);
+    // A file that changes while it is read is read again, a few times; then the last state is served and not kept.
+    const TRIES: usize = 4;
+    for attempt in 1..=TRIES {
+        let found = match find(core, path) {
+            Ok(found) => found,
+            Err(Lost::Descriptors) => {
+                // The open files we keep only for speed are the ones to give up.
+                let mut shelf = core.shelf.borrow_mut();
+                if shelf.large.is_empty() {
+                    return Loaded::Failed(Status::ServiceUnavailable);
+                }
+                shelf.large.clear();
+                core.publish_cache(&shelf);
+                continue;
+            }
+            Err(lost) => {
+                let mut shelf = core.shelf.borrow_mut();
+                shelf.small.remove(path);
+                shelf.large.remove(path);
+                core.publish_cache(&shelf);
+                return match lost {
+                    Lost::Failed(status) => Loaded::Failed(status),
+                    Lost::Directory | Lost::Descriptors => Loaded::Directory,
+                };
+            }
+        };
+        let small = found.metadata.size <= core.options.cache.file_bytes_max as u64;
+        let result =
+            if small { read_small(core, path, &found).await } else { open_large(core, path, found).await };
+        match result {
+            Ok(Some(loaded)) => return loaded,
+            Ok(None) if attempt < TRIES => {}
+            Ok(None) => return Loaded::Failed(Status::ServiceUnavailable),
+            Err(error) => {
+                return Loaded::Failed(match lost(&error) {
+                    Lost::Failed(Status::Forbidden) => Status::Forbidden,
+                    Lost::Descriptors => Status::ServiceUnavailable,
+                    // The name was there a moment ago: whatever reading says now is the system's failure.
+                    _ => Status::InternalServerError,
+                });
+            }
+        }
+    }
+    Loaded::Failed(Status::InternalServerError)
+}
+
+/// Reads a small file whole and shelves it. `None`: it changed meanwhile.
+async fn read_small(core: &Rc<Core>, path: &[u8], found: &Found) -> io::Result<Option<Loaded>> {
+    let size = usize::try_from(found.metadata.size).unwrap_or(usize::MAX);
+    // One byte more than it should have: a file that grew shows itself.
+    let Some(body) = read_whole(&found.file, size + 1).await? else { return Ok(None) };
+    let stamp = Stamp::of(&found.metadata);
+    if body.len() != size || Stamp::of(&found.file.metadata()?) != stamp {
+        return Ok(None);
+    }
+    let hash = (core.options.etag == EtagKind::ContentHash).then(|| xxhash_rust::xxh3::xxh3_128(&body));
+    let mut shelf = core.shelf.borrow_mut();
+    let Shelf { clock, small, large, .. } = &mut *shelf;
+    let now = time::now();
+    clock.advance(now);
+    let description = describe(&found.metadata, &found.name, core.options.etag, hash, clock.second());
+    let (file, ready) = make_small(description, stamp, &body, clock, &core.lines);
+    let entry =
+        SmallEntry { file: Rc::clone(&file), ready: Rc::clone(&ready), dated: clock.second(), checked: now };
+    large.remove(path);
+    let cost = entry.cost(path);
+    if !path.contains(&b'%') {
+        small.insert(path, entry, cost);
+    }
+    core.publish_cache(&shelf);
+    Ok(Some(Loaded::Small(file, ready)))
+}
+
+async fn read_whole(file: &fs::File, capacity: usize) -> io::Result<Option<Vec<u8>>> {
+    let mut body: Vec<u8> = Vec::new();
+    while body.len() < capacity {
+        let target = Target::Vec(Vec::with_capacity(capacity - body.len()));
+        let (result, target) = file.read_at(target, body.len() as u64).await;
+        let count = result?;
+        let Target::Vec(piece) = target else { return Ok(None) };
+        if count == 0 {
+            break;
+        }
+        if body.is_empty() {
+            body = piece;
+        } else {
+            body.extend_from_slice(&piece);
+        }
+    }
+    Ok(Some(body))
+}
+
+/// Describes a large file and shelves its descriptor. `None`: it changed while it was hashed.
+async fn open_large(core: &Rc<Core>, path: &[u8], found: Found) -> io::Result<Option<Loaded>> {
+    let stamp = Stamp::of(&found.metadata);
+    let hash = match core.options.etag {
+        EtagKind::ContentHash => Some(hash_whole(&found.file).await?),
+        _ => None,
+    };
+    if hash.is_some() && Stamp::of(&found.file.metadata()?) != stamp {
+        return Ok(None);
+    }
+    let mut shelf = core.shelf.borrow_mut();
+    let Shelf { clock, small, large, .. } = &mut *shelf;
+    let now = time::now();
+    clock.advance(now);
+    let description = describe(&found.metadata, &found.name, core.options.etag, hash, clock.second());
+    let file = Rc::new(LargeFile { description, stamp, file: found.file });
+    small.remove(path);
+    if !path.contains(&b'%') {
+        large.insert(path, LargeEntry { file: Rc::clone(&file), checked: now }, 1);
+    }
+    core.publish_cache(&shelf);
+    Ok(Some(Loaded::Large(file)))
+}
+
+async fn hash_whole(file: &fs::File) -> io::Result<u128> {
+    const PIECE: usize = 256 << 10;
+    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+    let mut offset = 0u64;
+    let mut piece = Vec::with_capacity(PIECE);
+    loop {
+        let (result, target) = file.read_at(Target::Vec(piece), offset).await;
+        let count = result?;
+        if count == 0 {
+            return Ok(hasher.digest128());
+        }
+        let Target::Vec(read) = target else { return Err(io::ErrorKind::Other.into()) };
+        hasher.update(&read);
+        offset += count as u64;
+        piece = read;
+        piece.clear();
+    }
+}

@@ -1,0 +1,351 @@
+//! The server as its owner sees it: start, look at, close. The work is done by native threads behind it.
+use crate::{
+    control::Control,
+    core::{self, Core},
+    error::StartError,
+    options::{Cores, DriverKind, Options},
+    stats::{Counters, ServerStats},
+};
+use ringwheel_executor::{Executor, net};
+use std::{
+    io,
+    net::{SocketAddr, ToSocketAddrs},
+    path::Path,
+    sync::{Arc, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Connections the kernel may hold ready for each core; the kernel caps it at net.core.somaxconn.
+const BACKLOG: u32 = 4096;
+
+/// How long a core may take to give its operations back after its connections are gone.
+const SHUTDOWN: Duration = Duration::from_secs(2);
+
+/// A running file server. `Send`; dropping it closes it at once.
+///
+/// ```
+/// use ringwheel_fileserver::{Cores, Options, Server};
+/// use std::{io::{Read, Write}, net::TcpStream, time::Duration};
+///
+/// let root = std::env::temp_dir().join(format!("ringwheel-doc-{}", std::process::id()));
+/// std::fs::create_dir_all(&root)?;
+/// std::fs::write(root.join("hello.txt"), "hello")?;
+/// let mut server = Server::start(Options { port: 0, cores: Cores::Count(1), ..Options::new(&root) })?;
+/// let mut client = TcpStream::connect(server.local_address())?;
+/// client.write_all(b"GET /hello.txt HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+/// let mut response = String::new();
+/// client.read_to_string(&mut response)?;
+/// assert!(response.starts_with("HTTP/1.1 200 OK\r\n") && response.ends_with("\r\n\r\nhello"));
+/// assert_eq!(server.stats().total.requests, 1);
+/// assert_eq!(server.close(Duration::from_secs(1)).cut, 0);
+/// # std::fs::remove_dir_all(&root)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Server {
+    control: Arc<Control>,
+    threads: Vec<thread::JoinHandle<()>>,
+    address: SocketAddr,
+    driver: DriverKind,
+    features: Vec<&'static str>,
+    notes: Vec<String>,
+    cores: Vec<Option<usize>>,
+}
+
+/// What [`Server::close`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CloseReport {
+    /// Connections that were still busy at the deadline and were cut.
+    pub cut: u64,
+    /// Cores whose thread ended in a panic.
+    pub panicked: u32,
+}
+
+/// What a core reports once it listens.
+struct Ready {
+    address: SocketAddr,
+    driver: DriverKind,
+    features: Vec<&'static str>,
+    notes: Vec<String>,
+}
+
+/// What a core's thread is started with.
+struct Seat {
+    index: usize,
+    cpu: Option<usize>,
+    address: SocketAddr,
+    reuse_port: bool,
+    options: Arc<Options>,
+    control: Arc<Control>,
+}
+
+impl Server {
+    /// Checks the options and the root, binds the address, and starts a thread per core. Returns when all of them listen.
+    ///
+    /// # Errors
+    /// [`StartError`], one for each cause, with its remedy in its `Display`. Nothing is left running then.
+    pub fn start(options: Options) -> Result<Server, StartError> {
+        options.validate()?;
+        check_root(&options.root)?;
+        let cores = choose_cores(&options.cores)?;
+        let address = resolve(&options.host, options.port)?;
+        if cores.len() > 1 {
+            probe(address)?;
+        }
+        let control = Arc::new(Control::new(cores.len()));
+        let options = Arc::new(options);
+        let mut server = Server {
+            control: Arc::clone(&control),
+            threads: Vec::with_capacity(cores.len()),
+            address,
+            driver: DriverKind::Poll,
+            features: Vec::new(),
+            notes: Vec::new(),
+            cores: cores.clone(),
+        };
+        // From here on an error drops `server`, which stops the cores that run already.
+        for (index, cpu) in cores.iter().copied().enumerate() {
+            // The first core takes the port; the others join it.
+            let address = server.address;
+            let seat = Seat {
+                index,
+                cpu,
+                address,
+                reuse_port: cores.len() > 1,
+                options: Arc::clone(&options),
+                control: Arc::clone(&control),
+            };
+            let (report, reported) = mpsc::sync_channel(1);
+            let thread = thread::Builder::new()
+                .name(format!("ringwheel-{index}"))
+                .spawn(move || sit(seat, &report))
+                .map_err(|error| StartError::Core {
+                    core: index,
+                    reason: format!("no thread ({error}); raise the limit on processes (ulimit -u)"),
+                })?;
+            server.threads.push(thread);
+            let ready = reported.recv().unwrap_or_else(|_| {
+                Err(StartError::Core { core: index, reason: "its thread ended while starting".to_owned() })
+            })?;
+            if index == 0 {
+                server.address = ready.address;
+                server.driver = ready.driver;
+                server.features = ready.features;
+                server.notes = ready.notes;
+            }
+        }
+        Ok(server)
+    }
+
+    /// The address it listens on, with the port the system chose when 0 was asked for.
+    pub fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Which backend serves.
+    pub fn driver(&self) -> DriverKind {
+        self.driver
+    }
+
+    /// The kernel features in use, as short names.
+    pub fn features(&self) -> &[&'static str] {
+        &self.features
+    }
+
+    /// Why io_uring was not chosen, or what was given up on the way, one sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The CPU of each core; `None` where the kernel places it.
+    pub fn cores(&self) -> &[Option<usize>] {
+        &self.cores
+    }
+
+    /// Counters of each core and their sum. Reads memory only; works after `close` too.
+    pub fn stats(&self) -> ServerStats {
+        ServerStats::sum(self.control.cores.iter().map(Counters::read).collect())
+    }
+
+    /// Stops accepting, closes idle connections, lets responses finish, and cuts what is left after `deadline`. Blocks until
+    /// every thread has ended. A second call returns at once.
+    pub fn close(&mut self, deadline: Duration) -> CloseReport {
+        let before: u64 = self.control.cores.iter().map(|core| core.cut.get()).sum();
+        self.finish(deadline);
+        let mut panicked = 0;
+        for thread in self.threads.drain(..) {
+            panicked += u32::from(thread.join().is_err());
+        }
+        let after: u64 = self.control.cores.iter().map(|core| core.cut.get()).sum();
+        CloseReport { cut: after - before, panicked }
+    }
+
+    /// Begins to close, or shortens a close that another thread is waiting in; returns at once.
+    pub fn finish(&self, deadline: Duration) {
+        let now = Instant::now();
+        self.control.finish_by(now.checked_add(deadline).unwrap_or(now + Duration::from_secs(86_400)));
+    }
+
+    /// A handle that can begin or shorten the close from another thread while `close` waits (a second Ctrl-C).
+    pub fn stopper(&self) -> Stopper {
+        Stopper { control: Arc::clone(&self.control) }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.close(Duration::ZERO);
+    }
+}
+
+/// Begins or shortens a server's close from any thread. Harmless after the server is gone.
+#[derive(Clone, Debug)]
+pub struct Stopper {
+    control: Arc<Control>,
+}
+
+impl Stopper {
+    /// Stops accepting and cuts what is left after `deadline`. Returns at once.
+    pub fn finish(&self, deadline: Duration) {
+        let now = Instant::now();
+        self.control.finish_by(now.checked_add(deadline).unwrap_or(now + Duration::from_secs(86_400)));
+    }
+}
+
+/// One core's thread, from start to end.
+fn sit(seat: Seat, report: &mpsc::SyncSender<Result<Ready, StartError>>) {
+    let index = seat.index;
+    let reason = |reason: String| StartError::Core { core: index, reason };
+    if let Some(cpu) = seat.cpu
+        && let Err(error) = pin(cpu)
+    {
+        drop(report.send(Err(reason(format!(
+            "cannot be pinned to CPU {cpu} ({error}); choose CPUs this process may run on"
+        )))));
+        return;
+    }
+    let mut executor = match Executor::start(executor_options(&seat.options)) {
+        Ok(executor) => executor,
+        Err(error) => {
+            drop(report.send(Err(reason(error.to_string()))));
+            return;
+        }
+    };
+    let (driver, features, notes) = (executor.driver_kind(), executor.features(), executor.notes());
+    let ran = executor.run(async {
+        let Seat { index, address, reuse_port, options, control, .. } = seat;
+        let opened = Core::open(Arc::clone(&options), control, index)
+            .map_err(|error| StartError::Root { path: options.root.clone(), error });
+        let listen = net::ListenOptions { reuse_port, backlog: BACKLOG };
+        let ready = opened.and_then(|core| {
+            net::Listener::bind(address, listen)
+                .and_then(|listener| Ok((core, listener.local_address()?, listener)))
+                .map_err(|error| StartError::Bind { address, error })
+        });
+        match ready {
+            Ok((core, address, listener)) => {
+                drop(report.send(Ok(Ready { address, driver, features, notes })));
+                core::run(core, listener).await;
+            }
+            Err(error) => drop(report.send(Err(error))),
+        }
+    });
+    if let Err(error) = ran {
+        // Reaches the owner only while it waits for the start; later the join tells it.
+        drop(report.try_send(Err(reason(error.to_string()))));
+    }
+    executor.shutdown(SHUTDOWN);
+}
+
+fn executor_options(options: &Options) -> ringwheel_executor::Options {
+    let mut executor = ringwheel_executor::Options::default();
+    executor.driver.kind = options.driver;
+    executor
+}
+
+fn pin(cpu: usize) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        let mut set = rustix::thread::CpuSet::new();
+        set.set(cpu);
+        rustix::thread::sched_setaffinity(None, &set)?;
+        Ok(())
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = cpu;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// The CPUs this process may run on; empty where the system does not say.
+fn usable_cpus() -> Vec<usize> {
+    #[cfg(target_os = "linux")]
+    {
+        let set = rustix::thread::sched_getaffinity(None).unwrap_or_default();
+        (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect()
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        Vec::new()
+    }
+}
+
+fn choose_cores(cores: &Cores) -> Result<Vec<Option<usize>>, StartError> {
+    let usable = usable_cpus();
+    match cores {
+        Cores::All if usable.is_empty() => {
+            let count = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+            Ok(vec![None; count])
+        }
+        Cores::All => Ok(usable.into_iter().map(Some).collect()),
+        Cores::Count(count) => Ok(vec![None; *count]),
+        Cores::List(list) => {
+            for cpu in list {
+                if !usable.contains(cpu) {
+                    return Err(StartError::Option {
+                        name: "cores",
+                        value: format!("a list with CPU {cpu}"),
+                        allowed: format!("CPUs this process may run on: {usable:?}"),
+                    });
+                }
+            }
+            Ok(list.iter().copied().map(Some).collect())
+        }
+    }
+}
+
+/// The root must be a directory that this process may search.
+fn check_root(root: &Path) -> Result<(), StartError> {
+    let fail = |error: io::Error| StartError::Root { path: root.to_owned(), error };
+    let metadata = std::fs::metadata(root).map_err(fail)?;
+    if !metadata.is_dir() {
+        return Err(fail(io::ErrorKind::NotADirectory.into()));
+    }
+    #[cfg(unix)]
+    rustix::fs::access(root, rustix::fs::Access::EXEC_OK).map_err(|errno| fail(errno.into()))?;
+    Ok(())
+}
+
+fn resolve(host: &str, port: u16) -> Result<SocketAddr, StartError> {
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    let fail = |error: io::Error| StartError::Host { host: host.to_owned(), error };
+    let mut found = (bare, port).to_socket_addrs().map_err(fail)?;
+    found.next().ok_or_else(|| fail(io::ErrorKind::NotFound.into()))
+}
+
+/// Finds a busy port before the cores bind it with SO_REUSEPORT, which would share it with another server of this user
+/// without a word.
+fn probe(address: SocketAddr) -> Result<(), StartError> {
+    if address.port() == 0 {
+        return Ok(());
+    }
+    let fail = |error: io::Error| StartError::Bind { address, error };
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).map_err(fail)?;
+    // As the cores do: connections of an earlier server in TIME_WAIT are no obstacle.
+    socket.set_reuse_address(true).map_err(fail)?;
+    socket.bind(&address.into()).map_err(fail)?;
+    socket.listen(1).map_err(fail)
+}

@@ -1,0 +1,185 @@
+//! Counters: written by one core, read by any thread, and never locked on the way.
+use crate::http::status::Status;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that one thread adds to and others read. Plain load and store: no bus lock on the request path.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds. Only the owning core may call it.
+    #[inline]
+    pub(crate) fn add(&self, amount: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
+    }
+
+    /// Subtracts. Only the owning core may call it.
+    pub(crate) fn subtract(&self, amount: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_sub(amount), Ordering::Relaxed);
+    }
+
+    /// Replaces. Only the owning core may call it.
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// Reads.
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One core's counters, on cache lines of their own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Counters {
+    pub(crate) requests: Counter,
+    pub(crate) bytes: Counter,
+    pub(crate) hits: Counter,
+    pub(crate) ok: Counter,
+    pub(crate) connections: Counter,
+    pub(crate) accepted: Counter,
+    pub(crate) shed: Counter,
+    pub(crate) timeouts: Counter,
+    pub(crate) cut: Counter,
+    pub(crate) loads: Counter,
+    pub(crate) cache_bytes: Counter,
+    pub(crate) cache_entries: Counter,
+    pub(crate) open_files: Counter,
+    statuses: [Counter; Status::ALL.len()],
+}
+
+impl Counters {
+    /// Counts one response.
+    #[inline]
+    pub(crate) fn status(&self, status: Status) {
+        if status == Status::Ok {
+            self.ok.add(1);
+        } else if let Some(index) = Status::ALL.iter().position(|each| *each == status) {
+            self.statuses[index].add(1);
+        }
+    }
+
+    fn count_of(&self, status: Status) -> u64 {
+        if status == Status::Ok {
+            return self.ok.get();
+        }
+        Status::ALL.iter().position(|each| *each == status).map_or(0, |index| self.statuses[index].get())
+    }
+
+    /// A copy for readers.
+    pub(crate) fn read(&self) -> CoreStats {
+        CoreStats {
+            requests: self.requests.get(),
+            bytes: self.bytes.get(),
+            cache_hits: self.hits.get(),
+            connections: self.connections.get(),
+            accepted: self.accepted.get(),
+            shed: self.shed.get(),
+            timeouts: self.timeouts.get(),
+            cut: self.cut.get(),
+            loads: self.loads.get(),
+            cache_bytes: self.cache_bytes.get(),
+            cache_entries: self.cache_entries.get(),
+            open_files: self.open_files.get(),
+            statuses: Status::ALL
+                .iter()
+                .map(|status| (status.code(), self.count_of(*status)))
+                .filter(|(_, count)| *count > 0)
+                .collect(),
+        }
+    }
+}
+
+/// What one core has done since the start. Numbers of a running server: each is exact, together they are no snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CoreStats {
+    /// Responses begun.
+    pub requests: u64,
+    /// Bytes given to the kernel, heads included.
+    pub bytes: u64,
+    /// Requests answered from the cache or with a file that was open already.
+    pub cache_hits: u64,
+    /// Connections open now.
+    pub connections: u64,
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Connections refused with 503 for want of descriptors or room.
+    pub shed: u64,
+    /// Connections ended by the header, idle or send timeout.
+    pub timeouts: u64,
+    /// Connections cut in the middle of a response: truncated file, client gone, close deadline.
+    pub cut: u64,
+    /// Files loaded or opened.
+    pub loads: u64,
+    /// Bytes of ready-made responses held now.
+    pub cache_bytes: u64,
+    /// Ready-made responses held now.
+    pub cache_entries: u64,
+    /// Large files held open now.
+    pub open_files: u64,
+    /// Responses by status code, ascending; codes that never occurred are left out.
+    pub statuses: Vec<(u16, u64)>,
+}
+
+impl CoreStats {
+    fn add(&mut self, other: &CoreStats) {
+        self.requests += other.requests;
+        self.bytes += other.bytes;
+        self.cache_hits += other.cache_hits;
+        self.connections += other.connections;
+        self.accepted += other.accepted;
+        self.shed += other.shed;
+        self.timeouts += other.timeouts;
+        self.cut += other.cut;
+        self.loads += other.loads;
+        self.cache_bytes += other.cache_bytes;
+        self.cache_entries += other.cache_entries;
+        self.open_files += other.open_files;
+        for (code, count) in &other.statuses {
+            match self.statuses.binary_search_by_key(code, |entry| entry.0) {
+                Ok(at) => self.statuses[at].1 += count,
+                Err(at) => self.statuses.insert(at, (*code, *count)),
+            }
+        }
+    }
+}
+
+/// What the server has done since its start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerStats {
+    /// The sum over all cores.
+    pub total: CoreStats,
+    /// Each core, in the order of [`crate::Server::cores`].
+    pub cores: Vec<CoreStats>,
+}
+
+impl ServerStats {
+    pub(crate) fn sum(cores: Vec<CoreStats>) -> ServerStats {
+        let mut total = CoreStats::default();
+        for core in &cores {
+            total.add(core);
+        }
+        ServerStats { total, cores }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_are_sums_and_statuses_stay_sorted() {
+        let (one, two) = (Counters::default(), Counters::default());
+        one.status(Status::Ok);
+        one.status(Status::NotFound);
+        two.status(Status::PartialContent);
+        two.status(Status::NotFound);
+        two.requests.add(2);
+        two.connections.add(3);
+        two.connections.subtract(1);
+        let stats = ServerStats::sum(vec![one.read(), two.read()]);
+        assert_eq!(stats.total.statuses, vec![(200, 1), (206, 1), (404, 2)]);
+        assert_eq!((stats.total.requests, stats.total.connections), (2, 2));
+    }
+}
