@@ -1,0 +1,95 @@
+// The terminal's side of a result: one table a row, with our ratio to each contender, and what came of each claim.
+import Table from 'cli-table3';
+import { machineLine } from './machine';
+import type { Claim, Result, ResultRow } from './result';
+import { median, pairedRatio, type Ratio, spread } from './statistics';
+
+/** Prints the machine, a table a row, what was left out, and the claims. Returns how many claims were missed. */
+export function printResult(result: Result, claims: readonly Claim[]): number {
+  console.log(`\n${machineLine(result.machine)}`);
+  const foreign = result.rows.flatMap((row) => row.foreign);
+  console.log(
+    `CPU used by others, cores per sample: median ${figure(median(foreign))}, most ${figure(Math.max(...foreign))}; ` +
+      `${result.repeated} samples dropped and repeated, ${result.noisy} kept although noisy.`,
+  );
+  console.log(
+    '↓ lower is better, ↑ higher; ± half of what the rounds lie apart; ours ÷ it: median of the rounds [lowest–highest].',
+  );
+  for (const row of new Set(result.rows.map(({ row }) => row))) {
+    console.log(`\n${row}`);
+    console.log(rowTable(result.rows.filter((found) => found.row === row)));
+  }
+  for (const { contender, reason } of result.leftOut) console.log(`left out: ${contender}: ${reason}`);
+  return printClaims(result, claims);
+}
+
+function rowTable(found: readonly ResultRow[]): string {
+  const metrics = [...new Set(found.map(({ metric }) => metric))].flatMap(
+    (metric) => found.find((row) => row.metric === metric) ?? [],
+  );
+  const head = ['contender'];
+  for (const { metric, unit, better, ratio } of metrics) {
+    head.push(`${better === 'lower' ? '↓' : '↑'} ${metric} ${unit}`);
+    if (ratio !== false) head.push('ours ÷ it');
+  }
+  const table = new Table({
+    head,
+    style: { head: [], border: [], compact: true },
+    colAligns: head.map((_, at) => (at === 0 ? 'left' : 'right')),
+  });
+  for (const contender of new Set(found.map((row) => row.contender))) {
+    const cells = [contender];
+    for (const { metric, ratio } of metrics) {
+      const theirs = find(found, contender, metric);
+      const ours = find(found, 'ringwheel', metric);
+      cells.push(theirs ? `${figure(median(theirs.values))} ±${Math.round(spread(theirs.values) * 50)}%` : '');
+      if (ratio === false) continue;
+      cells.push(theirs && ours && contender !== 'ringwheel' ? ratioText(pairedRatio(ours.values, theirs.values)) : '');
+    }
+    table.push(cells);
+  }
+  return table.toString();
+}
+
+function find(rows: readonly ResultRow[], contender: string, metric: string): ResultRow | undefined {
+  return rows.find((row) => row.contender === contender && row.metric === metric);
+}
+
+/** Three significant digits, with a thousands separator for large ones. */
+export function figure(value: number): string {
+  if (!Number.isFinite(value)) return '–';
+  if (Math.abs(value) >= 1000) return Math.round(value).toLocaleString('en');
+  return Number(value.toPrecision(3)).toString();
+}
+
+function ratioText(ratio: Ratio | undefined): string {
+  return ratio ? `${figure(ratio.median)} [${figure(ratio.low)}–${figure(ratio.high)}]` : '';
+}
+
+/** Says of each claim whether it held. The median decides; an interval on both sides of the limit is called close. */
+function printClaims(result: Result, claims: readonly Claim[]): number {
+  let missed = 0;
+  for (const claim of claims) {
+    const rows = result.rows.filter(({ row }) => row === claim.row);
+    const ours = find(rows, claim.ours ?? 'ringwheel', claim.metric);
+    const theirs = claim.against === undefined ? undefined : find(rows, claim.against, claim.metric);
+    if (ours === undefined || (claim.against !== undefined && theirs === undefined)) continue;
+    const ratio: Ratio | undefined = theirs
+      ? pairedRatio(ours.values, theirs.values)
+      : { median: median(ours.values), low: Math.min(...ours.values), high: Math.max(...ours.values) };
+    if (ratio === undefined) continue;
+    const held = holds(ratio.median, claim);
+    const close = holds(ratio.low, claim) !== holds(ratio.high, claim) ? ' (close: not in every round)' : '';
+    const what = claim.against === undefined ? ours.unit : `× ${claim.against}`;
+    console.log(
+      `${held ? 'held  ' : 'MISSED'} ${claim.row}: ${claim.metric} of ${ours.contender} ${claim.relation} ${claim.limit} ${what}: ${ratioText(ratio)}${close}`,
+    );
+    if (!held) missed++;
+  }
+  return missed;
+}
+
+function holds(value: number, { relation, limit }: Claim): boolean {
+  if (relation === '<=') return value <= limit;
+  return relation === '<' ? value < limit : value >= limit;
+}

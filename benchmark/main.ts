@@ -1,0 +1,115 @@
+// `npm run bench -- reads|server|timers|spawn`: parses the options, runs one benchmark, prints its table, writes its JSON.
+import { availableParallelism } from 'node:os';
+import { Command, InvalidArgumentError } from 'commander';
+import type { BenchOptions } from './harness/options';
+import { type Claim, type Result, writeResult } from './harness/result';
+import { measure, type Row } from './harness/rounds';
+import { printResult } from './harness/table';
+import { reads } from './reads/rows';
+import { server } from './server/rows';
+import { spawn } from './spawn/rows';
+import { timers } from './timers/rows';
+
+/** A benchmark: it makes its data, fetches its peers, and says what is measured and what is promised. */
+export interface Benchmark {
+  rows: Row[];
+  claims: Claim[];
+  /** Ends what the rows share, for instance servers. */
+  end?(): Promise<void>;
+}
+
+type Prepare = (options: BenchOptions, leftOut: Result['leftOut']) => Promise<Benchmark>;
+
+const benchmarks: Readonly<Record<string, { about: string; prepare: Prepare }>> = {
+  reads: { about: '4 KiB random reads from the page cache, beside Node, Bun and Deno', prepare: reads },
+  server: { about: 'static files over HTTP, beside nginx, h2o, lighttpd, Bun and Node', prepare: server },
+  timers: { about: 'timers and sleeps, beside monoio, glommio, compio, tokio and Node', prepare: timers },
+  spawn: { about: 'spawning and joining tasks, beside monoio, glommio, compio and tokio', prepare: spawn },
+};
+
+function number(low: number, high: number, whole: boolean): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!(value >= low && value <= high) || (whole && !Number.isInteger(value))) {
+      throw new InvalidArgumentError(`It is ${whole ? 'a whole number' : 'a number'} from ${low} to ${high}.`);
+    }
+    return value;
+  };
+}
+
+const list = (text: string): string[] => text.split(',').filter((part) => part !== '');
+
+async function runOne(name: string, prepare: Prepare, given: Record<string, unknown>): Promise<void> {
+  const smoke = given['smoke'] === true;
+  const cores = availableParallelism();
+  const core = (given['core'] as number | undefined) ?? Math.min(1, cores - 1);
+  if (core >= cores) throw new Error(`there is no core ${core}: --core is from 0 to ${cores - 1}`);
+  const options: BenchOptions = {
+    rounds: (given['rounds'] as number | undefined) ?? (smoke ? 1 : 5),
+    seconds: (given['seconds'] as number | undefined) ?? (smoke ? 0.2 : 2),
+    smoke,
+    offline: smoke || given['offline'] === true,
+    only: (given['only'] as string[] | undefined) ?? [],
+    rows: (given['rows'] as string[] | undefined) ?? [],
+    directory: given['dir'] as string | undefined,
+    fileMebibytes: (given['size'] as number | undefined) ?? (smoke ? 4 : 1024),
+    core,
+    otherCore: core === 0 ? Math.min(1, cores - 1) : 0,
+    foreignLimit: (given['foreign'] as number | undefined) ?? 0.15,
+  };
+  if (!smoke && options.rounds < 3)
+    throw new Error(`--rounds ${options.rounds} says nothing: it is at least 3 without --smoke`);
+  const leftOut: Result['leftOut'] = [];
+  const benchmark = await prepare(options, leftOut);
+  let result: Result;
+  try {
+    result = await measure(benchmark.rows, options, leftOut);
+  } finally {
+    await benchmark.end?.();
+  }
+  if (result.rows.length === 0) throw new Error(`nothing was measured: ${JSON.stringify(leftOut)}`);
+  // A smoke measures too little to judge a claim.
+  const missed = printResult(result, smoke ? [] : benchmark.claims);
+  if (given['json'] !== undefined) writeResult(String(given['json']), result);
+  const failed = result.leftOut.filter(({ contender }) => contender.includes('ringwheel') || smoke);
+  if (failed.length > 0)
+    throw new Error(`bench ${name}: ${failed.map(({ contender }) => contender).join('; ')} failed, see above`);
+  if (given['check'] === true && missed > 0) throw new Error(`bench ${name}: ${missed} claims were missed`);
+}
+
+const program = new Command('npm run bench --').description('Measures ringwheel beside its peers, in one run.');
+for (const [name, { about, prepare }] of Object.entries(benchmarks)) {
+  program
+    .command(name)
+    .description(about)
+    .option('--rounds <n>', 'every contender once in each (default 5, at least 3)', number(1, 1000, true))
+    .option('--seconds <s>', 'length of one sample (default 2)', number(0.05, 600, false))
+    .option('--json <file>', 'write { machine, rows } to a file')
+    .option('--only <names>', 'only contenders whose name contains one of these, comma-separated', list)
+    .option('--rows <names>', 'only rows whose name contains one of these, comma-separated', list)
+    .option('--dir <directory>', 'put the data here and keep it (default: a temporary directory, removed)')
+    .option('--size <mebibytes>', 'size of the file that is read (default 1024)', number(1, 1 << 20, true))
+    .option('--core <n>', 'the core that pinned contenders run on (default 1)', number(0, 4095, true))
+    .option(
+      '--foreign <cores>',
+      'drop and repeat samples while others use more than this (default 0.15)',
+      number(0, 4096, false),
+    )
+    .option('--offline', 'fetch no peer')
+    .option('--check', 'end with exit code 1 when a claim is missed')
+    .option('--smoke', 'tiny parameters, one round, only what is installed; results are verified all the same')
+    .action(async (given: Record<string, unknown>) => {
+      try {
+        await runOne(name, prepare, given);
+      } catch (error) {
+        console.error(`bench: ${error instanceof Error ? error.message : error}`);
+        process.exitCode = 1;
+      }
+      // Handles of contenders that had to be killed must not keep the process.
+      process.exit();
+    });
+}
+program.parseAsync().catch((error: unknown) => {
+  console.error(error);
+  process.exit(1);
+});

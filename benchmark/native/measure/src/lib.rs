@@ -1,0 +1,49 @@
+//! What every native contender measures with, ours and the peers': the same clock, the same random numbers, the same loops.
+mod clock;
+mod report;
+mod sleeps;
+mod tasks;
+mod timers;
+
+pub use clock::{Ticks, process_cpu_ns};
+pub use report::{Report, percentile};
+pub use sleeps::{SleepPlan, sleep_plan};
+pub use tasks::{BATCH, TaskRun, spawn_batches, yield_once, yields};
+pub use timers::{Structure, insert_and_cancel_futures, insert_and_cancel_structure};
+
+/// A xorshift generator: the same sequence for every contender.
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// A generator for `seed`, any number.
+    pub fn new(seed: u64) -> Random {
+        Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    /// A number below `limit`, which is at least 1.
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % limit
+    }
+}
+
+/// The numbers `0..count` in a random order that is the same in every run.
+pub fn shuffled(count: usize) -> Vec<usize> {
+    let mut random = Random::new(7);
+    let mut order: Vec<usize> = (0..count).collect();
+    for last in (1..count).rev() {
+        order.swap(last, random.below(last as u64 + 1) as usize);
+    }
+    order
+}
+
+/// The first and second argument: what to measure, and how many.
+pub fn arguments(default_count: usize) -> (String, usize) {
+    let mut given = std::env::args().skip(1);
+    let what = given.next().unwrap_or_default();
+    let count = given.next().and_then(|text| text.parse().ok()).unwrap_or(default_count);
+    (what, count)
+}
