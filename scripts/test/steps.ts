@@ -72,7 +72,13 @@ function specs(driver: 'uring' | 'poll'): Step {
 /** Everything, in order. */
 export function steps(): Step[] {
   return [
-    node('lint TypeScript', ['node_modules/@biomejs/biome/bin/biome', 'ci', '--error-on-warnings', '.']),
+    node('lint TypeScript', [
+      'node_modules/@biomejs/biome/bin/biome',
+      'ci',
+      '--colors=off',
+      '--error-on-warnings',
+      '.',
+    ]),
     cargo('lint format', ['fmt', '--all', '--check']),
     cargo('lint tidy', ['run', '-q', '-p', 'ringwheel-xtask', '--', 'tidy']),
     cargo('lint layout', ['run', '-q', '-p', 'ringwheel-xtask', '--', 'layout', '--check']),
