@@ -6,6 +6,8 @@ export interface BenchOptions {
   seconds: number;
   /** Tiny parameters, nothing fetched, results still verified. */
   smoke: boolean;
+  /** Build the release first, unless it is up to date. */
+  build: boolean;
   /** Fetch nothing: use the peers that are there. */
   offline: boolean;
   /** Keep only contenders whose name contains one of these; empty keeps all. */

@@ -2,7 +2,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { build } from 'hdr-histogram-js';
-import { requireBuilt } from '../harness/built';
+import { builtPackage } from '../harness/built';
 import { type BenchOptions, passes } from '../harness/options';
 import { npmPeer, type PeerProgram } from '../harness/peers';
 import { report, whenEnding } from '../harness/processes';
@@ -45,7 +45,7 @@ const blockBytes = 4096;
 
 /** Makes the file, finds the peers, and names the rows and what they must show. */
 export async function reads(options: BenchOptions, leftOut: Result['leftOut']): Promise<Benchmark> {
-  const ringwheel = requireBuilt();
+  const ringwheel = await builtPackage(options);
   const directory = workspace(options);
   const file = path.join(directory, `blocks-${options.fileMebibytes}.bin`);
   await makeBlocks(file, options.fileMebibytes * 2 ** 20);

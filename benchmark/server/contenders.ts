@@ -137,11 +137,14 @@ class WrongAnswer extends Error {}
 
 function get(port: number, url: string): Promise<{ status: number; headers: string[]; body: Buffer }> {
   return new Promise((resolve, reject) => {
-    const request = http.get({ host: '127.0.0.1', port, path: url, agent: false, timeout: 5000 }, (response) => {
+    // Kept alive as under load, or some would say `Connection: close` here and nothing there.
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    const request = http.get({ host: '127.0.0.1', port, path: url, agent, timeout: 5000 }, (response) => {
       const parts: Buffer[] = [];
       response.on('data', (part: Buffer) => parts.push(part));
       response.once('error', reject);
       response.once('end', () => {
+        setImmediate(() => agent.destroy());
         resolve({ status: response.statusCode ?? 0, headers: response.rawHeaders, body: Buffer.concat(parts) });
       });
     });

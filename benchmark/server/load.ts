@@ -76,7 +76,8 @@ export async function loadGenerator(
 const units: Readonly<Record<string, number>> = { us: 1, ms: 1e3, s: 1e6, m: 6e7 };
 const sizes: Readonly<Record<string, number>> = { B: 1, KB: 2 ** 10, MB: 2 ** 20, GB: 2 ** 30, TB: 2 ** 40 };
 
-function readWrk(text: string): Load {
+/** What wrk printed, as numbers. Throws when there is no result in it. */
+export function readWrk(text: string): Load {
   const total = /(\d+) requests in ([\d.]+)(us|ms|s|m), ([\d.]+)(B|KB|MB|GB|TB) read/.exec(text);
   const percentile = (at: number): number => {
     const found = new RegExp(`\\s${at}%\\s+([\\d.]+)(us|ms|s|m)`).exec(text);

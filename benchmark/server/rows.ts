@@ -1,9 +1,9 @@
 // `bench server`: static files over HTTP/1.1, the server on one core and the load on another, CPU of the server per request.
 import { mkdtempSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { requireBuilt } from '../harness/built';
+import { builtPackage } from '../harness/built';
 import { ForeignCpu, treeCpu } from '../harness/cpu';
-import type { BenchOptions } from '../harness/options';
+import { type BenchOptions, passes } from '../harness/options';
 import { stop, whenEnding } from '../harness/processes';
 import { say } from '../harness/progress';
 import type { Claim, Metric, Result } from '../harness/result';
@@ -35,7 +35,7 @@ const claims: Claim[] = [
 
 /** Makes the site, starts every server, checks every body, and warms each up. */
 export async function server(options: BenchOptions, leftOut: Result['leftOut']): Promise<Benchmark> {
-  const ringwheel = requireBuilt();
+  const ringwheel = await builtPackage(options);
   const directory = workspace(options);
   const site = makeSite(directory);
   const scratch = mkdtempSync(path.join(directory, 'servers-'));
@@ -51,7 +51,8 @@ export async function server(options: BenchOptions, leftOut: Result['leftOut']):
   for (const { name, headers } of servers)
     say(`  ${name}: ${headBytes(headers)} bytes of head: ${headers.filter((_, at) => at % 2 === 0).join(', ')}`);
   for (const { port } of servers) {
-    for (const page of site.pages) await load.run(port, page, options.smoke ? 0.05 : 1);
+    for (const page of site.pages.filter(({ size }) => passes(rowName(size), options.rows)))
+      await load.run(port, page, options.smoke ? 0.05 : 1);
   }
   const rows: Row[] = site.pages.map((page) => ({
     name: rowName(page.size),

@@ -28,5 +28,6 @@ const server = http.createServer((request, response) => {
   response.writeHead(200, page.headers);
   response.end(page.body);
 });
-server.keepAliveTimeout = 60_000;
+// No time-out means no Keep-Alive header either, which the others do not send.
+server.keepAliveTimeout = 0;
 server.listen(port, '127.0.0.1', () => console.log(JSON.stringify({ port: server.address().port })));

@@ -1,6 +1,6 @@
 // `bench timers`: what a timer costs with many others present, natively and from JavaScript, and the worst pause of a cascade.
 import path from 'node:path';
-import { requireBuilt } from '../harness/built';
+import { builtPackage } from '../harness/built';
 import { buildNative, buildPeers, type Native, nativeContender } from '../harness/native';
 import { type BenchOptions, passes } from '../harness/options';
 import { npmPeer } from '../harness/peers';
@@ -45,7 +45,7 @@ const structures: Native[] = [
 
 /** Builds ours and the peers, and names the rows. */
 export async function timers(options: BenchOptions, leftOut: Result['leftOut']): Promise<Benchmark> {
-  const ringwheel = requireBuilt();
+  const ringwheel = await builtPackage(options);
   const ours = path.join(await buildNative('ours', ['ours'], options), 'ours');
   const peers = await buildPeers([...structures, ...runtimePeers('timers')], options, leftOut);
   const count = options.smoke ? 2_000 : 100_000;
