@@ -6,6 +6,7 @@
 //! kernel sees.
 #![warn(missing_docs)]
 
+#[cfg(feature = "testing")]
 pub mod contract;
 pub mod driver;
 pub mod error;

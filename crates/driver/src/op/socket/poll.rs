@@ -162,9 +162,14 @@ impl Connect {
             Ok(_) => {}
             Err(errno) => return Attempt::failed(errno),
         }
-        match rustix::net::sockopt::socket_error(socket) {
-            Ok(Ok(())) => Attempt::Done(0),
-            Ok(Err(errno)) | Err(errno) => Attempt::failed(errno),
+        if let Ok(Err(errno)) | Err(errno) = rustix::net::sockopt::socket_error(socket) {
+            return Attempt::failed(errno);
+        }
+        // Linux takes the socket for connecting until connect is called again: a later call would succeed, not EISCONN.
+        match rustix::net::connect(socket, &self.address) {
+            Ok(()) | Err(Errno::ISCONN) => Attempt::Done(0),
+            Err(Errno::INPROGRESS | Errno::ALREADY | Errno::INTR) => Attempt::Wait,
+            Err(errno) => Attempt::failed(errno),
         }
     }
 }

@@ -1,1 +1,0 @@
-//! The one suite that every driver must pass.
