@@ -94,7 +94,7 @@ export function steps(): Step[] {
       needs: ['build'],
       run: async (log) =>
         judgeCounted(
-          await run(log, process.execPath, [...AVA, ...globs(['__test__/cli', '__test__/scripts'])]),
+          await run(log, process.execPath, [...AVA, ...globs(['__test__/cli', '__test__/scripts', '__test__/docs'])]),
           countTap,
         ),
     },
