@@ -3,6 +3,7 @@
 
 mod errno;
 mod layout;
+mod tidy;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -10,7 +11,8 @@ const USAGE: &str = "\
 Usage: cargo xtask COMMAND
 
   layout            write lib/wire/*.generated.ts from crates/command
-  layout --check    fail when writing them would change them";
+  layout --check    fail when writing them would change them
+  tidy              fail when a rule is broken that no compiler checks; print sizes";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -18,6 +20,7 @@ fn main() -> ExitCode {
     let result = match arguments[..] {
         ["layout"] => layout::write(&root()),
         ["layout", "--check"] => layout::check(&root()),
+        ["tidy"] => tidy::run(&root()),
         ["--help" | "-h"] => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
