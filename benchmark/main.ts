@@ -1,10 +1,10 @@
 // `npm run bench -- reads|server|timers|spawn`: parses the options, runs one benchmark, prints its table, writes its JSON.
-import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
 import type { BenchOptions } from './harness/options';
 import { type Claim, type Result, writeResult } from './harness/result';
 import { measure, type Row } from './harness/rounds';
 import { printResult } from './harness/table';
+import { allowedCpus } from './harness/workspace';
 import { reads } from './reads/rows';
 import { server } from './server/rows';
 import { spawn } from './spawn/rows';
@@ -41,9 +41,10 @@ const list = (text: string): string[] => text.split(',').filter((part) => part !
 
 async function runOne(name: string, prepare: Prepare, given: Record<string, unknown>): Promise<void> {
   const smoke = given['smoke'] === true;
-  const cores = availableParallelism();
-  const core = (given['core'] as number | undefined) ?? Math.min(1, cores - 1);
-  if (core >= cores) throw new Error(`there is no core ${core}: --core is from 0 to ${cores - 1}`);
+  const cpus = allowedCpus();
+  const core = (given['core'] as number | undefined) ?? cpus[1] ?? cpus[0] ?? 0;
+  if (!cpus.includes(core))
+    throw new Error(`this process may not run on core ${core}: --core is one of ${cpus.join(', ')}`);
   const options: BenchOptions = {
     rounds: (given['rounds'] as number | undefined) ?? (smoke ? 1 : 5),
     seconds: (given['seconds'] as number | undefined) ?? (smoke ? 0.2 : 2),
@@ -55,7 +56,7 @@ async function runOne(name: string, prepare: Prepare, given: Record<string, unkn
     directory: given['dir'] as string | undefined,
     fileMebibytes: (given['size'] as number | undefined) ?? (smoke ? 4 : 1024),
     core,
-    otherCore: core === 0 ? Math.min(1, cores - 1) : 0,
+    otherCore: cpus.find((cpu) => cpu !== core) ?? core,
     foreignLimit: (given['foreign'] as number | undefined) ?? 0.15,
   };
   if (!smoke && options.rounds < 3)
@@ -96,7 +97,7 @@ for (const [name, { about, prepare }] of Object.entries(benchmarks)) {
     .option('--rows <names>', 'only rows whose name contains one of these, comma-separated', list)
     .option('--dir <directory>', 'put the data here and keep it (default: a temporary directory, removed)')
     .option('--size <mebibytes>', 'size of the file that is read (default 1024)', number(1, 1 << 20, true))
-    .option('--core <n>', 'the core that pinned contenders run on (default 1)', number(0, 4095, true))
+    .option('--core <n>', 'the core that pinned contenders run on (default: the second one)', number(0, 4095, true))
     .option(
       '--foreign <cores>',
       'drop and repeat samples while others use more than this (default 0.15)',

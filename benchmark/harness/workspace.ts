@@ -96,3 +96,20 @@ export function filesystem(directory: string): string {
   }
   return best.kind;
 }
+
+/** The CPUs this process may run on, in order: in a container they need not start at 0. */
+export function allowedCpus(): number[] {
+  const all = Array.from({ length: os.availableParallelism() }, (_, cpu) => cpu);
+  let status = '';
+  try {
+    status = readFileSync('/proc/self/status', 'latin1');
+  } catch {
+    return all;
+  }
+  const listed = /^Cpus_allowed_list:\s*(\S+)/m.exec(status)?.[1];
+  if (listed === undefined) return all;
+  return listed.split(',').flatMap((range) => {
+    const [first = 0, last = first] = range.split('-').map(Number);
+    return Array.from({ length: last - first + 1 }, (_, offset) => first + offset);
+  });
+}

@@ -40,9 +40,8 @@ export async function server(options: BenchOptions, leftOut: Result['leftOut']):
   const site = makeSite(directory);
   const scratch = mkdtempSync(path.join(directory, 'servers-'));
   whenEnding(() => rmSync(scratch, { recursive: true, force: true }));
-  // The server has core 0 in every comparison, the load the other one.
-  const [serverCore, loadCore] =
-    options.core === 0 ? [options.core, options.otherCore] : [options.otherCore, options.core];
+  // The load has the core that pinned contenders have elsewhere, the server the other one, in every comparison.
+  const [serverCore, loadCore] = [options.otherCore, options.core];
   const load = await loadGenerator(options, loadCore, leftOut);
   const servers = await startServers(ringwheel, site, scratch, serverCore, options, leftOut);
   say(
