@@ -201,6 +201,7 @@ impl Core {
         let mut report = ShutdownReport { tasks_dropped, panics, ..ShutdownReport::default() };
         // Operations own what users gave them, and its destructors may panic.
         self.tasks.guarded(|| report.driver = driver.shutdown(deadline));
+        self.close_operations();
         report
     }
 

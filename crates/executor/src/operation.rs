@@ -233,10 +233,17 @@ impl Operations {
         [if ended { None } else { ticket }, done, arrivals, waker]
     }
 
-    /// Slots in use.
-    #[cfg(test)]
-    pub(crate) fn in_use(&self) -> usize {
-        self.slots.iter().filter(|slot| !matches!(slot.phase, Phase::Free { .. })).count()
+    /// The driver is gone: whatever was in flight ends with ECANCELED. Gives back whom to wake.
+    fn close(&mut self) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        for slot in &mut self.slots {
+            slot.ticket = None;
+            if matches!(slot.phase, Phase::Single | Phase::Multishot) && slot.done.is_none() {
+                slot.done = Some(ended(-Errno::CANCELED.raw_os_error()));
+                wakers.extend(slot.waker.take());
+            }
+        }
+        wakers
     }
 }
 
@@ -330,6 +337,14 @@ impl Core {
                     }
                 }
             }
+        }
+    }
+
+    /// Ends what was in flight when the driver went: those who hold its futures see ECANCELED.
+    pub(crate) fn close_operations(&self) {
+        let wakers = self.operations.borrow_mut().close();
+        for waker in wakers {
+            self.tasks.wake_any(waker);
         }
     }
 

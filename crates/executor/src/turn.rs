@@ -78,7 +78,7 @@ pub struct Turn {
     pub client_timers: u32,
     /// The driver's system call failed: nothing will complete any more; shut down.
     pub driver_error: Option<Errno>,
-    /// A client callback panicked: its payload. The turn went on.
+    /// A client callback panicked: the payload of the first that did. The turn went on.
     pub panic: Option<Box<dyn Any + Send>>,
 }
 
@@ -179,8 +179,10 @@ impl Core {
     #[cold]
     fn note_panic(&self, turn: &mut Turn, payload: Payload) {
         add(&self.tasks.panics, 1);
-        if let Some(former) = turn.panic.replace(payload) {
-            self.tasks.guarded(|| drop(former));
+        if turn.panic.is_none() {
+            turn.panic = Some(payload);
+        } else {
+            self.tasks.guarded(|| drop(payload));
         }
     }
 

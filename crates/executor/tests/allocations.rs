@@ -1,0 +1,154 @@
+//! No allocation in the steady state: counted by the allocator, per thread.
+mod common;
+use common::both_drivers;
+use ringwheel_executor::{
+    Source, Target, fs,
+    net::{Listener, Stream},
+    spawn, time, yield_now,
+};
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    time::Duration,
+};
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: hands everything to the system's allocator unchanged; the counter has no destructor and allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller's promise, passed on.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise, passed on.
+        unsafe { System.dealloc(block, layout) }
+    }
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller's promise, passed on.
+        unsafe { System.realloc(block, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Allocations of this thread in `work`.
+async fn count(work: impl Future<Output = ()>) -> u64 {
+    let before = ALLOCATIONS.get();
+    work.await;
+    ALLOCATIONS.get() - before
+}
+
+#[test]
+fn spawn_join_and_sleep_allocate_nothing() {
+    async fn round() {
+        for number in 0..100_u64 {
+            assert_eq!(spawn(async move { number }).await.unwrap(), number);
+        }
+        let mut joins = [const { None }; 50];
+        for join in &mut joins {
+            *join = Some(spawn(async {
+                yield_now().await;
+                time::sleep(Duration::from_millis(1)).await;
+                let _ = time::timeout(Duration::from_secs(1), yield_now()).await;
+            }));
+        }
+        for join in joins.into_iter().flatten() {
+            join.await.unwrap();
+        }
+    }
+    both_drivers(|mut executor| {
+        let allocations = executor
+            .run(async {
+                // Twenty rounds, so that every slot of the wheel that a millisecond can fall into has been used.
+                for _ in 0..300 {
+                    round().await;
+                }
+                count(async {
+                    for _ in 0..10 {
+                        round().await;
+                    }
+                })
+                .await
+            })
+            .unwrap();
+        assert_eq!(allocations, 0);
+    });
+}
+
+#[test]
+fn reads_allocate_nothing() {
+    both_drivers(|mut executor| {
+        let allocations = executor
+            .run(async {
+                let file = fs::File::open("/proc/self/exe", 0).await.unwrap();
+                let mut target = Target::Vec(Vec::with_capacity(4096));
+                let mut allocations = 0;
+                for _ in 0..3 {
+                    allocations = count(async {
+                        for round in 0..50 {
+                            let back = std::mem::replace(&mut target, Target::Vec(Vec::new()));
+                            let (read, back) = file.read_at(back, round * 4096).await;
+                            assert_eq!(read.unwrap(), 4096);
+                            target = back;
+                        }
+                    })
+                    .await;
+                }
+                allocations
+            })
+            .unwrap();
+        assert_eq!(allocations, 0);
+    });
+}
+
+#[test]
+fn an_echo_allocates_nothing() {
+    both_drivers(|mut executor| {
+        let allocations = executor
+            .run(async {
+                let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Default::default()).unwrap();
+                let address = listener.local_address().unwrap();
+                let client = spawn(async move { Stream::connect(address).await.unwrap() });
+                let server = listener.accept().await.unwrap();
+                let client = client.await.unwrap();
+                drop(spawn(async move {
+                    while let Some(chunk) = server.receive().await.unwrap() {
+                        let all = 0..chunk.len();
+                        server.send(Source::Chunk(chunk, all), false).await.0.unwrap();
+                    }
+                }));
+                let mut source = Source::Vec(vec![7; 512], 0..512);
+                let mut allocations = 0;
+                for _ in 0..3 {
+                    allocations = count(async {
+                        for _ in 0..50 {
+                            let Source::Vec(bytes, _) =
+                                std::mem::replace(&mut source, Source::Vec(Vec::new(), 0..0))
+                            else {
+                                panic!("it was a vector")
+                            };
+                            let (sent, back) = client.send(Source::Vec(bytes, 0..512), false).await;
+                            sent.unwrap();
+                            source = back;
+                            let mut received = 0;
+                            while received < 512 {
+                                received += client.receive().await.unwrap().unwrap().len();
+                            }
+                        }
+                    })
+                    .await;
+                }
+                allocations
+            })
+            .unwrap();
+        assert_eq!(allocations, 0);
+    });
+}

@@ -1,0 +1,256 @@
+//! Wakers and handles on other threads, during and after the life of their executor.
+mod common;
+use common::both_drivers;
+use ringwheel_executor::{JoinError, event::Event, spawn, thread, time};
+use std::{
+    future::{pending, poll_fn},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+        mpsc,
+    },
+    task::{Poll, Waker},
+    time::{Duration, Instant},
+};
+
+/// The waker of a task that waits for ever.
+async fn waker_of_a_task() -> Waker {
+    let (send, receive) = mpsc::channel();
+    drop(spawn(poll_fn(move |context| {
+        let _ = send.send(context.waker().clone());
+        Poll::<()>::Pending
+    })));
+    loop {
+        ringwheel_executor::yield_now().await;
+        if let Ok(waker) = receive.try_recv() {
+            return waker;
+        }
+    }
+}
+
+#[test]
+fn another_thread_wakes_a_sleeping_executor() {
+    both_drivers(|mut executor| {
+        for _ in 0..50 {
+            let event = Event::new();
+            let remote = event.clone();
+            let setter = std::thread::spawn(move || remote.set());
+            executor
+                .run(async {
+                    time::timeout(Duration::from_secs(5), event.wait()).await.expect("no lost wake")
+                })
+                .unwrap();
+            setter.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn many_threads_wake_many_tasks_and_none_is_lost() {
+    const TASKS: u32 = 2000; // more than the ring holds
+    both_drivers(|mut executor| {
+        let done = Arc::new(AtomicU32::new(0));
+        executor
+            .run(async {
+                let (send, receive) = mpsc::channel::<(Arc<AtomicBool>, Waker)>();
+                let wakers = std::thread::spawn(move || {
+                    let all: Vec<_> = (0..TASKS).map(|_| receive.recv().unwrap()).collect();
+                    std::thread::scope(|scope| {
+                        for part in all.chunks(TASKS as usize / 4) {
+                            scope.spawn(|| {
+                                for (flag, waker) in part {
+                                    flag.store(true, Ordering::Relaxed); // the wake publishes it
+                                    waker.wake_by_ref();
+                                }
+                            });
+                        }
+                    });
+                });
+                let tasks: Vec<_> = (0..TASKS)
+                    .map(|_| {
+                        let (send, done) = (send.clone(), done.clone());
+                        let flag = Arc::new(AtomicBool::new(false));
+                        let mut sent = false;
+                        spawn(poll_fn(move |context| {
+                            if !std::mem::replace(&mut sent, true) {
+                                send.send((flag.clone(), context.waker().clone())).unwrap();
+                            }
+                            if !flag.load(Ordering::Relaxed) {
+                                return Poll::Pending;
+                            }
+                            done.fetch_add(1, Ordering::Relaxed);
+                            Poll::Ready(())
+                        }))
+                    })
+                    .collect();
+                for task in tasks {
+                    time::timeout(Duration::from_secs(10), task).await.expect("no lost wake").unwrap();
+                }
+                wakers.join().unwrap();
+            })
+            .unwrap();
+        assert_eq!(done.load(Ordering::Relaxed), TASKS);
+        assert!(executor.stats().remote_wakes > 0);
+    });
+}
+
+#[test]
+fn wakers_outlive_their_task_and_their_executor() {
+    both_drivers(|mut executor| {
+        let kind = executor.driver_kind();
+        let stale = executor
+            .run(async {
+                let mut own = None;
+                spawn(poll_fn(|context| {
+                    own = Some(context.waker().clone());
+                    Poll::Ready(context.waker().clone())
+                }))
+                .await
+                .unwrap()
+            })
+            .unwrap();
+        stale.wake_by_ref();
+        let (waiting, executor_waker) = (executor.run(waker_of_a_task()).unwrap(), executor.waker());
+        drop(executor);
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let wakers = [stale.clone(), waiting.clone()];
+                std::thread::spawn(move || {
+                    for _ in 0..1000 {
+                        for waker in &wakers {
+                            waker.wake_by_ref();
+                            drop(waker.clone());
+                        }
+                        executor_waker.wake();
+                    }
+                })
+            })
+            .collect();
+        // The next executor takes the same entry of the address book while they wake.
+        let mut next = common::start(kind, |_| {});
+        next.run(time::sleep(Duration::from_millis(5))).unwrap();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!(next.stats().remote_wakes, 0, "a stale waker is a no-op");
+        stale.wake();
+    });
+}
+
+#[test]
+fn a_remote_handle_joins_cancels_and_outlives() {
+    both_drivers(|mut executor| {
+        let (value, stuck, lost) = executor
+            .run(async {
+                let value = spawn(async {
+                    time::sleep(Duration::from_millis(3)).await;
+                    String::from("value")
+                });
+                let (stuck, lost) = (spawn(pending::<()>()), spawn(pending::<u8>()));
+                (value.into_remote().unwrap(), stuck.into_remote().unwrap(), lost.into_remote().unwrap())
+            })
+            .unwrap();
+        let done = Event::new();
+        let remote_done = done.clone();
+        let other = std::thread::spawn(move || {
+            stuck.cancel();
+            let results = (value.join(), stuck.join());
+            remote_done.set();
+            results
+        });
+        executor.run(done.wait()).unwrap();
+        let (value, stuck) = other.join().unwrap();
+        assert_eq!(value.unwrap(), "value");
+        assert!(matches!(stuck, Err(JoinError::Cancelled)));
+        let waiting = std::thread::spawn(move || {
+            let result = lost.is_finished();
+            (result, lost.join())
+        });
+        std::thread::sleep(Duration::from_millis(5));
+        drop(executor);
+        let (_, lost) = waiting.join().unwrap();
+        assert!(matches!(lost, Err(JoinError::Closed)));
+    });
+}
+
+#[test]
+fn a_remote_handle_is_awaited_in_another_executor() {
+    both_drivers(|mut executor| {
+        let kind = executor.driver_kind();
+        let task = executor
+            .run(async {
+                spawn(async {
+                    time::sleep(Duration::from_millis(10)).await;
+                    5
+                })
+                .into_remote()
+                .unwrap()
+            })
+            .unwrap();
+        let options = thread::ThreadOptions { executor: common::options(kind), ..Default::default() };
+        let other = thread::start(options, move || async move { task.await.unwrap() }).unwrap();
+        executor.run(time::sleep(Duration::from_millis(50))).unwrap();
+        assert_eq!(other.join().unwrap(), 5);
+    });
+}
+
+#[test]
+fn an_executor_inside_another_keeps_them_apart() {
+    both_drivers(|mut outer| {
+        let kind = outer.driver_kind();
+        let waker = outer
+            .run(async {
+                let waker = waker_of_a_task().await;
+                let mut inner = common::start(kind, |_| {});
+                inner
+                    .run(async {
+                        waker.wake_by_ref(); // of the outer one, from this same thread
+                        time::sleep(Duration::from_millis(2)).await;
+                    })
+                    .unwrap();
+                spawn(async { 1 }).await.unwrap();
+                waker
+            })
+            .unwrap();
+        waker.wake();
+    });
+}
+
+#[test]
+fn an_idle_executor_sleeps_until_its_timer() {
+    both_drivers(|mut executor| {
+        executor.run(async { time::sleep(Duration::from_millis(1)).await }).unwrap();
+        let before = executor.stats();
+        let start = Instant::now();
+        executor.run(async { time::sleep(Duration::from_secs(1)).await }).unwrap();
+        assert!(start.elapsed() >= Duration::from_secs(1));
+        assert!(start.elapsed() < Duration::from_millis(1100));
+        let stats = executor.stats();
+        let (turns, parks) = (stats.turns - before.turns, stats.parks - before.parks);
+        assert!(parks <= 3, "{parks} parks");
+        assert!(turns <= 5, "{turns} turns");
+    });
+}
+
+#[test]
+fn a_spin_still_sleeps_wakes_and_fires() {
+    both_drivers(|executor| {
+        let kind = executor.driver_kind();
+        drop(executor);
+        let mut executor = common::start(kind, |options| options.spin = Some(Duration::from_micros(200)));
+        let event = Event::new();
+        let remote = event.clone();
+        let setter = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(20));
+            remote.set();
+        });
+        executor
+            .run(async {
+                time::sleep(Duration::from_millis(5)).await;
+                time::timeout(Duration::from_secs(5), event.wait()).await.unwrap();
+            })
+            .unwrap();
+        setter.join().unwrap();
+        assert!(executor.stats().parks > 0, "it gave up spinning");
+    });
+}
