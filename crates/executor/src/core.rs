@@ -8,7 +8,7 @@ use crate::{
     options::Options,
     remote::Registration,
     task::Tasks,
-    timers::{Owner, Timers},
+    timers::{Fired, Timers},
 };
 use ringwheel_driver::{Driver, Handle};
 use std::{
@@ -28,8 +28,8 @@ pub(crate) struct Core {
     pub(crate) deferred: DeferredList,
     pub(crate) waiting_for_room: RefCell<Vec<Waker>>,
     pub(crate) timers: RefCell<Timers>,
-    /// Expired owners of this turn; keeps its memory.
-    pub(crate) fired: Cell<Vec<Owner>>,
+    /// What fired in this turn; keeps its memory.
+    pub(crate) fired: Cell<Vec<Fired>>,
     /// `None` after shutdown: then all wakers are no-ops.
     pub(crate) registration: RefCell<Option<Registration>>,
     now: Cell<Option<Instant>>,

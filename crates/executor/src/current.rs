@@ -34,7 +34,7 @@ pub(crate) fn with<R>(work: impl FnOnce(Option<&Core>) -> R) -> R {
     let pointer = CURRENT.get();
     // SAFETY: needs `pointer` null or valid for the call. Holds: `enter` set it from an `Rc` that its guard keeps until it
     // restores the former value, on this thread (INV-6), and `work` returns before any guard below it on the stack is dropped.
-    // Checked: `current_is_restored` in tests/lifetimes.rs.
+    // Checked: `current_is_restored` in tests/tasks.rs.
     work(unsafe { pointer.as_ref() })
 }
 

@@ -194,7 +194,7 @@ impl Core {
         // Wakers of other threads are no-ops from here on.
         drop(self.registration.take());
         let timers = std::mem::replace(&mut *self.timers.borrow_mut(), crate::timers::Timers::new());
-        self.tasks.guarded(|| drop(timers));
+        self.tasks.guarded(|| drop(timers)); // with it, foreign wakers
         self.run_deferred();
         self.wake_waiting_for_room();
         let Some(driver) = self.driver.take() else { return ShutdownReport::default() };

@@ -28,11 +28,11 @@ mod waker_ring;
 pub use error::{JoinError, RunError, SpawnError, StartError};
 pub use executor::{Executor, ExecutorWaker, ShutdownReport, driver_features, driver_kind, driver_notes};
 pub use options::Options;
+pub use ringwheel_clock::TimerKey;
 pub use ringwheel_driver::{
     Chunk, DriverKind, Lease,
     memory::{Source, Target},
 };
 pub use stats::Stats;
 pub use task::{JoinHandle, RemoteHandle, YieldNow, spawn, try_spawn, yield_now};
-pub use timers::TimerKey;
 pub use turn::{CLIENT_TOKEN, Client, Edge, NoClient, Park, Turn};

@@ -1,9 +1,6 @@
 //! Time: sleeping, deadlines, and the clock that is read once per turn.
-use crate::{
-    core::Core,
-    current,
-    timers::{Owner, TimerKey},
-};
+use crate::{core::Core, current};
+use ringwheel_clock::TimerKey;
 use std::{
     fmt,
     future::Future,
@@ -78,8 +75,7 @@ impl Core {
     /// Moves a sleep's timer, set or fired already.
     fn rearm(&self, key: TimerKey, deadline: Instant, waker: &Waker) -> TimerKey {
         let mut timers = self.timers.borrow_mut();
-        let owner = timers.cancel(key).unwrap_or_else(|| Owner::Sleep(waker.clone()));
-        timers.insert(deadline, owner)
+        if timers.rearm(key, deadline) { key } else { timers.insert_sleep(deadline, waker) }
     }
 }
 
@@ -104,7 +100,7 @@ impl Future for Sleep {
             Some(set) if set.waker.will_wake(waker) => {}
             _ => {
                 self.set = None;
-                let key = core.timers.borrow_mut().insert(deadline, Owner::Sleep(waker.clone()));
+                let key = core.timers.borrow_mut().insert_sleep(deadline, waker);
                 self.set = Some(Set { core, key, waker: waker.clone() });
             }
         }
@@ -114,8 +110,8 @@ impl Future for Sleep {
 
 impl Drop for Set {
     fn drop(&mut self) {
-        let owner = self.core.timers.borrow_mut().cancel(self.key);
-        drop(owner); // A foreign waker's destructor runs here, with nothing borrowed.
+        let (_, foreign) = self.core.timers.borrow_mut().cancel(self.key);
+        drop(foreign); // Foreign code runs here, with nothing borrowed.
     }
 }
 

@@ -1,62 +1,118 @@
 //! The wheel, as the executor uses it: what a timer wakes, and the one deadline that the thread or the host sleeps to.
+//!
+//! The wheel counts milliseconds since the executor's start. Deadlines round up and now rounds down, so nothing fires early.
+//! It carries small plain values; the wakers of foreign combinators, which are none of ours, wait in a table beside it.
+use crate::task;
+use ringwheel_clock::{TimerKey, Wheel, deadline_tick, now_tick};
 use std::{
-    collections::BTreeMap,
     task::Waker,
     time::{Duration, Instant},
 };
 
-/// Names a timer. Stale keys are harmless.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TimerKey(Instant, u64);
+/// What a timer is for, as the wheel carries it.
+#[derive(Clone, Copy, Debug)]
+enum Owner {
+    /// A task of an executor of ours.
+    Task(u64),
+    /// A place in `foreign`.
+    Foreign(u32),
+    /// The client's own number.
+    Client(u64),
+}
 
-/// What to do when a timer fires.
+/// What to do now that a timer fired.
 #[derive(Debug)]
-pub(crate) enum Owner {
-    /// Wake a sleeping task.
-    Sleep(Waker),
+pub(crate) enum Fired {
+    /// Wake a task of an executor of ours.
+    Task(u64),
+    /// Wake whoever this is: foreign code.
+    Foreign(Waker),
     /// Tell the client.
     Client(u64),
 }
 
-/// All timers of one executor.
-#[derive(Debug)]
+/// All timers of one executor. Every method is a leaf: it runs no foreign code and gives back what must be dropped.
 pub(crate) struct Timers {
-    map: BTreeMap<(Instant, u64), Owner>,
-    next: u64,
+    wheel: Wheel<Owner>,
+    origin: Instant,
+    foreign: Vec<Option<Waker>>,
+    foreign_free: Vec<u32>,
 }
 
 impl Timers {
     pub(crate) fn new() -> Timers {
-        Timers { map: BTreeMap::new(), next: 0 }
+        Timers { wheel: Wheel::new(0), origin: Instant::now(), foreign: Vec::new(), foreign_free: Vec::new() }
     }
 
-    pub(crate) fn insert(&mut self, deadline: Instant, owner: Owner) -> TimerKey {
-        self.next += 1;
-        self.map.insert((deadline, self.next), owner);
-        TimerKey(deadline, self.next)
+    fn tick(&self, deadline: Instant) -> u64 {
+        deadline_tick(deadline.saturating_duration_since(self.origin))
     }
 
-    /// Takes a timer back, with its owner, to be dropped outside.
-    pub(crate) fn cancel(&mut self, key: TimerKey) -> Option<Owner> {
-        self.map.remove(&(key.0, key.1))
+    /// Wakes `waker` once `deadline` has passed.
+    #[inline]
+    pub(crate) fn insert_sleep(&mut self, deadline: Instant, waker: &Waker) -> TimerKey {
+        let owner = match task::handle_of(waker) {
+            Some(handle) => Owner::Task(handle),
+            None => self.keep(waker.clone()),
+        };
+        self.wheel.insert(self.tick(deadline), owner)
     }
 
-    /// Moves expired owners to `fired`, at most `max`.
-    pub(crate) fn expire(&mut self, now: Instant, max: usize, fired: &mut Vec<Owner>) {
-        while fired.len() < max
-            && let Some(entry) = self.map.first_entry()
-            && entry.key().0 <= now
-        {
-            fired.push(entry.remove());
+    pub(crate) fn insert_client(&mut self, deadline: Instant, timer: u64) -> TimerKey {
+        self.wheel.insert(self.tick(deadline), Owner::Client(timer))
+    }
+
+    /// Takes a timer back. True when it had not fired; with it comes a foreign waker, to be dropped outside.
+    #[inline]
+    pub(crate) fn cancel(&mut self, key: TimerKey) -> (bool, Option<Waker>) {
+        match self.wheel.cancel(key) {
+            None => (false, None),
+            Some(Owner::Foreign(index)) => (true, self.release(index)),
+            Some(Owner::Task(_) | Owner::Client(_)) => (true, None),
         }
     }
 
-    /// When to look again; `None` without timers.
+    /// Moves a timer's deadline. False when it has fired or was taken back.
+    #[inline]
+    pub(crate) fn rearm(&mut self, key: TimerKey, deadline: Instant) -> bool {
+        self.wheel.rearm(key, self.tick(deadline))
+    }
+
+    /// Moves at most `max` expired timers to `fired`, in the order of their deadlines.
+    pub(crate) fn expire(&mut self, now: Instant, max: usize, fired: &mut Vec<Fired>) {
+        let Timers { wheel, origin, foreign, foreign_free } = self;
+        let now = now_tick(now.saturating_duration_since(*origin));
+        wheel.expire(now, max, |owner| match owner {
+            Owner::Task(handle) => fired.push(Fired::Task(handle)),
+            Owner::Client(timer) => fired.push(Fired::Client(timer)),
+            Owner::Foreign(index) => {
+                foreign_free.push(index);
+                fired.extend(foreign.get_mut(index as usize).and_then(Option::take).map(Fired::Foreign));
+            }
+        });
+    }
+
+    /// When to look again; `None` without timers. Passed already when `expire` left something over.
+    #[inline]
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.map.first_key_value().map(|(key, _)| key.0 + Duration::ZERO)
+        self.origin.checked_add(Duration::from_millis(self.wheel.next_deadline()?))
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.map.len()
+        self.wheel.len()
+    }
+
+    fn keep(&mut self, waker: Waker) -> Owner {
+        let index = self.foreign_free.pop().unwrap_or_else(|| {
+            self.foreign.push(None);
+            self.foreign.len() as u32 - 1
+        });
+        self.foreign[index as usize] = Some(waker);
+        Owner::Foreign(index)
+    }
+
+    fn release(&mut self, index: u32) -> Option<Waker> {
+        self.foreign_free.push(index);
+        self.foreign.get_mut(index as usize)?.take()
     }
 }

@@ -13,10 +13,11 @@
 //! step 4, so that their submits leave with one system call.
 use crate::{
     core::{Core, add},
-    current,
-    task::Payload,
-    timers::{Owner, TimerKey},
+    current, remote,
+    task::{self, Payload},
+    timers::Fired,
 };
+use ringwheel_clock::TimerKey;
 use ringwheel_driver::{Completion, Driver, Errno, Wait};
 use std::{
     any::Any,
@@ -103,12 +104,12 @@ impl Edge<'_> {
 
     /// Sets a timer; [`Client::timer`] is called with `timer` once the deadline has passed.
     pub fn insert_timer(&mut self, deadline: Instant, timer: u64) -> TimerKey {
-        self.core.timers.borrow_mut().insert(deadline, Owner::Client(timer))
+        self.core.timers.borrow_mut().insert_client(deadline, timer)
     }
 
     /// Takes a timer back. False when it has fired or was taken back already.
     pub fn cancel_timer(&mut self, key: TimerKey) -> bool {
-        self.core.timers.borrow_mut().cancel(key).is_some()
+        self.core.timers.borrow_mut().cancel(key).0
     }
 }
 
@@ -194,10 +195,14 @@ impl Core {
         self.timers.borrow_mut().expire(self.now(), self.bounds.timers_max, &mut fired);
         add(&self.counts.timers_fired, fired.len() as u64);
         turn.ready |= fired.len() >= self.bounds.timers_max;
-        for owner in fired.drain(..) {
-            match owner {
-                Owner::Sleep(waker) => self.tasks.wake_any(waker),
-                Owner::Client(timer) => {
+        for fired in fired.drain(..) {
+            match fired {
+                Fired::Task(handle) if remote::belongs_to(handle, self.tasks.executor()) => {
+                    self.tasks.wake(handle)
+                }
+                Fired::Task(handle) => task::wake_handle(handle),
+                Fired::Foreign(waker) => self.tasks.wake_any(waker),
+                Fired::Client(timer) => {
                     turn.client_timers += 1;
                     self.call(turn, || client.timer(timer));
                 }

@@ -323,3 +323,21 @@ fn foreign_combinators_see_their_own_wakers() {
             .unwrap();
     });
 }
+
+#[test]
+fn current_is_restored() {
+    let kind = common::kinds()[0];
+    let mut outer = start(kind, |_| {});
+    assert!(try_spawn(async {}).is_err());
+    outer
+        .run(async {
+            let mut inner = start(kind, |options| options.tasks_max = 2);
+            inner.run(async { assert!(try_spawn(pending::<()>()).is_ok()) }).unwrap();
+            drop(inner);
+            for _ in 0..10 {
+                assert!(try_spawn(async {}).is_ok(), "the outer one is current again");
+            }
+        })
+        .unwrap();
+    assert!(try_spawn(async {}).is_err());
+}

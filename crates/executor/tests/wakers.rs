@@ -57,7 +57,7 @@ fn many_threads_wake_many_tasks_and_none_is_lost() {
                     let all: Vec<_> = (0..TASKS).map(|_| receive.recv().unwrap()).collect();
                     std::thread::scope(|scope| {
                         for part in all.chunks(TASKS as usize / 4) {
-                            scope.spawn(|| {
+                            scope.spawn(move || {
                                 for (flag, waker) in part {
                                     flag.store(true, Ordering::Relaxed); // the wake publishes it
                                     waker.wake_by_ref();
@@ -99,15 +99,7 @@ fn wakers_outlive_their_task_and_their_executor() {
     both_drivers(|mut executor| {
         let kind = executor.driver_kind();
         let stale = executor
-            .run(async {
-                let mut own = None;
-                spawn(poll_fn(|context| {
-                    own = Some(context.waker().clone());
-                    Poll::Ready(context.waker().clone())
-                }))
-                .await
-                .unwrap()
-            })
+            .run(async { spawn(poll_fn(|context| Poll::Ready(context.waker().clone()))).await.unwrap() })
             .unwrap();
         stale.wake_by_ref();
         let (waiting, executor_waker) = (executor.run(waker_of_a_task()).unwrap(), executor.waker());
