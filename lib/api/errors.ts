@@ -1,27 +1,50 @@
 // Every error class and code of the package in one list, and how a completion's number becomes an Error.
 import { getSystemErrorMap } from 'node:util';
+import {
+  OPCODE_CLOSE,
+  OPCODE_DATASYNC,
+  OPCODE_NAMES,
+  OPCODE_OPEN,
+  OPCODE_STAT,
+  OPCODE_SYNC,
+  OPCODE_TRUNCATE,
+} from '../ring/layout.js';
 import type { Fail } from '../ring/link.js';
 import { BUFFER_GONE } from '../ring/link.js';
-import { OPCODE_CLOSE, OPCODE_DATASYNC, OPCODE_NAMES, OPCODE_OPEN, OPCODE_STAT, OPCODE_SYNC, OPCODE_TRUNCATE } from '../ring/layout.js';
 import { LINUX_ERRORS } from '../wire/errno.generated.js';
-import { REJECT_CEILING, REJECT_CLOSED, REJECT_STALE_FILE, REJECT_STALE_LEASE, REJECTS } from '../wire/layout.generated.js';
+import {
+  REJECT_CEILING,
+  REJECT_CLOSED,
+  REJECT_STALE_FILE,
+  REJECT_STALE_LEASE,
+  REJECTS,
+} from '../wire/layout.generated.js';
 
 /**
  * Every code a {@link RingwheelError} can carry, with when it is thrown and whether trying again makes sense.
  * Match on `error.code`; two copies of the package may be loaded, so `instanceof` of a class object is the weaker test.
  */
 export const ERROR_CODES = {
-  ERR_RINGWHEEL_OPTION: 'An option or argument is unknown, of the wrong type or out of range. Do not retry: mend the call.',
+  ERR_RINGWHEEL_INVALID_OPTION:
+    'An option or argument is unknown, of the wrong type or out of range. Do not retry: mend the call.',
   ERR_RINGWHEEL_CLOSED: 'The executor, file, lease or server was closed before or during the call. Do not retry.',
-  ERR_RINGWHEEL_EXECUTOR_RUNNING: 'Executor.start was called on a thread that has an executor. Use Executor.current(), or close it first.',
-  ERR_RINGWHEEL_NO_MEMORY: 'The arena has no range as large as was asked for. Release leases and retry, or start with a larger `memory`.',
-  ERR_RINGWHEEL_LEASE: 'The lease was released, belongs to another executor, or is in use by an operation. Await that operation first.',
-  ERR_RINGWHEEL_BUFFER: 'The target or source was detached, or shrank, before its bytes were copied. Do not detach it while an operation runs.',
-  ERR_RINGWHEEL_DRIVER: 'The driver that was asked for cannot start here: the message says what denies it. driver "auto" falls back by itself.',
-  ERR_RINGWHEEL_UNSUPPORTED_HOST: 'This JavaScript runtime has no libuv loop to join (Bun, Deno). FileServer still works there; File and sleep need Node.js.',
-  ERR_RINGWHEEL_NO_BINDING: 'There is no native binary for this platform: the message says which one was looked for and how to build it.',
+  ERR_RINGWHEEL_EXECUTOR_RUNNING:
+    'Executor.start was called on a thread that has an executor. Use Executor.current(), or close it first.',
+  ERR_RINGWHEEL_NO_MEMORY:
+    'The arena has no range as large as was asked for. Release leases and retry, or start with a larger `memory`.',
+  ERR_RINGWHEEL_LEASE:
+    'The lease was released, belongs to another executor, or is in use by an operation. Await that operation first.',
+  ERR_RINGWHEEL_BUFFER:
+    'The target or source was detached, or shrank, before its bytes were copied. Do not detach it while an operation runs.',
+  ERR_RINGWHEEL_DRIVER:
+    'The driver that was asked for cannot start here: the message says what denies it. driver "auto" falls back by itself.',
+  ERR_RINGWHEEL_UNSUPPORTED_HOST:
+    'This JavaScript runtime has no libuv loop to join (Bun, Deno). FileServer still works there; File and sleep need Node.js.',
+  ERR_RINGWHEEL_NO_BINDING:
+    'There is no native binary for this platform: the message says which one was looked for and how to build it.',
   ERR_RINGWHEEL_SERVER: 'The file server could not start or stop; the message names the cause and the remedy.',
-  ERR_RINGWHEEL_INTERNAL: 'A defect in ringwheel itself: please report it. The executor was closed and its pending work rejected.',
+  ERR_RINGWHEEL_INTERNAL:
+    'A defect in ringwheel itself: please report it. The executor was closed and its pending work rejected.',
 } as const;
 
 /** The code of a {@link RingwheelError}. */
@@ -59,7 +82,11 @@ export class RingwheelError extends Error {
     return typeof value === 'object' && value !== null && BRAND in value;
   }
 }
-Object.defineProperty(RingwheelError.prototype, 'name', { value: 'RingwheelError', configurable: true, writable: true });
+Object.defineProperty(RingwheelError.prototype, 'name', {
+  value: 'RingwheelError',
+  configurable: true,
+  writable: true,
+});
 
 /** Makes a RingwheelError whose stack starts at the caller of `above`. @internal */
 export function ourError(code: ErrorCode, message: string, above?: object): RingwheelError {

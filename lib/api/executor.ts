@@ -11,6 +11,9 @@ import { checked, shown } from './validate.js';
 /** How long close waits for operations before it cancels them, and for cancelled ones before their memory is leaked. */
 const CLOSE_GRACE_MS = 5000;
 
+/** The result of operations that end with a broken executor. */
+const BROKEN = -200_001;
+
 /** Counters of an executor since its start, but where "now" is said. */
 export interface ExecutorStats extends NativeStats {
   /** Operations and sleeps of this API that wait now. */
@@ -42,6 +45,7 @@ let linkOf: (executor: Executor) => Link;
 export class Executor implements AsyncDisposable {
   readonly #link: Link;
   #closing: Promise<void> | undefined;
+  #broken: Error | undefined;
 
   static {
     linkOf = (executor) => executor.#link;
@@ -56,8 +60,10 @@ export class Executor implements AsyncDisposable {
         if (result === -125 && self?.open === false) {
           return Promise.reject(completionError(-100013, opcode, file.path));
         }
+        if (result === BROKEN) return Promise.reject(this.#broken);
         return failLater(result, opcode, file);
       },
+      (what) => this.#end(what),
     );
     self = this.#link;
   }
@@ -76,7 +82,7 @@ export class Executor implements AsyncDisposable {
    *
    * @param options - See {@link ExecutorOptions}.
    * @throws ERR_RINGWHEEL_EXECUTOR_RUNNING when the thread has one: use {@link Executor.current}, or close it first.
-   * @throws ERR_RINGWHEEL_OPTION when an option or RINGWHEEL_DRIVER is unknown or out of range.
+   * @throws ERR_RINGWHEEL_INVALID_OPTION when an option or RINGWHEEL_DRIVER is unknown or out of range.
    * @throws ERR_RINGWHEEL_DRIVER when the driver insisted on cannot start here.
    * @throws ERR_RINGWHEEL_UNSUPPORTED_HOST in Bun and Deno.
    */
@@ -113,13 +119,13 @@ export class Executor implements AsyncDisposable {
    * @param bytes - Bytes, from 1 up to the executor's `memory` option. From 4096 on it is aligned to pages.
    * @returns A {@link Lease}: yours until its `release()`. Its first content is whatever was there before.
    * @throws ERR_RINGWHEEL_NO_MEMORY when no range as long is free; the message names the limit.
-   * @throws ERR_RINGWHEEL_OPTION when `bytes` is not a whole number ≥ 1.
+   * @throws ERR_RINGWHEEL_INVALID_OPTION when `bytes` is not a whole number ≥ 1.
    * @throws ERR_RINGWHEEL_CLOSED after close.
    */
   lease(bytes: number): Lease {
     if (!Number.isSafeInteger(bytes) || bytes < 1) {
       const message = `executor.lease: bytes must be a whole number ≥ 1; got ${shown(bytes)}`;
-      throw ourError('ERR_RINGWHEEL_OPTION', message, this.lease);
+      throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message, this.lease);
     }
     const link = this.#link;
     if (!link.open) throw ourError('ERR_RINGWHEEL_CLOSED', 'executor.lease: the executor is closed', this.lease);
@@ -156,6 +162,23 @@ export class Executor implements AsyncDisposable {
     return this.close();
   }
 
+  /** A defect of ours: everything that waits is rejected with one error, and the thread may start another executor. */
+  #end(what: string): void {
+    const message = `the executor broke and was closed: ${what}. Please report this`;
+    this.#broken = ourError('ERR_RINGWHEEL_INTERNAL', message, undefined);
+    this.#link.open = false;
+    this.#link.native.close();
+    this.#link.abandon(BROKEN);
+    this.#leave();
+    this.#closing = Promise.resolve();
+  }
+
+  #leave(): void {
+    if (running !== this) return;
+    running = undefined;
+    runningLink = undefined;
+  }
+
   async #close(): Promise<void> {
     const link = this.#link;
     link.open = false;
@@ -167,40 +190,44 @@ export class Executor implements AsyncDisposable {
     clearTimeout(grace);
     link.native.close();
     link.abandon(-100013);
-    if (running === this) {
-      running = undefined;
-      runningLink = undefined;
-    }
+    this.#leave();
   }
 }
 
-function startNative(options: ExecutorOptions, memory: SharedArrayBuffer, onCompletions: () => void) {
+function startNative(options: ExecutorOptions, memory: SharedArrayBuffer, onCompletions: (broken?: string) => void) {
   const versions = process.versions as Record<string, string | undefined>;
-  const foreign = versions['bun'] !== undefined ? 'Bun' : versions['deno'] !== undefined ? 'Deno' : undefined;
+  const foreign = versions.bun !== undefined ? 'Bun' : versions.deno !== undefined ? 'Deno' : undefined;
   if (foreign !== undefined) {
     const message = `${foreign} has no libuv loop that the executor could join: File, sleep and Executor need Node.js 20.17 or newer; FileServer works here`;
     throw ourError('ERR_RINGWHEEL_UNSUPPORTED_HOST', message, Executor.start);
   }
   const addon = binding();
-  if (addon.layoutVersion !== LAYOUT_VERSION || addon.regionBytes !== REGION_BYTES) {
-    const message = `the native binary has layout ${addon.layoutVersion}, this package ${LAYOUT_VERSION}: install ringwheel again`;
+  if (addon.layoutVersion() !== LAYOUT_VERSION || addon.regionBytes() !== REGION_BYTES) {
+    const message = `the native binary has layout ${addon.layoutVersion()}, this package ${LAYOUT_VERSION}: install ringwheel again`;
     throw ourError('ERR_RINGWHEEL_NO_BINDING', message, Executor.start);
   }
   try {
-    return addon.startExecutor({ ...options, driver: driverOf(options) }, new Uint8Array(memory), onCompletions);
+    return addon.startExecutor(nativeOptions(options), new Uint8Array(memory), onCompletions);
   } catch (error) {
     throw nativeError(error);
   }
 }
 
+function nativeOptions(options: ExecutorOptions): object {
+  const { sqpoll, ...others } = options;
+  // For tests: do as where the host refuses external memory.
+  const copies = process.env.RINGWHEEL_COPIES === '1';
+  return { ...others, ...(sqpoll ? { sqpoll } : {}), driver: driverOf(options), copies };
+}
+
 /** The driver that the options or, without one, the environment asks for. @internal */
 export function driverOf(options: { driver?: 'auto' | 'uring' | 'poll' }): 'auto' | 'uring' | 'poll' {
   if (options.driver !== undefined) return options.driver;
-  const value = process.env['RINGWHEEL_DRIVER'];
+  const value = process.env.RINGWHEEL_DRIVER;
   if (value === undefined || value === '' || value === 'auto') return 'auto';
   if (value === 'uring' || value === 'poll') return value;
   const message = `the environment variable RINGWHEEL_DRIVER must be auto, uring or poll; got ${shown(value)}`;
-  throw ourError('ERR_RINGWHEEL_OPTION', message, Executor.start);
+  throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message, Executor.start);
 }
 
 /** An error of the addon, "CODE: message", as a RingwheelError. @internal */

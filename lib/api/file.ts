@@ -14,7 +14,7 @@ import {
 } from '../ring/layout.js';
 import type { Link } from '../ring/link.js';
 import { FileState, HELD, type Hold, NO_HOLD } from '../ring/state.js';
-import { ourError, rejected, type RingwheelError } from './errors.js';
+import { ourError, type RingwheelError, rejected } from './errors.js';
 import { currentLink } from './executor.js';
 import { openFlags, pathOf } from './flags.js';
 import { Lease } from './lease.js';
@@ -56,7 +56,8 @@ export class File implements AsyncDisposable {
 
   /** @internal */
   constructor(key: typeof KEY, link: Link, state: FileState) {
-    if (key !== KEY) throw ourError('ERR_RINGWHEEL_OPTION', 'File has no public constructor: use File.open(path)', File);
+    if (key !== KEY)
+      throw ourError('ERR_RINGWHEEL_INVALID_OPTION', 'File has no public constructor: use File.open(path)', File);
     this.#link = link;
     this.#state = state;
     forgotten.register(this, { state, link }, this);
@@ -69,7 +70,7 @@ export class File implements AsyncDisposable {
    * @param flags - As for node:fs: `r` (default), `r+`, `w`, `wx`, `a`, … or O_ bits.
    * @param options - See {@link OpenOptions}.
    * @returns The file. Close it; a forgotten one is closed with a warning when it is collected.
-   * @throws ERR_RINGWHEEL_OPTION when an argument is wrong.
+   * @throws ERR_RINGWHEEL_INVALID_OPTION when an argument is wrong.
    * @throws A system error of syscall `open` (ENOENT, EACCES, EMFILE, …) with `path`.
    */
   static async open(path: string | URL | Uint8Array, flags?: string | number, options?: OpenOptions): Promise<File> {
@@ -84,7 +85,9 @@ export class File implements AsyncDisposable {
 
   /** The file descriptor. It stays the File's: do not close it. −1 after close. */
   get fd(): number {
-    return this.#state.open && this.#link.open ? this.#link.native.fileDescriptor(this.#state.slot, this.#state.generation) : -1;
+    return this.#state.open && this.#link.open
+      ? this.#link.native.fileDescriptor(this.#state.slot, this.#state.generation)
+      : -1;
   }
 
   /**
@@ -93,7 +96,7 @@ export class File implements AsyncDisposable {
    * @param target - A {@link Lease} (no copy) or a Uint8Array (one copy); as many bytes as it has are asked for.
    * @param position - Byte position in the file, 0..=2^53 − 1. The file's own position does not move.
    * @returns Bytes read: fewer than asked for near the end of the file, 0 at the end.
-   * @throws ERR_RINGWHEEL_OPTION, ERR_RINGWHEEL_LEASE, ERR_RINGWHEEL_BUFFER, ERR_RINGWHEEL_CLOSED, or a system error of syscall `read`.
+   * @throws ERR_RINGWHEEL_INVALID_OPTION, ERR_RINGWHEEL_LEASE, ERR_RINGWHEEL_BUFFER, ERR_RINGWHEEL_CLOSED, or a system error of syscall `read`.
    *
    * Cost: a promise and 64 bytes of shared memory. All reads of one turn of the event loop share one system call.
    */
@@ -123,7 +126,8 @@ export class File implements AsyncDisposable {
     if (!this.#state.open || !this.#link.open) return rejected(this.#closedError('writeAt'));
     const hold = holdOf(source);
     if (hold !== undefined) {
-      if (hold.state !== HELD || !Lease.belongs(source as Lease, this.#link)) return rejected(badLease('writeAt', hold));
+      if (hold.state !== HELD || !Lease.belongs(source as Lease, this.#link))
+        return rejected(badLease('writeAt', hold));
       return moveDirect(this.#link, OPCODE_WRITE, this.#state, hold, hold.length, position);
     }
     if (!isUint8Array(source)) return rejected(badArray('writeAt', 'source', source));
@@ -190,7 +194,7 @@ export class File implements AsyncDisposable {
   async truncate(length = 0): Promise<void> {
     if (!Number.isSafeInteger(length) || length < 0) {
       const message = `file.truncate: length must be a whole number in 0..=${Number.MAX_SAFE_INTEGER}; got ${shown(length)}`;
-      throw ourError('ERR_RINGWHEEL_OPTION', message);
+      throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message);
     }
     await operate(this.#usable('truncate'), OPCODE_TRUNCATE, this.#state, NO_HOLD, 0, length);
   }
@@ -230,18 +234,20 @@ export class File implements AsyncDisposable {
     const link = this.#usable(method);
     const hold = holdOf(array);
     if (hold === undefined && !isUint8Array(array)) throw badArray(method, argument, array);
-    if (hold !== undefined && (hold.state !== HELD || !Lease.belongs(array as Lease, link))) throw badLease(method, hold);
+    if (hold !== undefined && (hold.state !== HELD || !Lease.belongs(array as Lease, link)))
+      throw badLease(method, hold);
     const room = array.length;
     if (length !== undefined && length > room) {
       const message = `file.${method}: length must be at most the ${argument}'s ${room} bytes; got ${length}`;
-      throw ourError('ERR_RINGWHEEL_OPTION', message);
+      throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message);
     }
     const bytes = length ?? room;
     if (signal?.aborted) throw signal.reason;
     if (hold !== undefined) return operate(link, opcode, this.#state, hold, bytes, position, signal);
     if (bytes === 0) return 0;
     const plain = array as Uint8Array;
-    if (signal !== undefined || position < 0) return moveInRanges(link, opcode, this.#state, plain, bytes, position, signal);
+    if (signal !== undefined || position < 0)
+      return moveInRanges(link, opcode, this.#state, plain, bytes, position, signal);
     if (opcode === OPCODE_READ) return readCopied(link, this.#state, plain, bytes, position);
     return writeCopied(link, this.#state, plain, bytes, position);
   }
@@ -267,11 +273,14 @@ function executorClosed(where: string): RingwheelError {
 
 function badPosition(method: string, position: unknown): RingwheelError {
   const range = `a whole number in 0..=${Number.MAX_SAFE_INTEGER}`;
-  return ourError('ERR_RINGWHEEL_OPTION', `file.${method}: position must be ${range}; got ${shown(position)}`);
+  return ourError('ERR_RINGWHEEL_INVALID_OPTION', `file.${method}: position must be ${range}; got ${shown(position)}`);
 }
 
 function badArray(method: string, argument: string, value: unknown): RingwheelError {
-  return ourError('ERR_RINGWHEEL_OPTION', `file.${method}: ${argument} must be a Uint8Array or a Lease; got ${shown(value)}`);
+  return ourError(
+    'ERR_RINGWHEEL_INVALID_OPTION',
+    `file.${method}: ${argument} must be a Uint8Array or a Lease; got ${shown(value)}`,
+  );
 }
 
 function badLease(method: string, hold: Hold): RingwheelError {

@@ -30,7 +30,10 @@ export function openFlags(flags: string | number | undefined, where: string): nu
   const known = typeof flags === 'string' && Object.hasOwn(FLAGS, flags) ? FLAGS[flags] : undefined;
   if (known !== undefined) return known;
   const names = Object.keys(FLAGS).join(', ');
-  throw ourError('ERR_RINGWHEEL_OPTION', `${where}: flags must be one of ${names}, or O_… bits; got ${shown(flags)}`);
+  throw ourError(
+    'ERR_RINGWHEEL_INVALID_OPTION',
+    `${where}: flags must be one of ${names}, or O_… bits; got ${shown(flags)}`,
+  );
 }
 
 /** A path argument as text for messages and as bytes for the kernel. @internal */
@@ -41,7 +44,7 @@ export function pathOf(path: string | URL | Uint8Array, where: string): { text: 
   else if (path instanceof Uint8Array) bytes = Uint8Array.prototype.slice.call(path); // Ours: the caller may change theirs.
   if (bytes === undefined || bytes.length === 0 || bytes.includes(0)) {
     const wanted = 'a string, a file: URL or a Uint8Array, not empty and without NUL';
-    throw ourError('ERR_RINGWHEEL_OPTION', `${where}: path must be ${wanted}; got ${shown(path)}`);
+    throw ourError('ERR_RINGWHEEL_INVALID_OPTION', `${where}: path must be ${wanted}; got ${shown(path)}`);
   }
   return { text: typeof path === 'string' ? path : Buffer.from(bytes).toString(), bytes };
 }
@@ -50,6 +53,9 @@ function urlPath(url: URL, where: string): string {
   try {
     return fileURLToPath(url);
   } catch (cause) {
-    throw ourError('ERR_RINGWHEEL_OPTION', `${where}: the URL must be a file: URL; ${(cause as Error).message}`);
+    throw ourError(
+      'ERR_RINGWHEEL_INVALID_OPTION',
+      `${where}: the URL must be a file: URL; ${(cause as Error).message}`,
+    );
   }
 }

@@ -29,7 +29,12 @@ export class Lease implements Disposable {
 
   /** @internal */
   constructor(key: typeof KEY, link: Link, hold: Hold) {
-    if (key !== KEY) throw ourError('ERR_RINGWHEEL_OPTION', 'Lease has no public constructor: use executor.lease(bytes)', Lease);
+    if (key !== KEY)
+      throw ourError(
+        'ERR_RINGWHEEL_INVALID_OPTION',
+        'Lease has no public constructor: use executor.lease(bytes)',
+        Lease,
+      );
     this.#link = link;
     this.#hold = hold;
   }
@@ -43,7 +48,11 @@ export class Lease implements Disposable {
   get bytes(): Uint8Array {
     const hold = this.#hold;
     if (hold.state === RELEASED || hold.releaseLater) {
-      throw ourError('ERR_RINGWHEEL_LEASE', 'lease.bytes: the lease was released; ask the executor for another', undefined);
+      throw ourError(
+        'ERR_RINGWHEEL_LEASE',
+        'lease.bytes: the lease was released; ask the executor for another',
+        undefined,
+      );
     }
     return hold.bytes;
   }

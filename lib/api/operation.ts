@@ -1,8 +1,9 @@
 // Life of a command, stage 1 of 6: call. Before: lib/api/file.ts. After: lib/ring/command-writer.ts.
 //
 // One operation the careful way: it may have to wait for a slot or for memory, and a signal may end it early.
-import type { Link } from '../ring/link.js';
+
 import { OPCODE_OPEN } from '../ring/layout.js';
+import type { Link } from '../ring/link.js';
 import { RAW } from '../ring/pending.js';
 import { FileState, type Hold, IN_OPERATION, NO_FILE, NO_HOLD } from '../ring/state.js';
 import { listen } from './abort.js';

@@ -23,7 +23,7 @@ const grab = (resolve: (value: undefined) => void): void => {
  * @param ms - Milliseconds in 0..=2^53 − 1; a fraction is rounded up.
  * @param options - `signal` ends the sleep early, `ref: false` lets the process exit meanwhile.
  * @returns A promise without a value.
- * @throws ERR_RINGWHEEL_OPTION when `ms` is not such a number or an option is unknown.
+ * @throws ERR_RINGWHEEL_INVALID_OPTION when `ms` is not such a number or an option is unknown.
  * @throws ERR_RINGWHEEL_CLOSED when the executor is closed meanwhile.
  * @throws The signal's `reason` when it aborts first.
  * @example
@@ -36,7 +36,7 @@ const grab = (resolve: (value: undefined) => void): void => {
 export function sleep(ms: number, options?: SleepOptions): Promise<void> {
   if (!(typeof ms === 'number' && ms >= 0 && ms <= Number.MAX_SAFE_INTEGER)) {
     const message = `sleep: ms must be a number in 0..=${Number.MAX_SAFE_INTEGER}; got ${shown(ms)}`;
-    return rejected(ourError('ERR_RINGWHEEL_OPTION', message, sleep));
+    return rejected(ourError('ERR_RINGWHEEL_INVALID_OPTION', message, sleep));
   }
   if (options === undefined) {
     const link = currentLink();

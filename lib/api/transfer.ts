@@ -2,8 +2,9 @@
 //
 // Moves bytes between a file and a lease (no copy) or a plain Uint8Array (one copy, through scratch ranges). Each has a
 // fast path that allocates nothing but its promise, and a general one for aborts, long arrays and full queues.
-import { BUFFER_GONE, type Link } from '../ring/link.js';
+
 import { OPCODE_READ, OPCODE_WRITE } from '../ring/layout.js';
+import { BUFFER_GONE, type Link } from '../ring/link.js';
 import type { Settle } from '../ring/pending.js';
 import { type FileState, HELD, type Hold } from '../ring/state.js';
 import { rejectsEarly } from './abort.js';

@@ -41,7 +41,9 @@ export const truth: Rule = (value) => (typeof value === 'boolean' ? undefined : 
 
 /** A string that is not empty and has no NUL. @internal */
 export const text: Rule = (value) =>
-  typeof value === 'string' && value !== '' && !value.includes('\0') ? undefined : 'a string, not empty and without NUL';
+  typeof value === 'string' && value !== '' && !value.includes('\0')
+    ? undefined
+    : 'a string, not empty and without NUL';
 
 /** An AbortSignal. @internal */
 export const abortSignal: Rule = (value) => (value instanceof AbortSignal ? undefined : 'an AbortSignal');
@@ -86,19 +88,23 @@ export function shown(value: unknown): string {
 
 /**
  * Checks `options` against `rules` and returns it, or `{}` for undefined. An undefined value counts as left out.
- * Throws ERR_RINGWHEEL_OPTION that names the value, the allowed range and, for a typo, the nearest known key. @internal
+ * Throws ERR_RINGWHEEL_INVALID_OPTION that names the value, the allowed range and, for a typo, the nearest known key. @internal
  */
 export function checked<T extends object>(where: string, options: T | undefined, rules: Record<string, Rule>): T {
   if (options === undefined) return {} as T;
   if (typeof options !== 'object' || options === null) {
-    throw ourError('ERR_RINGWHEEL_OPTION', `${where}: options must be an object; got ${shown(options)}`, checked);
+    throw ourError(
+      'ERR_RINGWHEEL_INVALID_OPTION',
+      `${where}: options must be an object; got ${shown(options)}`,
+      checked,
+    );
   }
   for (const key of Object.keys(options)) {
     const rule = Object.hasOwn(rules, key) ? rules[key] : undefined;
     if (rule === undefined) {
       const known = Object.keys(rules);
       throw ourError(
-        'ERR_RINGWHEEL_OPTION',
+        'ERR_RINGWHEEL_INVALID_OPTION',
         `${where}: unknown option "${key}"${nearest(key, known)}. Known options: ${known.join(', ')}`,
         checked,
       );
@@ -107,7 +113,7 @@ export function checked<T extends object>(where: string, options: T | undefined,
     if (value === undefined) continue;
     const wrong = rule(value);
     if (wrong !== undefined) {
-      throw ourError('ERR_RINGWHEEL_OPTION', `${where}: ${key} must be ${wrong}; got ${shown(value)}`, checked);
+      throw ourError('ERR_RINGWHEEL_INVALID_OPTION', `${where}: ${key} must be ${wrong}; got ${shown(value)}`, checked);
     }
   }
   return options;

@@ -10,7 +10,7 @@ import {
   OPCODE_SLEEP,
 } from './layout.js';
 import type { Link } from './link.js';
-import { OPCODE_BITS, PENDING_SLOTS, QUIET, RAW, type Settle } from './pending.js';
+import { OPCODE_BITS, QUIET, RAW, type Settle } from './pending.js';
 import { NO_FILE, NO_HOLD } from './state.js';
 
 /** The reading end of the completion ring. */
@@ -37,7 +37,7 @@ export class CompletionReader {
       const base = COMPLETIONS_WORD + (head & (COMPLETION_CAPACITY - 1)) * COMPLETION_WORDS;
       head = (head + 1) | 0;
       const slot = words[base];
-      if (slot >= PENDING_SLOTS || table.generations[slot] !== words[base + 1]) continue; // Stale: was settled otherwise.
+      if (slot >= table.size || table.generations[slot] !== words[base + 1]) continue; // Stale: was settled otherwise.
       const result = this.#results[base + 2];
       const kind = table.kinds[slot];
       const settle = table.settles[slot] as Settle;

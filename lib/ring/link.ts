@@ -7,7 +7,7 @@ import { CommandWriter } from './command-writer.js';
 import { CompletionReader } from './completion-reader.js';
 import { Fifo, type Waiter } from './fifo.js';
 import { HELD_WORD, KEEP_WORD, OPCODE_READ, OPCODE_WRITE, REGION_BYTES } from './layout.js';
-import { OPCODE_BITS, PENDING_SLOTS, PendingTable, QUIET, RAW, type Settle } from './pending.js';
+import { OPCODE_BITS, PendingTable, QUIET, RAW, type Settle } from './pending.js';
 import { Scratch } from './scratch.js';
 import { type FileState, HELD, type Hold, IN_OPERATION, NO_FILE, NO_HOLD, RELEASED } from './state.js';
 
@@ -18,7 +18,7 @@ export type Fail = (result: number, opcode: number, file: FileState) => Promise<
 export const BUFFER_GONE = -200_000;
 
 /** Starts the addon's executor over the shared memory. */
-export type StartNative = (memory: SharedArrayBuffer, onCompletions: () => void) => NativeExecutor;
+export type StartNative = (memory: SharedArrayBuffer, onCompletions: (broken?: string) => void) => NativeExecutor;
 
 /** See the file's head. */
 export class Link {
@@ -33,24 +33,29 @@ export class Link {
   readonly #waiting = new Fifo();
   readonly #fail: Fail;
   #cancels: number[] = [];
+  /** The ring is full and a flush did not help. */
+  #blocked = false;
   /** Pending operations that keep the process alive. */
   #kept = 0;
   #whenIdle: (() => void)[] = [];
 
-  constructor(start: StartNative, fail: Fail) {
+  constructor(start: StartNative, fail: Fail, onBroken: (what: string) => void) {
     const memory = new SharedArrayBuffer(REGION_BYTES);
     this.#words = new Uint32Array(memory);
     this.#writer = new CommandWriter(memory);
     this.#fail = fail;
     const reader = new CompletionReader(memory, this);
-    this.native = start(memory, () => reader.drain());
+    this.native = start(memory, (broken) => {
+      reader.drain();
+      if (broken !== undefined) onBroken(broken);
+    });
     this.copies = this.native.copies;
     this.scratch = new Scratch(this.native, this.native.arena);
   }
 
-  /** True when a command can be written now, ahead of nobody who waits. */
+  /** True when a command can be written now. Whoever waits was served when there was last room, so nobody is overtaken. */
   get ready(): boolean {
-    return this.table.free !== 0 && !this.#writer.full;
+    return (this.table.free !== 0 || this.table.makeRoom()) && (!this.#writer.full || this.#makeRoom());
   }
 
   /** Takes a slot and writes the command. Call when `ready`. Returns the slot. */
@@ -93,7 +98,6 @@ export class Link {
 
   /** Runs `start` once a command can be written, in the order of the calls. */
   whenReady(start: () => void): Waiter {
-    if (this.#writer.full) this.native.flush();
     const waiter = this.#waiting.push(start);
     if (this.ready) this.runWaiting();
     return waiter;
@@ -101,6 +105,7 @@ export class Link {
 
   /** Runs whoever waits while there is room. */
   runWaiting(): void {
+    this.#blocked = false;
     while (this.#cancels.length > 0 && !this.#writer.full) {
       const generation = this.#cancels.pop() as number;
       const slot = this.#cancels.pop() as number;
@@ -113,15 +118,14 @@ export class Link {
   /** Asks for the early end of an operation. */
   cancel(slot: number, generation: number): void {
     if (this.table.generations[slot] !== generation) return;
-    if (this.#writer.full) this.native.flush();
-    if (this.#writer.full) this.#cancels.push(slot, generation);
+    if (this.#writer.full && !this.#makeRoom()) this.#cancels.push(slot, generation);
     else this.#writer.cancel(slot, generation);
     // A loop that nothing keeps alive would end before Rust reads the cancel; what it names holds it where that matters.
   }
 
   /** Asks for the early end of all operations of an opcode, or of all. */
   cancelAll(opcode?: number): void {
-    for (let slot = 0; slot < PENDING_SLOTS; slot++) {
+    for (let slot = 0; slot < this.table.size; slot++) {
       const kind = this.table.kinds[slot];
       if (kind !== 0 && (opcode === undefined || (kind & OPCODE_BITS) === opcode)) {
         this.cancel(slot, this.table.generations[slot]);
@@ -131,18 +135,18 @@ export class Link {
 
   /** True when nothing is pending and nobody waits. */
   get idle(): boolean {
-    return this.table.free === PENDING_SLOTS && this.#waiting.empty;
+    return this.table.free === this.table.size && this.#waiting.empty;
   }
 
   /** Operations that have a slot. */
   get pending(): number {
-    return PENDING_SLOTS - this.table.free;
+    return this.table.size - this.table.free;
   }
 
   /** Settles everything that still waits with a result that no completion will bring any more. */
   abandon(result: number): void {
     const table = this.table;
-    for (let slot = 0; slot < PENDING_SLOTS; slot++) {
+    for (let slot = 0; slot < this.table.size; slot++) {
       const kind = table.kinds[slot];
       if (kind === 0) continue;
       const settle = table.settles[slot] as Settle;
@@ -210,6 +214,14 @@ export class Link {
   /** The promise of a failed operation. */
   fail(result: number, opcode: number, file: FileState): Promise<never> {
     return this.#fail(result, opcode, file);
+  }
+
+  /** Has Rust read the ring in the middle of a turn. When its driver has no room either, not again before the next completions. */
+  #makeRoom(): boolean {
+    if (this.#blocked) return false;
+    this.native.flush();
+    this.#blocked = this.#writer.full;
+    return !this.#blocked;
   }
 
   #keep(): void {

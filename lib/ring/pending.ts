@@ -2,13 +2,14 @@
 //
 // A slot is taken when a command is written and given back when its one completion was read (INV-4). The generation is
 // bumped as it is given back, so a completion or a cancel that names an older one is known as stale.
+import { PENDING_CAPACITY } from './layout.js';
 import { type FileState, type Hold, NO_FILE, NO_HOLD } from './state.js';
 
 /** Called with the result of a completion and its second word. A promise's `resolve` is one, too. */
 export type Settle = (result: number, extra: number) => void;
 
-/** Fewer than the ring's 4096 completions, so that those always fit, and its 4096 commands, so that cancels find room. */
-export const PENDING_SLOTS = 4000;
+/** Slots to begin with; doubled when they run out. */
+const SLOTS_FIRST = 1024;
 
 /** The low bits of a kind: the opcode. */
 export const OPCODE_BITS = 0x3f;
@@ -21,21 +22,29 @@ function noSettle(): void {}
 
 /** See the file's head. */
 export class PendingTable {
-  readonly generations = new Uint32Array(PENDING_SLOTS).fill(1);
+  /** Slots there are, at most Rust's bound. */
+  size = 0;
+  generations = new Uint32Array(0);
   /** Opcode and bits; 0 is a free slot. */
-  readonly kinds = new Uint8Array(PENDING_SLOTS);
-  readonly settles: Settle[] = new Array<Settle>(PENDING_SLOTS).fill(noSettle);
-  readonly files: FileState[] = new Array<FileState>(PENDING_SLOTS).fill(NO_FILE);
-  readonly holds: Hold[] = new Array<Hold>(PENDING_SLOTS).fill(NO_HOLD);
+  kinds = new Uint8Array(0);
+  readonly settles: Settle[] = [];
+  readonly files: FileState[] = [];
+  readonly holds: Hold[] = [];
   /** A plain Uint8Array that the bytes are copied to when they have come. */
-  readonly targets: (Uint8Array | undefined)[] = new Array<Uint8Array | undefined>(PENDING_SLOTS).fill(undefined);
+  readonly targets: (Uint8Array | undefined)[] = [];
   /** A stack, so that the slot used last, which is in the cache, is used next. */
-  readonly #free = new Uint16Array(PENDING_SLOTS);
+  #free = new Uint32Array(0);
   /** Slots that can be taken. */
-  free = PENDING_SLOTS;
+  free = 0;
 
   constructor() {
-    for (let index = 0; index < PENDING_SLOTS; index++) this.#free[index] = PENDING_SLOTS - 1 - index;
+    this.#grow(SLOTS_FIRST);
+  }
+
+  /** Makes sure that a slot can be taken; false at Rust's bound of a million. */
+  makeRoom(): boolean {
+    if (this.free === 0 && this.size < PENDING_CAPACITY) this.#grow(this.size * 2);
+    return this.free !== 0;
   }
 
   /** Takes a slot; the caller made sure that one is free. */
@@ -58,5 +67,25 @@ export class PendingTable {
     this.holds[slot] = NO_HOLD;
     this.targets[slot] = undefined;
     this.#free[this.free++] = slot;
+  }
+
+  #grow(size: number): void {
+    const generations = new Uint32Array(size).fill(1);
+    generations.set(this.generations);
+    const kinds = new Uint8Array(size);
+    kinds.set(this.kinds);
+    const free = new Uint32Array(size);
+    free.set(this.#free);
+    for (let slot = size - 1; slot >= this.size; slot--) free[this.free++] = slot;
+    for (let slot = this.size; slot < size; slot++) {
+      this.settles.push(noSettle);
+      this.files.push(NO_FILE);
+      this.holds.push(NO_HOLD);
+      this.targets.push(undefined);
+    }
+    this.generations = generations;
+    this.kinds = kinds;
+    this.#free = free;
+    this.size = size;
   }
 }

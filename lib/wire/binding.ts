@@ -10,7 +10,6 @@ export interface NativeLease {
   generation: number;
   /** Byte offset in the arena. */
   offset: number;
-  length: number;
 }
 
 /** Counters of an executor, as the addon gives them. */
@@ -77,6 +76,36 @@ export interface NativeExecutor {
   close(): number;
 }
 
+/** Counters of a file server, as the addon gives them. */
+export interface NativeServerStats {
+  /** Responses begun. */
+  requests: number;
+  /** Bytes given to the kernel, heads included. */
+  bytes: number;
+  /** Requests answered from the cache, or with a file that was open already. */
+  cacheHits: number;
+  /** Connections open now. */
+  connections: number;
+  /** Connections accepted. */
+  accepted: number;
+  /** Connections refused with 503. */
+  shed: number;
+  /** Connections ended by a timeout. */
+  timeouts: number;
+  /** Connections cut in the middle of a response. */
+  cut: number;
+  /** Files loaded or opened. */
+  loads: number;
+  /** Bytes of ready-made responses held now. */
+  cacheBytes: number;
+  /** Ready-made responses held now. */
+  cacheEntries: number;
+  /** Large files held open now. */
+  openFiles: number;
+  /** Responses by status code; codes that never occurred are left out. */
+  statuses: Record<string, number>;
+}
+
 /** A running file server, as the addon exports it. */
 export interface NativeFileServer {
   readonly port: number;
@@ -85,17 +114,19 @@ export interface NativeFileServer {
   readonly driver: string;
   readonly features: string[];
   readonly notes: string[];
-  stats(): Record<string, number>;
-  close(deadlineMs: number): Promise<Record<string, number>>;
+  /** Null once a close has begun. */
+  stats(): NativeServerStats | null;
+  close(deadlineMs: number): Promise<NativeServerStats>;
+  hurry(deadlineMs: number): void;
 }
 
 /** What the addon exports. */
 export interface Binding {
-  readonly layoutVersion: number;
-  readonly regionBytes: number;
-  startExecutor(options: object, rings: Uint8Array, onCompletions: (count: number) => void): NativeExecutor;
+  layoutVersion(): number;
+  regionBytes(): number;
+  startExecutor(options: object, rings: Uint8Array, onCompletions: (broken?: string) => void): NativeExecutor;
   startFileServer(options: object): Promise<NativeFileServer>;
-  diagnose(): { driver: string; features: string[]; notes: string[] };
+  diagnose(driver: 'auto' | 'poll' | 'uring'): { driver: string; features: string[]; notes: string[] };
 }
 
 interface LoadError extends Error {

@@ -1,1 +1,29 @@
-//! Placeholder: the crate's owner writes this line first.
+//! The addon: what lib/wire/binding.ts sees of the Rust side. Translation only, no policy; nothing process-wide (INV-9).
+//!
+//! `executor.rs` and `server.rs` are the exports. `host.rs` joins an executor to the environment's event loop through `uv.rs`;
+//! `env.rs` ends it in order; `shared.rs` and `values.rs` are the memory and the objects that cross.
+#![cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "compiled elsewhere, run on Linux"))]
+
+mod diagnose;
+mod env;
+mod error;
+mod executor;
+mod host;
+mod server;
+mod shared;
+mod uv;
+mod values;
+
+use napi_derive::napi;
+
+/// Version of the shared memory's layout; lib/wire/layout.generated.ts has the same.
+#[napi]
+pub fn layout_version() -> u32 {
+    ringwheel_command::layout::LAYOUT_VERSION
+}
+
+/// Bytes of the shared memory.
+#[napi]
+pub fn region_bytes() -> u32 {
+    ringwheel_command::Geometry::DEFAULT.bytes() as u32
+}

@@ -1,0 +1,356 @@
+//! `NativeExecutor`: the cold calls of lib/api. Translation only.
+use crate::{
+    env::CleanupHook,
+    error::{coded, not_started, refused},
+    host::{Core, Host, Kept, not_joined},
+    shared::{ArenaView, attach},
+    uv::Handles,
+    values::Reference,
+};
+use napi::{
+    Env, JsValue, Result,
+    bindgen_prelude::{Uint8ArraySlice, Unknown},
+    sys,
+};
+use napi_derive::napi;
+use ringwheel_command::{FileId, PendingId};
+use ringwheel_driver::{DriverKind, Host as Parks, LeaseId, Options as DriverOptions, driver::Sqpoll};
+use ringwheel_executor::{
+    Executor, Options,
+    bridge::{Bridge, plain_open},
+};
+use std::{ffi::CString, os::fd::BorrowedFd, rc::Rc};
+
+/// Options as lib/api/options.ts has checked them.
+#[napi(object)]
+pub struct NativeExecutorOptions {
+    /// `auto`, `uring` or `poll`.
+    pub driver: String,
+    /// Submission entries.
+    pub entries: Option<u32>,
+    /// Bytes of the arena.
+    pub memory: Option<u32>,
+    /// A kernel thread that submits.
+    pub sqpoll: Option<NativeSqpoll>,
+    /// For tests: do as where external memory is refused.
+    pub copies: Option<bool>,
+}
+
+/// See lib/api/options.ts.
+#[napi(object)]
+pub struct NativeSqpoll {
+    /// Milliseconds.
+    pub idle_ms: Option<u32>,
+    /// CPU number.
+    pub cpu: Option<u32>,
+    /// Even with few CPUs.
+    pub force: Option<bool>,
+}
+
+/// A range of the arena in JavaScript's hand.
+#[napi(object)]
+pub struct NativeLease {
+    /// Index in the lease table.
+    pub slot: u32,
+    /// Its generation.
+    pub generation: u32,
+    /// First byte in the arena.
+    pub offset: u32,
+}
+
+/// Counters of an executor.
+#[napi(object)]
+#[expect(missing_docs, reason = "lib/wire/binding.ts documents each for users")]
+pub struct NativeStats {
+    pub enters: f64,
+    pub submitted: f64,
+    pub completed: f64,
+    pub in_flight: f64,
+    pub in_flight_max: f64,
+    pub overflows: f64,
+    pub cancels: f64,
+    pub unexpected: f64,
+    pub leaked: f64,
+    pub rejects: f64,
+    pub turns: f64,
+    pub callbacks: f64,
+    pub timers: f64,
+    pub files: f64,
+    pub leases: f64,
+    pub arena_bytes: f64,
+    pub arena_free_bytes: f64,
+}
+
+/// One environment's executor.
+#[napi]
+pub struct NativeExecutor {
+    host: Rc<Host>,
+    driver: DriverKind,
+    features: Vec<String>,
+    notes: Vec<String>,
+}
+
+/// Starts an executor over `rings` (a Uint8Array over a SharedArrayBuffer); `on_completions` is called, once a turn, with
+/// completions to read, or with a text that says what broke.
+#[napi]
+pub fn start_executor(
+    env: Env,
+    options: NativeExecutorOptions,
+    rings: Unknown,
+    on_completions: Unknown,
+) -> Result<NativeExecutor> {
+    let raw = env.raw();
+    // SAFETY: needs live values and a reference that keeps `rings` for as long as the region: `Kept::rings`, released after the
+    // bridge was dropped.
+    let region = unsafe { attach(raw, rings.raw()) }?;
+    let started = Executor::start(Options { driver: driver_options(&options)?, ..Options::default() });
+    let mut executor = started.map_err(|error| not_started(&error))?;
+    let driver = executor.driver_kind();
+    let features = executor.features().iter().map(ToString::to_string).collect();
+    let notes = executor.notes();
+    let arena = executor.edge(|edge| edge.driver.arena().clone());
+    let arena = arena.ok_or_else(|| coded("INTERNAL", "an executor that started has a driver"))?;
+    // SAFETY: needs the live environment in a handle scope. Holds: this is a native call. The same for the next two.
+    let view = unsafe { ArenaView::new(raw, arena.memory(), options.copies == Some(true)) }?;
+    // SAFETY: as above.
+    let callback = unsafe { Reference::new(raw, on_completions.raw()) }?;
+    // SAFETY: as above.
+    let memory = unsafe { Reference::new(raw, rings.raw()) }?;
+    // SAFETY: needs a descriptor that stays open while it is borrowed. Holds: the executor above has it.
+    let watched = unsafe { BorrowedFd::borrow_raw(executor.host_fd()) }.try_clone_to_owned();
+    let watched =
+        watched.map_err(|error| coded("DRIVER", format_args!("the driver's descriptor: {error}")))?;
+    let bridge = Bridge::new(region, arena);
+    let host = Host::new(raw, Core { executor, bridge }, Kept { callback, rings: memory, arena: view });
+    let mut event_loop = std::ptr::null_mut();
+    // SAFETY: needs a live environment. Holds: this is a native call.
+    let status = unsafe { sys::napi_get_uv_event_loop(raw, &mut event_loop) };
+    if status != sys::Status::napi_ok || event_loop.is_null() {
+        host.shut_down();
+        return Err(not_joined(&crate::uv::JoinError::NoLibuv));
+    }
+    // SAFETY: needs the environment's loop to outlive the handles. Holds: Node gave it, and the hook below closes them first.
+    let joined = unsafe { Handles::join(event_loop.cast(), watched, Rc::clone(&host)) };
+    let handles = joined.map_err(|error| {
+        host.shut_down();
+        not_joined(&error)
+    })?;
+    // SAFETY: needs a live environment. Holds: this is a native call.
+    match unsafe { CleanupHook::add(raw, &host) } {
+        Ok(hook) => host.joined(handles, hook),
+        Err(error) => {
+            host.shut_down();
+            handles.close();
+            return Err(error);
+        }
+    }
+    Ok(NativeExecutor { host, driver, features, notes })
+}
+
+/// The driver that lib/api names.
+pub fn driver_kind(name: &str) -> Result<Option<DriverKind>> {
+    match name {
+        "auto" => Ok(None),
+        "uring" => Ok(Some(DriverKind::Uring)),
+        "poll" => Ok(Some(DriverKind::Poll)),
+        other => Err(coded(
+            "INVALID_OPTION",
+            format_args!("driver must be \"auto\", \"uring\" or \"poll\"; got {other:?}"),
+        )),
+    }
+}
+
+fn driver_options(options: &NativeExecutorOptions) -> Result<DriverOptions> {
+    let defaults = DriverOptions { host: Parks::Embedded, ..DriverOptions::default() };
+    Ok(DriverOptions {
+        kind: driver_kind(&options.driver)?,
+        entries: options.entries.unwrap_or(defaults.entries),
+        memory: options.memory.map_or(defaults.memory, |bytes| bytes as usize),
+        sqpoll: options.sqpoll.as_ref().map(|wish| Sqpoll {
+            idle_ms: wish.idle_ms.unwrap_or(1),
+            cpu: wish.cpu,
+            force: wish.force == Some(true),
+        }),
+        // No command of this side receives from sockets yet: the fewest buffers there can be.
+        chunks: 8,
+        chunk_bytes: 512,
+        ..defaults
+    })
+}
+
+#[napi]
+impl NativeExecutor {
+    /// `uring` or `poll`.
+    #[napi(getter)]
+    pub fn driver(&self) -> &'static str {
+        match self.driver {
+            DriverKind::Uring => "uring",
+            DriverKind::Poll => "poll",
+        }
+    }
+
+    /// Kernel features in use.
+    #[napi(getter)]
+    pub fn features(&self) -> Vec<String> {
+        self.features.clone()
+    }
+
+    /// What was given up on the way.
+    #[napi(getter)]
+    pub fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+
+    /// The arena's ArrayBuffer.
+    #[napi(getter)]
+    pub fn arena<'env>(&self, env: &'env Env) -> Result<Unknown<'env>> {
+        let raw = env.raw();
+        // SAFETY: needs the live environment in a handle scope. Holds: this is a native call.
+        let value = self.host.with_arena(|arena| unsafe { arena.value(raw) })?;
+        // SAFETY: needs a live value of this environment. Holds: the reference gave it in this call's scope.
+        Ok(unsafe { Unknown::from_raw_unchecked(raw, value) })
+    }
+
+    /// True when the arena's buffer is a copy.
+    #[napi(getter)]
+    pub fn copies(&self) -> Result<bool> {
+        self.host.with_arena(|arena| arena.copies)
+    }
+
+    /// Keeps the loop alive until pending work that counts is zero again.
+    #[napi]
+    pub fn hold(&self) {
+        self.host.hold();
+    }
+
+    /// Reads the command ring now.
+    #[napi]
+    pub fn flush(&self) -> Result<()> {
+        self.host.flush()
+    }
+
+    /// Opens a file; the answer comes as a completion.
+    #[napi]
+    pub fn open(
+        &self,
+        path: Uint8ArraySlice,
+        flags: u32,
+        mode: u32,
+        slot: u32,
+        generation: u32,
+    ) -> Result<()> {
+        let path = CString::new(path.to_vec()).map_err(|_| coded("INVALID_OPTION", "the path has a NUL"))?;
+        let open = plain_open(path, flags as i32, mode);
+        let pending = PendingId { slot, generation };
+        self.host.with(|core| core.edge(|bridge, edge| bridge.open(edge, pending, open)))??.map_err(refused)
+    }
+
+    /// The descriptor behind a file, −1 when it is closed.
+    #[napi]
+    pub fn file_descriptor(&self, slot: u32, generation: u32) -> i32 {
+        let found = self.host.with(|core| core.bridge.file_descriptor(FileId { slot, generation }));
+        found.ok().flatten().unwrap_or(-1)
+    }
+
+    /// Drops a file that nobody can name any more. True when it was open.
+    #[napi]
+    pub fn forget(&self, slot: u32, generation: u32) -> bool {
+        self.host.with(|core| core.bridge.forget(FileId { slot, generation })).unwrap_or(false)
+    }
+
+    /// Leases memory; null when there is no range as long.
+    #[napi]
+    pub fn lease(&self, bytes: f64) -> Result<Option<NativeLease>> {
+        if !(1.0..=u32::MAX as f64).contains(&bytes) {
+            return Ok(None);
+        }
+        let leased = self.host.with(|core| core.bridge.lease(bytes as usize))?;
+        Ok(leased.ok().map(|(LeaseId { slot, generation }, offset)| NativeLease {
+            slot,
+            generation,
+            offset: offset as u32,
+        }))
+    }
+
+    /// Frees a lease in JavaScript's hand. False when it is stale or in use.
+    #[napi]
+    pub fn release(&self, slot: u32, generation: u32) -> bool {
+        self.host.with(|core| core.bridge.release(LeaseId { slot, generation }).is_ok()).unwrap_or(false)
+    }
+
+    /// Copies the first bytes of a lease into JavaScript's buffer, where that is a copy.
+    #[napi]
+    pub fn pull(&self, env: Env, slot: u32, generation: u32, length: u32) -> Result<()> {
+        self.copy(env, LeaseId { slot, generation }, length, |arena, shown| shown.copy_from_slice(arena))
+    }
+
+    /// Copies the first bytes of a lease out of JavaScript's buffer.
+    #[napi]
+    pub fn push(&self, env: Env, slot: u32, generation: u32, length: u32) -> Result<()> {
+        self.copy(env, LeaseId { slot, generation }, length, |arena, shown| arena.copy_from_slice(shown))
+    }
+
+    /// Counters.
+    #[napi]
+    pub fn stats(&self) -> Result<NativeStats> {
+        let callbacks = self.host.callbacks() as f64;
+        self.host.with(|core| {
+            let (stats, bridge) = (core.executor.stats(), core.bridge.stats());
+            let arena = core.bridge.arena();
+            NativeStats {
+                enters: stats.driver.enters as f64,
+                submitted: stats.driver.submitted as f64,
+                completed: stats.driver.completed as f64,
+                in_flight: f64::from(stats.driver.in_flight),
+                in_flight_max: f64::from(stats.driver.in_flight_max),
+                overflows: stats.driver.overflows as f64,
+                cancels: stats.driver.cancels as f64,
+                unexpected: stats.driver.unexpected as f64,
+                leaked: stats.driver.leaked as f64,
+                rejects: bridge.rejects as f64,
+                turns: stats.turns as f64,
+                callbacks,
+                timers: f64::from(stats.timers),
+                files: core.bridge.files() as f64,
+                leases: arena.leases() as f64,
+                arena_bytes: arena.total() as f64,
+                arena_free_bytes: arena.free_bytes() as f64,
+            }
+        })
+    }
+
+    /// Cancels what is in flight, drains, closes. Returns how many operations had to be leaked.
+    #[napi]
+    pub fn close(&self) -> u32 {
+        self.host.shut_down().driver.leaked
+    }
+}
+
+impl NativeExecutor {
+    fn copy(
+        &self,
+        env: Env,
+        lease: LeaseId,
+        length: u32,
+        work: impl FnOnce(&mut [u8], &mut [u8]),
+    ) -> Result<()> {
+        let stale = || coded("LEASE", "the lease was released or is in use by another operation");
+        let raw = env.raw();
+        self.host.with_arena(|view| {
+            self.host.with(|core| {
+                let copied = core.bridge.with_lease(lease, |offset, bytes| {
+                    let length = (length as usize).min(bytes.len());
+                    // SAFETY: needs the live environment, and no JavaScript while the slice is used. Holds: a native call.
+                    let shown = unsafe { view.copy(raw) }?;
+                    work(&mut bytes[..length], shown.get_mut(offset..offset + length)?);
+                    Some(())
+                });
+                match copied {
+                    Ok(Some(())) => Ok(()),
+                    Ok(None) => Err(coded("BUFFER", "the arena's buffer was detached")),
+                    Err(_) => Err(stale()),
+                }
+            })?
+        })?
+    }
+}

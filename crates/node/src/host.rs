@@ -1,0 +1,302 @@
+//! The embedded host: libuv's callbacks on one side, the executor's turns on the other. One per environment (INV-9).
+//!
+//! ```text
+//!   prepare   turn: commands in, timers, submit, reap what is ready ── idle on if JavaScript has completions to read
+//!   (epoll)   sleeps until the driver's descriptor, the alarm of the next timer, or anything else of Node's
+//!   check     turn, one call into JavaScript, and again while it wrote more: a bounded number of rounds per loop iteration
+//! ```
+use crate::{
+    env::CleanupHook,
+    error::{closed, coded},
+    shared::ArenaView,
+    uv::{Handles, Watcher},
+    values::{self, Reference},
+};
+use napi::{Result, sys};
+use ringwheel_executor::{Edge, Executor, Park, ShutdownReport, Turn, bridge::Bridge};
+use std::{
+    any::Any,
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+/// Rounds of turn and call in one loop iteration: each spares an epoll_wait, the bound keeps Node's own I/O from starving.
+const ROUNDS_MAX: u32 = 16;
+
+/// The same bound as time: a round of a hundred reads with their continuations takes some hundred microseconds.
+const ROUNDS_TIME: Duration = Duration::from_micros(500);
+
+/// How long a shutdown waits for the kernel before memory is leaked instead of freed (INV-1).
+const SHUTDOWN: Duration = Duration::from_secs(2);
+
+/// Everything of one environment's executor.
+pub struct Host {
+    env: sys::napi_env,
+    core: RefCell<Option<Core>>,
+    handles: RefCell<Option<Rc<Handles<Host>>>>,
+    callback: RefCell<Option<Reference>>,
+    rings: RefCell<Option<Reference>>,
+    arena: RefCell<Option<ArenaView>>,
+    hook: RefCell<Option<CleanupHook>>,
+    /// The loop is kept alive by our descriptor.
+    kept: Cell<bool>,
+    awake: Cell<bool>,
+    /// When the alarm rings; what libuv was told last.
+    alarm: Cell<Option<Instant>>,
+    /// Completions that JavaScript has not been called for.
+    due: Cell<u32>,
+    callbacks: Cell<u64>,
+    /// What broke, until JavaScript was told.
+    broken: RefCell<Option<String>>,
+}
+
+/// What a turn needs. Borrowed for the turn only, never while JavaScript runs.
+pub struct Core {
+    /// The executor.
+    pub executor: Executor,
+    /// Its client.
+    pub bridge: Bridge,
+}
+
+impl Core {
+    /// The driver and the wheel between turns, with the bridge.
+    pub fn edge<R>(&mut self, work: impl FnOnce(&mut Bridge, &mut Edge<'_>) -> R) -> Result<R> {
+        let Core { executor, bridge } = self;
+        executor.edge(|edge| work(bridge, edge)).ok_or_else(closed)
+    }
+}
+
+/// The JavaScript values that a host keeps alive.
+pub struct Kept {
+    /// Called with completions to read.
+    pub callback: Reference,
+    /// The rings' memory.
+    pub rings: Reference,
+    /// The arena's buffer.
+    pub arena: ArenaView,
+}
+
+impl Host {
+    /// A host that has not joined the loop.
+    pub fn new(env: sys::napi_env, core: Core, kept: Kept) -> Rc<Host> {
+        Rc::new(Host {
+            env,
+            core: RefCell::new(Some(core)),
+            handles: RefCell::new(None),
+            callback: RefCell::new(Some(kept.callback)),
+            rings: RefCell::new(Some(kept.rings)),
+            arena: RefCell::new(Some(kept.arena)),
+            hook: RefCell::new(None),
+            kept: Cell::new(false),
+            awake: Cell::new(false),
+            alarm: Cell::new(None),
+            due: Cell::new(0),
+            callbacks: Cell::new(0),
+            broken: RefCell::new(None),
+        })
+    }
+
+    /// Notes the loop that was joined and the hook that ends it.
+    pub fn joined(&self, handles: Rc<Handles<Host>>, hook: CleanupHook) {
+        *self.handles.borrow_mut() = Some(handles);
+        *self.hook.borrow_mut() = Some(hook);
+    }
+
+    /// Works with the executor from a native call.
+    ///
+    /// # Errors
+    /// ERR_RINGWHEEL_CLOSED after shutdown.
+    pub fn with<R>(&self, work: impl FnOnce(&mut Core) -> R) -> Result<R> {
+        let mut core = self.core.try_borrow_mut().map_err(|_| closed())?;
+        core.as_mut().map(work).ok_or_else(closed)
+    }
+
+    /// Works with the arena's buffer.
+    ///
+    /// # Errors
+    /// ERR_RINGWHEEL_CLOSED after shutdown.
+    pub fn with_arena<R>(&self, work: impl FnOnce(&ArenaView) -> R) -> Result<R> {
+        self.arena.borrow().as_ref().map(work).ok_or_else(closed)
+    }
+
+    /// The 0 → 1 transition of pending work: from now on the loop stays alive.
+    pub fn hold(&self) {
+        let Some(handles) = self.handles.borrow().clone() else { return };
+        if !self.kept.replace(true) {
+            handles.set_kept(true);
+        }
+        let _closed = self.with(|core| core.bridge.set_held(true));
+    }
+
+    /// Calls into JavaScript so far.
+    pub fn callbacks(&self) -> u64 {
+        self.callbacks.get()
+    }
+
+    /// One turn in the middle of JavaScript's, so that a full command ring is read.
+    ///
+    /// # Errors
+    /// ERR_RINGWHEEL_CLOSED after shutdown.
+    pub fn flush(&self) -> Result<()> {
+        self.turn(Park::No).map(drop).ok_or_else(closed)
+    }
+
+    /// Cancels, drains, ends JavaScript's view of the arena, and starts closing the handles. Nothing the kernel can still
+    /// write to is freed (INV-1). Safe to call again.
+    pub fn shut_down(&self) -> ShutdownReport {
+        let Some(Core { executor, bridge }) = self.core.borrow_mut().take() else {
+            return ShutdownReport::default();
+        };
+        let report = executor.shutdown(SHUTDOWN);
+        drop(bridge);
+        let arena = self.arena.borrow_mut().take();
+        let references = [self.callback.borrow_mut().take(), self.rings.borrow_mut().take()];
+        let release = || {
+            if let Some(arena) = arena {
+                // SAFETY: needs the live environment in a handle scope. Holds: `shut_down` is called by a native call or the
+                // cleanup hook, both on its thread and before it ends; `scoped` opened the scope.
+                unsafe { arena.end(self.env) };
+            }
+            for reference in references.into_iter().flatten() {
+                // SAFETY: as above.
+                unsafe { reference.release(self.env) };
+            }
+        };
+        // SAFETY: as above; no value gets out.
+        unsafe { values::scoped(self.env, release) };
+        if let Some(handles) = self.handles.borrow().clone() {
+            handles.close();
+        }
+        report
+    }
+
+    /// Takes a turn and notes what JavaScript must hear of it. `None` after shutdown.
+    fn turn(&self, park: Park) -> Option<Turn> {
+        let mut core = self.core.try_borrow_mut().ok()?;
+        let Core { executor, bridge } = core.as_mut()?;
+        let mut turn = executor.turn(bridge, park);
+        self.due.set(self.due.get() + bridge.publish());
+        let broken = if let Some(payload) = turn.panic.take() {
+            Some(format!("a panic: {}", text_of(&*payload)))
+        } else if let Some(errno) = turn.driver_error {
+            Some(format!("the kernel refused the driver's system call: {errno}"))
+        } else {
+            bridge.corrupt().map(|error| error.to_string())
+        };
+        if broken.is_some() {
+            *self.broken.borrow_mut() = broken;
+        }
+        // Room in the completion ring or the driver lets commands in that were left in their ring.
+        turn.ready |= turn.client_completions > 0 && bridge.has_commands();
+        Some(turn)
+    }
+
+    /// Calls JavaScript, once, for all that is due.
+    fn deliver(&self) {
+        self.due.set(0);
+        self.callbacks.set(self.callbacks.get() + 1);
+        let broken = self.broken.borrow_mut().take();
+        let callback = self.callback.borrow_mut().take();
+        let Some(callback) = callback else { return };
+        // SAFETY: needs the live environment outside of JavaScript. Holds: called from libuv's callbacks only, which end with
+        // the handles, which close before the environment does (env.rs).
+        unsafe { values::call(self.env, &callback, broken.as_deref()) };
+        if self.core.borrow().is_some() {
+            *self.callback.borrow_mut() = Some(callback);
+        } else {
+            // SAFETY: as above: JavaScript closed the executor during the call, and `shut_down` found no reference to release.
+            unsafe { callback.release(self.env) };
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        self.due.get() > 0 || self.broken.borrow().is_some()
+    }
+}
+
+impl Watcher for Host {
+    fn prepare(&self) {
+        let Some(turn) = self.turn(Park::Host) else { return };
+        let Some(handles) = self.handles.borrow().clone() else { return };
+        let awake = turn.ready || self.is_due();
+        if self.awake.replace(awake) != awake {
+            handles.set_awake(awake);
+        }
+        if self.alarm.get() != turn.next_deadline {
+            self.alarm.set(turn.next_deadline);
+            handles.set_alarm(turn.next_deadline.map(milliseconds_until));
+        }
+        if self.kept.get() {
+            let _closed = self.with(|core| {
+                if !core.bridge.wants_keeping() {
+                    core.bridge.set_held(false);
+                    self.kept.set(false);
+                    handles.set_kept(false);
+                }
+            });
+        }
+    }
+
+    fn check(&self) {
+        let mut started = None;
+        for _ in 0..ROUNDS_MAX {
+            let Some(turn) = self.turn(Park::No) else { return };
+            if self.is_due() {
+                self.deliver();
+            } else if !turn.ready {
+                break;
+            }
+            let more = self.with(|core| core.bridge.has_commands()).unwrap_or(false);
+            if !more && !turn.ready {
+                break;
+            }
+            let now = Instant::now();
+            if now.duration_since(*started.get_or_insert(now)) > ROUNDS_TIME {
+                break;
+            }
+        }
+        if self.alarm.get().is_some_and(|alarm| alarm <= Instant::now()) {
+            self.alarm.set(None); // It rang: the next prepare sets it anew.
+        }
+    }
+
+    /// The turn that reads the completions is `check`'s, a moment later; it resets the descriptor, too.
+    fn readable(&self) {}
+
+    fn closed(&self) {
+        self.handles.borrow_mut().take();
+        self.hook.borrow_mut().take(); // Removes it: the environment may go on to end.
+    }
+
+    fn panicked(&self, payload: Box<dyn Any + Send>) {
+        *self.broken.borrow_mut() = Some(format!("a panic: {}", text_of(&*payload)));
+        if let Some(handles) = self.handles.borrow().clone() {
+            handles.set_awake(true); // `check` tells JavaScript.
+        }
+    }
+}
+
+/// Whole milliseconds, rounded up, so that the loop does not wake before the deadline.
+fn milliseconds_until(deadline: Instant) -> u64 {
+    let left = deadline.saturating_duration_since(Instant::now());
+    left.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128) as u64
+}
+
+fn text_of(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&'static str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "of no text".to_owned())
+}
+
+/// The error for a loop that was not joined.
+pub fn not_joined(error: &crate::uv::JoinError) -> napi::Error {
+    match error {
+        crate::uv::JoinError::NoLibuv => coded(
+            "UNSUPPORTED_HOST",
+            "this runtime exports no libuv functions: File, sleep and Executor need Node.js 20.17 or newer; FileServer works here",
+        ),
+        crate::uv::JoinError::Refused(status) => {
+            coded("DRIVER", format_args!("libuv refused to watch the driver's descriptor (error {status})"))
+        }
+    }
+}

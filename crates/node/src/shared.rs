@@ -1,0 +1,170 @@
+//! Memory that crosses the edge: the rings that JavaScript allocated, and the arena that JavaScript sees.
+//!
+//! Nothing is believed: the kind of the object, its length and alignment are checked here, its layout version by both sides.
+use crate::{error::coded, values};
+use napi::{Result, sys};
+use ringwheel_command::{Geometry, Region};
+use ringwheel_driver::memory::Mapping;
+use std::{ffi::c_void, ptr::NonNull, sync::Arc};
+
+/// Takes the rings: a Uint8Array over the whole of a SharedArrayBuffer, which cannot be detached, moved or shrunk.
+///
+/// # Errors
+/// ERR_RINGWHEEL_INTERNAL when it is anything else.
+///
+/// # Safety
+/// `env` and `value` must be live, on the environment's thread, and a reference must keep `value` alive for as long as the
+/// region or what is made from it.
+pub unsafe fn attach(env: sys::napi_env, value: sys::napi_value) -> Result<Region> {
+    let mut kind = 0;
+    let (mut length, mut offset) = (0, 0);
+    let mut memory = std::ptr::null_mut();
+    let mut buffer = std::ptr::null_mut();
+    let mut is_array = false;
+    // SAFETY: needs live values and places to write to. Holds: the caller's contract; the places are above.
+    let status = unsafe { sys::napi_is_typedarray(env, value, &mut is_array) };
+    if status != sys::Status::napi_ok || !is_array {
+        return Err(coded("INTERNAL", "the rings must be a Uint8Array"));
+    }
+    // SAFETY: as above.
+    let status = unsafe {
+        sys::napi_get_typedarray_info(
+            env,
+            value,
+            &mut kind,
+            &mut length,
+            &mut memory,
+            &mut buffer,
+            &mut offset,
+        )
+    };
+    let mut plain = true;
+    // SAFETY: as above; `buffer` was just made by the call above.
+    let told = unsafe { sys::napi_is_arraybuffer(env, buffer, &mut plain) };
+    if status != sys::Status::napi_ok || told != sys::Status::napi_ok {
+        return Err(coded("INTERNAL", "the rings cannot be looked at"));
+    }
+    if kind != sys::TypedarrayType::uint8_array || plain || offset != 0 {
+        return Err(coded(
+            "INTERNAL",
+            "the rings must be a Uint8Array over the whole of a SharedArrayBuffer",
+        ));
+    }
+    let base = NonNull::new(memory.cast::<u8>()).ok_or_else(|| coded("INTERNAL", "the rings are empty"))?;
+    // SAFETY: `attach` needs memory that stays valid while the region lives and that Rust reaches in no other way.
+    // Holds: the backing store of a SharedArrayBuffer neither moves nor shrinks (ECMA-262 25.2), the caller keeps the array.
+    // Checked: __test__/hostile/rings.spec.ts.
+    let region = unsafe { Region::attach(base, length, Geometry::DEFAULT) };
+    region.map_err(|error| coded("NO_BINDING", error))
+}
+
+/// The arena as JavaScript sees it.
+#[derive(Debug)]
+pub struct ArenaView {
+    reference: values::Reference,
+    memory: Arc<Mapping>,
+    /// The host refuses external memory: the buffer is a copy that `pull` and `push` keep in step.
+    pub copies: bool,
+}
+
+impl ArenaView {
+    /// Shows `memory` to JavaScript. Where the host refuses external memory (Electron, pointer compression), or `copies` is
+    /// asked for, JavaScript gets a plain buffer of the same length.
+    ///
+    /// # Errors
+    /// When not even that can be made.
+    ///
+    /// # Safety
+    /// `env` must be live, on its thread, in a handle scope.
+    pub unsafe fn new(env: sys::napi_env, memory: &Arc<Mapping>, copies: bool) -> Result<ArenaView> {
+        let mut value = std::ptr::null_mut();
+        let mut shown = false;
+        if !copies {
+            let owner = Arc::into_raw(Arc::clone(memory)).cast_mut().cast::<c_void>();
+            // SAFETY: needs memory that stays valid until the finalizer. Holds: the finalizer drops the count just taken (INV-3).
+            // Checked: __test__/hostile/lease.spec.ts, worker.spec.ts.
+            let status = unsafe {
+                sys::napi_create_external_arraybuffer(
+                    env,
+                    memory.start().as_ptr().cast(),
+                    memory.length(),
+                    Some(let_go),
+                    owner,
+                    &mut value,
+                )
+            };
+            shown = status == sys::Status::napi_ok;
+            if !shown {
+                // SAFETY: takes back the count of `into_raw` above. Holds: a call that failed does not keep the finalizer.
+                drop(unsafe { Arc::from_raw(owner.cast::<Mapping>()) });
+            }
+        }
+        if !shown {
+            let mut bytes = std::ptr::null_mut();
+            // SAFETY: needs a live environment and places to write to. Holds: the caller's contract.
+            let status =
+                unsafe { sys::napi_create_arraybuffer(env, memory.length(), &mut bytes, &mut value) };
+            if status != sys::Status::napi_ok {
+                return Err(coded("NO_MEMORY", format_args!("no ArrayBuffer of {} bytes", memory.length())));
+            }
+        }
+        // SAFETY: needs a live value. Holds: made above.
+        let reference = unsafe { values::Reference::new(env, value) }?;
+        Ok(ArenaView { reference, memory: Arc::clone(memory), copies: !shown })
+    }
+
+    /// The buffer.
+    ///
+    /// # Safety
+    /// `env` must be live, on its thread, in a handle scope.
+    pub unsafe fn value(&self, env: sys::napi_env) -> sys::napi_value {
+        // SAFETY: the caller's contract.
+        unsafe { self.reference.value(env) }
+    }
+
+    /// The bytes of the plain buffer, where JavaScript sees a copy; `None` when it was detached.
+    ///
+    /// # Safety
+    /// `env` must be live, on its thread, in a handle scope; nothing may run JavaScript while the slice is used.
+    pub unsafe fn copy(&self, env: sys::napi_env) -> Option<&mut [u8]> {
+        let (mut bytes, mut length) = (std::ptr::null_mut(), 0);
+        // SAFETY: the caller's contract.
+        let value = unsafe { self.reference.value(env) };
+        // SAFETY: needs a live ArrayBuffer. Holds: the reference keeps it.
+        let status = unsafe { sys::napi_get_arraybuffer_info(env, value, &mut bytes, &mut length) };
+        if status != sys::Status::napi_ok || bytes.is_null() || length == 0 {
+            return None;
+        }
+        // SAFETY: needs `length` valid bytes that nothing else uses. Holds: Node-API just said so, and no JavaScript runs meanwhile.
+        Some(unsafe { std::slice::from_raw_parts_mut(bytes.cast(), length) })
+    }
+
+    /// Ends JavaScript's view: every view of it has length 0 from here on. When a script had moved the buffer away
+    /// (`transfer`), views of it live where we cannot reach them: then the memory is left mapped for ever (INV-3).
+    ///
+    /// # Safety
+    /// `env` must be live, on its thread, in a handle scope.
+    pub unsafe fn end(self, env: sys::napi_env) {
+        // SAFETY: the caller's contract.
+        let value = unsafe { self.reference.value(env) };
+        let mut gone = false;
+        // SAFETY: needs a live ArrayBuffer. Holds: the reference keeps it.
+        let told = unsafe { sys::napi_is_detached_arraybuffer(env, value, &mut gone) };
+        let mut ended = false;
+        if told == sys::Status::napi_ok && !gone {
+            // SAFETY: as above.
+            ended = unsafe { sys::napi_detach_arraybuffer(env, value) } == sys::Status::napi_ok;
+        }
+        if !ended && !self.copies {
+            std::mem::forget(self.memory);
+        }
+        // SAFETY: the caller's contract.
+        unsafe { self.reference.release(env) };
+    }
+}
+
+/// The arena's ArrayBuffer is gone: JavaScript's count of the mapping goes with it.
+unsafe extern "C" fn let_go(_env: sys::napi_env, _bytes: *mut c_void, owner: *mut c_void) {
+    // SAFETY: takes the count that `ArenaView::new` stored. Holds: Node-API calls a finalizer once.
+    drop(unsafe { Arc::from_raw(owner.cast::<Mapping>()) });
+}

@@ -1,0 +1,182 @@
+// class FileServer: starts the native server, keeps the process alive for it, and drains it.
+import { resolve } from 'node:path';
+import { binding, type NativeFileServer, type NativeServerStats } from '../wire/binding.js';
+import { ourError, systemError } from './errors.js';
+import { driverOf, nativeError } from './executor.js';
+import { type FileServerOptions, SERVER_RULES } from './server-options.js';
+import { checked, shown, whole } from './validate.js';
+
+/** How long close lets responses finish when it is not told. */
+const DRAIN_MS = 10_000;
+
+/** Options of {@link FileServer.close}. */
+export interface ServerCloseOptions {
+  /** Milliseconds for responses that are being sent, in 0..=86400000; what is left then is cut. Default 10000. */
+  deadlineMs?: number;
+}
+
+/** Counters of a server since its start, over all cores, but where "now" is said. */
+export interface ServerStats extends NativeServerStats {}
+
+const KEY = Symbol('server');
+
+/**
+ * A static file server on native threads, one a core: HTTP/1.1 without JavaScript per request.
+ *
+ * It keeps the process alive until it is closed. It needs no executor, and works on Bun and Deno too.
+ *
+ * @example
+ * ```ts
+ * import { FileServer } from 'ringwheel';
+ * const server = await FileServer.start({ root: 'examples/site', port: 0, cores: 1 });
+ * const response = await fetch(server.url);
+ * console.log(response.status); // 200
+ * await server.close({ deadlineMs: 1000 });
+ * ```
+ */
+export class FileServer implements AsyncDisposable {
+  readonly #native: NativeFileServer;
+  readonly #alive: NodeJS.Timeout;
+  #stats: ServerStats;
+  #closing: Promise<void> | undefined;
+
+  /** @internal */
+  constructor(key: typeof KEY, native: NativeFileServer) {
+    if (key !== KEY) {
+      const message = 'FileServer has no public constructor: use FileServer.start(options)';
+      throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message, FileServer);
+    }
+    this.#native = native;
+    this.#stats = native.stats() as ServerStats;
+    // The threads are not this loop's: a timer that never matters keeps it alive, as a listening socket would.
+    this.#alive = setInterval(() => {}, 2 ** 31 - 1);
+  }
+
+  /**
+   * Starts a server.
+   *
+   * @param options - See {@link FileServerOptions}; `root` is required.
+   * @returns The server, once every core listens.
+   * @throws ERR_RINGWHEEL_INVALID_OPTION when an option is unknown or out of range.
+   * @throws A system error: `listen` EADDRINUSE, EACCES, EADDRNOTAVAIL; `open` ENOENT, ENOTDIR, EACCES of the root.
+   * @throws ERR_RINGWHEEL_SERVER when the host has no address or a core does not start; the message says what helps.
+   */
+  static async start(options: FileServerOptions): Promise<FileServer> {
+    const known = checked('FileServer.start', options, SERVER_RULES);
+    if (known.root === undefined) {
+      throw ourError('ERR_RINGWHEEL_INVALID_OPTION', 'FileServer.start: root is required: the directory to serve');
+    }
+    if (known.maxAge !== undefined && known.cacheControl !== undefined) {
+      const message = 'FileServer.start: maxAge and cacheControl say the same header: give one of the two';
+      throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message);
+    }
+    try {
+      return new FileServer(KEY, await binding().startFileServer(nativeOptions(known)));
+    } catch (error) {
+      throw startError(error, known);
+    }
+  }
+
+  /** Where it answers, such as `http://127.0.0.1:8080`; for `0.0.0.0` and `::` the loopback address stands there. */
+  get url(): string {
+    const { host, port } = this.#native;
+    const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
+    return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
+  }
+
+  /** The port it listens on: the system's choice when 0 was asked for. */
+  get port(): number {
+    return this.#native.port;
+  }
+
+  /** The IP address it listens on. */
+  get host(): string {
+    return this.#native.host;
+  }
+
+  /** Threads that serve. */
+  get cores(): number {
+    return this.#native.cores;
+  }
+
+  /** Which backend serves. */
+  get driver(): 'uring' | 'poll' {
+    return this.#native.driver as 'uring' | 'poll';
+  }
+
+  /** The kernel features in use, as short names. */
+  get features(): readonly string[] {
+    return this.#native.features;
+  }
+
+  /** Why io_uring was not chosen, or what was given up on the way: one sentence each. */
+  get notes(): readonly string[] {
+    return this.#native.notes;
+  }
+
+  /** Counters; a plain object. From close on: as they were when it began, then as they ended. */
+  stats(): ServerStats {
+    this.#stats = this.#native.stats() ?? this.#stats;
+    return this.#stats;
+  }
+
+  /**
+   * Stops accepting, closes idle connections, lets responses finish, and cuts what is left after the deadline. Every call
+   * returns the same promise; a later call with a nearer deadline shortens the first.
+   *
+   * @throws ERR_RINGWHEEL_INVALID_OPTION when the deadline is out of range.
+   */
+  close(options?: ServerCloseOptions): Promise<void> {
+    let deadlineMs = DRAIN_MS;
+    try {
+      ({ deadlineMs = DRAIN_MS } = checked('server.close', options, { deadlineMs: whole(0, 86_400_000) }));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    if (this.#closing === undefined) this.#closing = this.#close(deadlineMs);
+    else if (options?.deadlineMs !== undefined) this.#native.hurry(deadlineMs);
+    return this.#closing;
+  }
+
+  /** The same as {@link FileServer.close}, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(deadlineMs: number): Promise<void> {
+    this.#stats = this.stats();
+    try {
+      this.#stats = await this.#native.close(deadlineMs);
+    } finally {
+      clearInterval(this.#alive);
+    }
+  }
+}
+
+function nativeOptions(options: FileServerOptions): object {
+  const { root, cores, etag, serverHeader, ...others } = options;
+  return {
+    ...others,
+    root: resolve(root),
+    driver: driverOf(options),
+    ...(typeof cores === 'number' ? { cores } : cores === undefined ? {} : { coreList: [...cores] }),
+    ...(etag === undefined ? {} : { etag: etag === false ? 'off' : etag }),
+    ...(serverHeader === false ? { noServerHeader: true } : serverHeader === undefined ? {} : { serverHeader }),
+  };
+}
+
+/** Where the system said no it is a system error, of Node's shape, with the native side's sentence, which has the remedy. */
+function startError(error: unknown, options: FileServerOptions): unknown {
+  const match = error instanceof Error ? /^(ERR_RINGWHEEL_[A-Z_]+)(?:#(\d+))?: (.*)$/s.exec(error.message) : null;
+  if (match === null) return error;
+  const [, code, errno, message] = match;
+  const listening = code === 'ERR_RINGWHEEL_LISTEN';
+  if (errno !== undefined && (listening || code === 'ERR_RINGWHEEL_ROOT')) {
+    const system = systemError(-Number(errno), listening ? 'listen' : 'open', listening ? undefined : options.root);
+    system.message = `${system.code}: ${message}`;
+    if (listening) Object.assign(system, { address: options.host ?? '127.0.0.1', port: options.port ?? 8080 });
+    return system;
+  }
+  if (code === 'ERR_RINGWHEEL_INVALID_OPTION') return nativeError(error);
+  return ourError('ERR_RINGWHEEL_SERVER', `FileServer.start: ${message ?? shown(error)}`);
+}

@@ -1,0 +1,114 @@
+// The options of FileServer.start: unit, range and default of each, and the rules that check them once.
+import { either, off, oneOf, type Rule, shape, text, whole } from './validate.js';
+
+/** What a server keeps in memory. */
+export interface ServerCacheOptions {
+  /** Bytes of ready-made responses per core, in 0..=2^40. 0 turns that cache off. Default 33554432. */
+  bytes?: number;
+  /** Files up to this many bytes are kept whole, in 0..=16777216. Default 65536. */
+  fileBytesMax?: number;
+  /** Larger files kept open per core, in 0..=65536. Default 256. */
+  openFiles?: number;
+  /** Milliseconds for which an entry is trusted before its file is looked at again, in 0..=86400000. Default 1000. */
+  revalidateMs?: number;
+}
+
+/** What one client may cost. */
+export interface ServerLimits {
+  /** Bytes of a request head, in 256..=1048576. Default 16384. Beyond: 431. */
+  headerBytes?: number;
+  /** Header fields, in 1..=128. Default 100. Beyond: 431. */
+  headerCount?: number;
+  /** Bytes of the request target, in 16..=headerBytes. Default 8192. Beyond: 414. */
+  uriBytes?: number;
+  /** Bytes of a request body that are read and thrown away, in 0..=67108864. Default 65536. Beyond: the connection closes. */
+  bodyBytes?: number;
+  /** Pieces of one multipart/byteranges response, in 0..=256. Default 16. 0 turns ranges off. */
+  ranges?: number;
+  /** Open connections of all cores, in 1..=10000000. Default 100000. Beyond: 503. */
+  connections?: number;
+  /** Milliseconds for a whole request head, in 10..=86400000. Default 15000. Beyond: 408. */
+  headerTimeoutMs?: number;
+  /** Milliseconds that a connection may stay open between requests, in 10..=86400000. Default 60000. */
+  idleTimeoutMs?: number;
+  /** Milliseconds without any progress while sending, in 10..=86400000. Default 30000. */
+  sendTimeoutMs?: number;
+}
+
+/** Options of {@link FileServer.start}. */
+export interface FileServerOptions {
+  /** The directory to serve. Nothing outside it is ever served, whatever links point where. */
+  root: string;
+  /** An IP address of this machine, or a name that resolves to one. Default `127.0.0.1`. */
+  host?: string;
+  /** TCP port, in 0..=65535; 0 picks a free one. Default 8080. */
+  port?: number;
+  /** Threads, one a core: how many (1..=1024), or on which CPUs. Default: every CPU that the process may use. */
+  cores?: number | readonly number[];
+  /** Names that are tried in a directory, in order; at most 16. Default `['index.html']`. */
+  index?: readonly string[];
+  /** Names that begin with a dot: `deny` (404, but `/.well-known/`; default), `allow`, `ignore` (404 without exception). */
+  dotfiles?: 'deny' | 'allow' | 'ignore';
+  /**
+   * What an ETag is made from: size and time (`time`, default: the same on every machine of a fleet), the inode too
+   * (`inode`), a hash of the content (`content`), or false for none.
+   */
+  etag?: false | 'time' | 'inode' | 'content';
+  /** Seconds of `Cache-Control: public, max-age=…`, in 0..=2147483648. Default: no such header. */
+  maxAge?: number;
+  /** The whole value of Cache-Control, instead of `maxAge`. */
+  cacheControl?: string;
+  /** The value of the Server header, or false to leave it out. Default `ringwheel`. */
+  serverHeader?: false | string;
+  /** What is kept in memory. */
+  cache?: ServerCacheOptions;
+  /** What one client may cost. */
+  limits?: ServerLimits;
+  /** As for {@link ExecutorOptions.driver}. */
+  driver?: 'auto' | 'uring' | 'poll';
+}
+
+const DAY_MS = 86_400_000;
+
+function listOf(rule: Rule, longest: number): Rule {
+  return (value) => {
+    if (!Array.isArray(value) || value.length > longest) return `an array of at most ${longest}`;
+    for (const entry of value) {
+      const wrong = rule(entry);
+      if (wrong !== undefined) return `an array whose entries are each ${wrong}`;
+    }
+    return undefined;
+  };
+}
+
+/** @internal */
+export const SERVER_RULES: Record<string, Rule> = {
+  root: text,
+  host: text,
+  port: whole(0, 65_535),
+  cores: either(whole(1, 1024), listOf(whole(0, 4095), 1024)),
+  index: listOf(text, 16),
+  dotfiles: oneOf('deny', 'allow', 'ignore'),
+  etag: either(off, oneOf('time', 'inode', 'content')),
+  maxAge: whole(0, 2 ** 31),
+  cacheControl: text,
+  serverHeader: either(off, text),
+  cache: shape({
+    bytes: whole(0, 2 ** 40),
+    fileBytesMax: whole(0, 16 * 2 ** 20),
+    openFiles: whole(0, 65_536),
+    revalidateMs: whole(0, DAY_MS),
+  }),
+  limits: shape({
+    headerBytes: whole(256, 2 ** 20),
+    headerCount: whole(1, 128),
+    uriBytes: whole(16, 2 ** 20),
+    bodyBytes: whole(0, 64 * 2 ** 20),
+    ranges: whole(0, 256),
+    connections: whole(1, 10_000_000),
+    headerTimeoutMs: whole(10, DAY_MS),
+    idleTimeoutMs: whole(10, DAY_MS),
+    sendTimeoutMs: whole(10, DAY_MS),
+  }),
+  driver: oneOf('auto', 'uring', 'poll'),
+};
