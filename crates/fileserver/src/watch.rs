@@ -128,14 +128,9 @@ impl Watches {
         });
     }
 
-    /// Ends every connection. Returns how many there were.
-    pub(crate) fn cut_all(&self) -> usize {
-        let mut cut = 0;
-        self.for_each(|watch| {
-            cut += 1;
-            drop(watch.stream.shutdown(Shutdown::Both));
-        });
-        cut
+    /// Ends every connection.
+    pub(crate) fn cut_all(&self) {
+        self.for_each(|watch| drop(watch.stream.shutdown(Shutdown::Both)));
     }
 
     fn expire(&self, now: Instant) -> u64 {

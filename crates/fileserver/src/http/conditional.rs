@@ -57,19 +57,19 @@ pub fn evaluate(conditions: &Conditions<'_>, ours: &Validators<'_>) -> Verdict {
         if !etag::list_matches(list, ours.etag, true) {
             return Verdict::Failed;
         }
-    } else if let Some(since) = conditions.if_unmodified_since.and_then(date::parse) {
-        if ours.last_modified > since {
-            return Verdict::Failed;
-        }
+    } else if let Some(since) = conditions.if_unmodified_since.and_then(date::parse)
+        && ours.last_modified > since
+    {
+        return Verdict::Failed;
     }
     if let Some(list) = conditions.if_none_match {
         if etag::list_matches(list, ours.etag, false) {
             return Verdict::NotModified;
         }
-    } else if let Some(since) = conditions.if_modified_since.and_then(date::parse) {
-        if ours.last_modified <= since {
-            return Verdict::NotModified;
-        }
+    } else if let Some(since) = conditions.if_modified_since.and_then(date::parse)
+        && ours.last_modified <= since
+    {
+        return Verdict::NotModified;
     }
     Verdict::Proceed
 }

@@ -257,13 +257,13 @@ mod tests {
         ) {
             let text = specifiers.iter().map(|(a, b)| format!("{}-{}", a.min(b), a.max(b))).collect::<Vec<_>>().join(",");
             let selection = select(format!("bytes={text}").as_bytes(), size, 64);
-            let mut wanted = vec![false; 100];
+            let mut wanted = [false; 100];
             for (a, b) in &specifiers {
                 for byte in *a.min(b)..=*a.max(b) {
                     if byte < size { wanted[byte as usize] = true; }
                 }
             }
-            let mut got = vec![0; 100];
+            let mut got = [0; 100];
             let pieces = match &selection {
                 Selection::One(piece) => vec![*piece],
                 Selection::Many(pieces) => pieces.clone(),

@@ -1,0 +1,59 @@
+//! A process that runs out of descriptors answers 503, sheds, and recovers. Alone in its binary: the limit is the process's.
+mod common;
+use common::{Client, Site, drivers, pattern, serve};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
+
+#[test]
+fn running_out_of_descriptors_sheds_and_recovers() {
+    let before = getrlimit(Resource::Nofile);
+    for driver in drivers() {
+        let site = Site::new();
+        site.write("a", "a");
+        for index in 0..20 {
+            site.write(&format!("large{index}"), pattern(100_000));
+        }
+        let server = serve(&site, driver, |_| {});
+        let address = server.local_address();
+        let mut first = Client::connect(address);
+        for index in 0..20 {
+            assert_eq!(first.get(&format!("/large{index}"), "").status, 200);
+        }
+        assert_eq!(server.stats().total.open_files, 20);
+        let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
+        // Client and server are one process: each connection takes two.
+        setrlimit(Resource::Nofile, Rlimit { current: Some(open + 21), maximum: before.maximum }).unwrap();
+        let mut held: Vec<TcpStream> = Vec::new();
+        while held.len() < 200 {
+            match TcpStream::connect(address) {
+                Ok(stream) => held.push(stream),
+                Err(_) => break,
+            }
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        common::eventually("the open files were given up", || server.stats().total.open_files == 0);
+        common::eventually("someone was shed", || server.stats().total.shed > 0);
+        // What is cached is still served to those who are in.
+        assert_eq!(first.get("/large0", "").status, 503, "no descriptor to open it with");
+        let shed = held.iter_mut().any(|stream| {
+            stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+            let mut bytes = [0; 12];
+            stream.read_exact(&mut bytes).is_ok() && bytes == *b"HTTP/1.1 503"
+        });
+        assert!(shed, "one of {} was told", held.len());
+        drop(held);
+        setrlimit(Resource::Nofile, before.clone()).unwrap();
+        common::eventually("it serves again", || {
+            let Ok(mut stream) = TcpStream::connect(address) else { return false };
+            stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+            let mut bytes = Vec::new();
+            let asked =
+                stream.write_all(b"GET /large1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").is_ok();
+            asked && stream.read_to_end(&mut bytes).is_ok() && bytes.starts_with(b"HTTP/1.1 200")
+        });
+    }
+}
