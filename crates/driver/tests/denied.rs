@@ -20,24 +20,25 @@ const ROLE: &str = "RINGWHEEL_DENIED_ROLE";
 fn deny(answer: SeccompAction) {
     let calls = [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
     let rules = calls.into_iter().map(|call| (call, Vec::new())).collect();
-    let architecture = std::env::consts::ARCH.try_into().unwrap();
-    let filter = SeccompFilter::new(rules, SeccompAction::Allow, answer, architecture).unwrap();
-    let program: BpfProgram = filter.try_into().unwrap();
-    apply_filter(&program).unwrap();
+    let architecture = std::env::consts::ARCH.try_into().expect("an architecture that seccomp knows");
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, answer, architecture).expect("a filter");
+    let program: BpfProgram = filter.try_into().expect("a program");
+    apply_filter(&program).expect("apply the filter");
 }
 
 /// Runs this test binary again, in the given part.
 fn child(role: &str) -> Output {
-    Command::new(std::env::current_exe().unwrap())
+    Command::new(std::env::current_exe().expect("this binary"))
         .args(["--exact", "part", "--ignored", "--nocapture", "--test-threads=1"])
         .env(ROLE, role)
         .output()
-        .unwrap()
+        .expect("run the child")
 }
 
 fn assert_success(role: &str) {
     let output = child(role);
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{role}: {:?}\n{text}", output.status);
     assert!(text.contains("1 passed"), "the part must have run: {text}");
 }
@@ -86,12 +87,12 @@ fn part() {
 fn fall_back(errno: i32) {
     deny(SeccompAction::Errno(errno as u32));
     for host in [Host::Native, Host::Embedded] {
-        let mut driver = Driver::start(&Options { host, ..Options::default() }).unwrap();
+        let mut driver = Driver::start(&Options { host, ..Options::default() }).expect("start");
         assert_eq!(driver.kind(), DriverKind::Poll);
         let notes = driver.notes().join(" ");
         assert!(notes.contains("io_uring"), "the note names what is missing: {notes:?}");
-        driver.submit(Operation::Nop, 5).unwrap();
-        driver.enter(Wait::No).unwrap();
+        driver.submit(Operation::Nop, 5).expect("room");
+        driver.enter(Wait::No).expect("enter");
         let mut tokens = Vec::new();
         driver.reap(10, |completion| tokens.push(completion.token));
         assert_eq!(tokens, [5]);

@@ -1,4 +1,4 @@
-//! Cases: cancelling.
+//! Cases: cancelling, at every moment.
 use super::{
     Case, Rig, Skip,
     jobs::job,

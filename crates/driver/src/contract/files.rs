@@ -1,7 +1,8 @@
-//! Cases: files.
+//! Cases: what files do, from open to close.
 use super::{
     Case, Rig, Skip,
-    rig::{Scratch, bytes_of, is_open, open, pattern, room, source},
+    raw::is_open,
+    rig::{Scratch, bytes_of, open, pattern, room, source},
 };
 use crate::{
     Errno, Operation, RefusedReason,
@@ -10,6 +11,7 @@ use crate::{
 };
 use std::{
     ffi::CString,
+    io::Write as _,
     os::{fd::AsRawFd, unix::fs::MetadataExt},
     path::Path,
     rc::Rc,
@@ -194,8 +196,6 @@ fn sources(rig: &Rig) -> Result<(), Skip> {
     drive.last(token);
     Ok(())
 }
-
-use std::io::Write as _;
 
 fn leases(rig: &Rig) -> Result<(), Skip> {
     let (mut drive, scratch) = (rig.start(), Scratch::new());

@@ -23,6 +23,10 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "shutdown drains what waits", run: drains },
     Case { name: "shutdown drains what was only submitted", run: drains_staged },
     Case { name: "shutdown leaks what a pool thread still uses, and counts it", run: leaks },
+    Case {
+        name: "an open that blocks is ended or leaked, and its descriptor closed at last",
+        run: blocked_open,
+    },
     Case { name: "dropping a driver with everything in flight leaves no descriptor", run: dropped },
     Case { name: "leases and chunks outlive their driver", run: memory_outlives },
     Case { name: "a hundred drivers leave no descriptor, also with wakers alive", run: many_drivers },
@@ -107,6 +111,29 @@ fn leaks(rig: &Rig) -> Result<(), Skip> {
     assert!(start.elapsed() < LONG / 2);
     assert_eq!((report.drained, report.leaked), (0, 1));
     release.send(()).expect("the job still runs, and ends on its own");
+    Ok(())
+}
+
+fn blocked_open(rig: &Rig) -> Result<(), Skip> {
+    drop(rig.start()); // Whatever the process opens once.
+    let before = open_descriptors();
+    let (mut drive, scratch) = (rig.start(), Scratch::new());
+    let path = scratch.path("fifo");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).expect("a FIFO");
+    drive.submit(super::rig::open(&path, libc::O_RDONLY)); // Blocks until somebody opens it for writing.
+    drive.nothing_happens();
+    let report = drive.driver.shutdown(Duration::from_millis(50));
+    assert_eq!(report.drained + report.leaked, 1, "{report:?}");
+    if report.leaked == 1 {
+        // The open ends after its driver, with a descriptor that nobody will ever take (INV-7).
+        drop(std::fs::OpenOptions::new().write(true).open(&path).expect("the other end"));
+    }
+    let deadline = Instant::now() + LONG;
+    while open_descriptors() > before {
+        assert!(Instant::now() < deadline, "{} descriptors, {before} before", open_descriptors());
+        std::thread::sleep(Duration::from_millis(1));
+    }
     Ok(())
 }
 

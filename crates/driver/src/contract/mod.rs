@@ -4,10 +4,12 @@
 //! small pool or many drivers. `tests/contract.rs` runs all of them on every backend, host and queue size.
 mod accounting;
 mod cancel;
+mod connections;
 mod files;
 mod jobs;
 mod lifecycle;
 mod overflow;
+mod raw;
 mod rig;
 mod sockets;
 mod streams;
@@ -29,6 +31,7 @@ pub fn cases() -> Vec<Case> {
     [
         files::CASES,
         streams::CASES,
+        connections::CASES,
         sockets::CASES,
         jobs::CASES,
         cancel::CASES,

@@ -1,6 +1,7 @@
 //! Cases: more completions at once than the queue holds (INV-4), interrupted waits, and fairness.
 use super::{
     Case, Rig, Skip,
+    raw::under_signals,
     rig::{LONG, SHORT, listener, pattern},
 };
 use crate::{
@@ -120,32 +121,6 @@ fn fairness(rig: &Rig) -> Result<(), Skip> {
     drop(drive);
     writer.join().expect("writer");
     Ok(())
-}
-
-/// Storms the calling thread with a signal whose handler does not restart system calls, while `work` runs.
-fn under_signals(work: impl FnOnce()) {
-    extern "C" fn nothing(_: libc::c_int) {}
-    // SAFETY: an all-zero sigaction is a valid one (no flags, an empty mask).
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as libc::sighandler_t;
-    // SAFETY: `sigaction` needs a valid action; its handler does nothing, which is safe at any moment.
-    let installed = unsafe { libc::sigaction(libc::SIGUSR2, &action, std::ptr::null_mut()) };
-    assert_eq!(installed, 0);
-    // SAFETY: `pthread_self` has no precondition.
-    let thread = unsafe { libc::pthread_self() };
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let done = &done;
-        scope.spawn(move || {
-            while !done.load(Ordering::Relaxed) {
-                // SAFETY: `pthread_kill` needs a live thread: it is the one that joins this scope.
-                unsafe { libc::pthread_kill(thread, libc::SIGUSR2) };
-                std::thread::sleep(Duration::from_micros(300));
-            }
-        });
-        work();
-        done.store(true, Ordering::Relaxed);
-    });
 }
 
 fn signals(rig: &Rig) -> Result<(), Skip> {

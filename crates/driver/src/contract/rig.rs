@@ -1,4 +1,5 @@
 //! What cases stand on: starting drivers, driving them as their host would, and the descriptors they work with.
+use super::raw::borrow;
 use crate::{
     Completion, Driver, Handle, Host, Lease, Operation, Options, Refused, Ticket, Wait,
     memory::{Source, Target},
@@ -9,7 +10,7 @@ use std::{
     ffi::CString,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     path::{Path, PathBuf},
@@ -102,8 +103,7 @@ impl Drive {
 
     /// The host's descriptor.
     pub(super) fn host_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: `borrow_raw` needs an open descriptor. Holds: it lives as long as the driver, which the result borrows.
-        unsafe { BorrowedFd::borrow_raw(self.driver.host_fd()) }
+        borrow(&self.driver, self.driver.host_fd())
     }
 
     /// Turns until `enough`, or fails the case.
@@ -279,12 +279,4 @@ into_operation! {
     Stat(crate::op::file::Stat), Accept(crate::op::socket::Accept), Receive(crate::op::socket::Receive),
     Send(crate::op::socket::Send), Connect(crate::op::socket::Connect), Ready(crate::op::ready::Ready),
     Job(crate::op::job::Job),
-}
-
-/// Whether what `fd` names is closed or the same number is something else by now.
-pub(super) fn is_open(fd: i32) -> bool {
-    // SAFETY: `borrow_raw` wants an open descriptor, and whether it is one is the question: fcntl(F_GETFD) on a closed
-    // number fails with EBADF and touches nothing.
-    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-    rustix::io::fcntl_getfd(borrowed.as_fd()).is_ok()
 }
