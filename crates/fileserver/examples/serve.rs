@@ -13,7 +13,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let server = Server::start(Options { port, cores: Cores::Count(cores), driver, ..Options::new(root) })?;
     println!("http://{} {:?} {:?}", server.local_address(), server.driver(), server.features());
-    loop {
-        std::thread::park();
-    }
+    std::thread::sleep(std::time::Duration::MAX);
+    Ok(())
 }

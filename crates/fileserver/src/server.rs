@@ -321,7 +321,7 @@ fn check_root(root: &Path) -> Result<(), StartError> {
     let fail = |error: io::Error| StartError::Root { path: root.to_owned(), error };
     let metadata = std::fs::metadata(root).map_err(fail)?;
     if !metadata.is_dir() {
-        return Err(fail(io::ErrorKind::NotADirectory.into()));
+        return Err(fail(rustix::io::Errno::NOTDIR.into()));
     }
     #[cfg(unix)]
     rustix::fs::access(root, rustix::fs::Access::EXEC_OK).map_err(|errno| fail(errno.into()))?;

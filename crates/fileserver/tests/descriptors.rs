@@ -46,7 +46,7 @@ fn running_out_of_descriptors_sheds_and_recovers() {
         });
         assert!(shed, "one of {} was told", held.len());
         drop(held);
-        setrlimit(Resource::Nofile, before.clone()).unwrap();
+        setrlimit(Resource::Nofile, before).unwrap();
         common::eventually("it serves again", || {
             let Ok(mut stream) = TcpStream::connect(address) else { return false };
             stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
