@@ -74,6 +74,11 @@ impl Registry {
         !self.retired.borrow().is_empty()
     }
 
+    /// True when a descriptor could be registered now.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.free.borrow().is_empty()
+    }
+
     /// Takes one slot that is to be cleared.
     pub(crate) fn next_retired(&self) -> Option<u32> {
         self.retired.borrow_mut().pop()
@@ -151,6 +156,12 @@ impl Handle {
     pub(crate) fn set_registration(&self, registration: Registration) {
         self.inner.slot.set(registration.slot());
         *self.inner.registration.borrow_mut() = Some(registration);
+    }
+
+    /// Ends the registration now, so that closing the descriptor really closes the file.
+    pub(crate) fn unregister(&self) {
+        self.inner.slot.set(UNREGISTERED);
+        *self.inner.registration.borrow_mut() = None;
     }
 
     /// Forgets the descriptor after the kernel closed it. Does nothing when other clones are alive.

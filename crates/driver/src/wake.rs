@@ -5,7 +5,7 @@
 //! sides put a sequentially consistent fence between their own write and their look at the other's (what was queued for
 //! the driver, and this byte), so one of the two always sees the other.
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicU8, Ordering, fence},
 };
 
@@ -18,7 +18,7 @@ const NOTIFIED: u8 = 2;
 pub(crate) enum Signal {
     /// An eventfd that the ring watches or that is the host's descriptor.
     #[cfg(target_os = "linux")]
-    Eventfd(rustix::fd::OwnedFd),
+    Eventfd(Arc<rustix::fd::OwnedFd>),
     /// A poller.
     Poller(Arc<polling::Poller>),
 }
@@ -26,7 +26,9 @@ pub(crate) enum Signal {
 #[derive(Debug)]
 struct Shared {
     state: AtomicU8,
-    signal: Signal,
+    /// `None` once the driver is gone: wakers may outlive drivers by the thousand and must not keep descriptors. Locked
+    /// only by a wake that finds the driver parked.
+    signal: Mutex<Option<Signal>>,
 }
 
 /// Unparks the driver's thread from any thread. Cloneable, `Send + Sync`; harmless after the driver is gone.
@@ -47,7 +49,7 @@ pub struct Waker {
 
 impl Waker {
     pub(crate) fn new(signal: Signal) -> Waker {
-        Waker { shared: Arc::new(Shared { state: AtomicU8::new(RUNNING), signal }) }
+        Waker { shared: Arc::new(Shared { state: AtomicU8::new(RUNNING), signal: Mutex::new(Some(signal)) }) }
     }
 
     /// Makes the current or next `enter` return, or makes the host fd readable. Never blocks. Costs a fence and a load or
@@ -66,8 +68,9 @@ impl Waker {
     /// The last step before blocking. False: a wake came since the last [`Waker::unpark`], so do not block.
     #[inline]
     pub(crate) fn park(&self) -> bool {
-        let parked =
-            self.shared.state.compare_exchange(RUNNING, PARKED, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        // PARKED already: a host that parks on its own (`park_host`) is told to block as well.
+        let seen = self.shared.state.compare_exchange(RUNNING, PARKED, Ordering::AcqRel, Ordering::Acquire);
+        let parked = !matches!(seen, Err(NOTIFIED));
         fence(Ordering::SeqCst);
         parked
     }
@@ -83,27 +86,32 @@ impl Waker {
     /// Makes a blocked driver return, whatever the state says.
     #[cold]
     pub(crate) fn signal(&self) {
-        match &self.shared.signal {
+        match &*self.shared.signal.lock().unwrap_or_else(PoisonError::into_inner) {
             #[cfg(target_os = "linux")]
-            Signal::Eventfd(fd) => {
+            Some(Signal::Eventfd(fd)) => {
                 // EAGAIN (the counter is full) means it is readable already; nothing else can fail on an open eventfd.
                 let _ = rustix::io::write(fd, &1u64.to_ne_bytes());
             }
-            Signal::Poller(poller) => {
+            Some(Signal::Poller(poller)) => {
                 // It fails only when the poller's descriptors are gone, and they live as long as this Arc.
                 let _ = poller.notify();
             }
+            None => {} // The driver is gone.
         }
     }
 
-    /// The descriptor that becomes readable.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn eventfd(&self) -> Option<rustix::fd::BorrowedFd<'_>> {
-        use std::os::fd::AsFd;
-        match &self.shared.signal {
-            Signal::Eventfd(fd) => Some(fd.as_fd()),
-            Signal::Poller(_) => None,
+    /// The driver is gone: lets go of its descriptors, whatever wakers live on.
+    pub(crate) fn close(&self) {
+        *self.shared.signal.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// For a host that parks on its own after any `enter`: every wake from now on makes the host's descriptor readable,
+    /// also one that came a moment ago.
+    pub(crate) fn park_host(&self) {
+        if self.shared.state.swap(PARKED, Ordering::AcqRel) == NOTIFIED {
+            self.signal();
         }
+        fence(Ordering::SeqCst);
     }
 }
 
@@ -112,20 +120,41 @@ mod tests {
     use super::*;
     use rustix::event::{EventfdFlags, eventfd};
 
-    fn waker() -> Waker {
-        Waker::new(Signal::Eventfd(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).unwrap()))
+    fn waker() -> (Waker, Arc<rustix::fd::OwnedFd>) {
+        let fd = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).unwrap());
+        (Waker::new(Signal::Eventfd(Arc::clone(&fd))), fd)
     }
 
-    fn signalled(waker: &Waker) -> bool {
-        rustix::io::read(waker.eventfd().unwrap(), &mut [0u8; 8]).is_ok()
+    fn signalled(fd: &Arc<rustix::fd::OwnedFd>) -> bool {
+        rustix::io::read(fd, &mut [0u8; 8]).is_ok()
+    }
+
+    #[test]
+    fn a_waker_keeps_no_descriptor_of_a_driver_that_is_gone() {
+        let (waker, fd) = waker();
+        assert!(waker.park());
+        waker.close();
+        waker.wake();
+        assert_eq!(Arc::strong_count(&fd), 1);
+        assert!(!signalled(&fd));
+    }
+
+    #[test]
+    fn a_host_that_parks_hears_a_wake_of_a_moment_ago() {
+        let (waker, fd) = waker();
+        waker.wake();
+        waker.park_host();
+        assert!(signalled(&fd));
+        waker.wake();
+        assert!(signalled(&fd));
     }
 
     #[test]
     fn a_running_driver_costs_no_system_call() {
-        let waker = waker();
+        let (waker, fd) = waker();
         waker.wake();
         waker.wake();
-        assert!(!signalled(&waker));
+        assert!(!signalled(&fd));
         assert!(!waker.park(), "but its next park is refused");
         assert!(waker.unpark());
         assert!(waker.park(), "once");
@@ -133,12 +162,12 @@ mod tests {
 
     #[test]
     fn a_parked_driver_is_signalled_once() {
-        let waker = waker();
+        let (waker, fd) = waker();
         assert!(waker.park());
         waker.wake();
         waker.wake();
-        assert!(signalled(&waker));
-        assert!(!signalled(&waker));
+        assert!(signalled(&fd));
+        assert!(!signalled(&fd));
         assert!(waker.unpark());
         assert!(!waker.unpark());
     }

@@ -1,66 +1,268 @@
-//! The io_uring backend: one ring of one thread.
-use crate::{
-    Arena, Completion, Errno, Handle, Operation, Options, Refused, ShutdownReport, StartError, Ticket, Wait,
-    Waker, driver::Stats, memory::provided::ChunkPool,
-};
-use std::{convert::Infallible, os::fd::RawFd, time::Duration};
+//! The io_uring backend: one ring of one thread. `setup` starts it, `submit` → `enter` → `complete` is an operation's way,
+//! `shutdown` ends it. The words SQE and CQE live in this folder and in `op/*/uring.rs` only.
+mod buffers;
+mod complete;
+mod enter;
+mod probe;
+mod setup;
+mod shutdown;
+mod submit;
 
-/// No value of it exists yet: the owner of this folder replaces it.
-#[derive(Debug)]
+pub(crate) use probe::Capabilities;
+
+use crate::{
+    Arena, Errno, Handle, Operation, Options, StartError, Ticket, Waker,
+    driver::{Host, Stats},
+    handle::Registry,
+    inflight::{Key, Slab},
+    limits::FIXED_FILES,
+    memory::provided::ChunkPool,
+    poll::pool::Pool,
+    wake::Signal,
+};
+use buffers::BufferRing;
+use io_uring::{IoUring, cqueue, squeue};
+use std::{
+    collections::VecDeque,
+    fmt,
+    mem::{ManuallyDrop, MaybeUninit},
+    os::fd::{AsRawFd, OwnedFd, RawFd},
+    rc::Rc,
+    sync::Arc,
+};
+
+/// Completions taken from the ring at once.
+const BATCH: usize = 32;
+
+/// Results that need no kernel or came from elsewhere, waiting to be reaped.
+type Local = VecDeque<(Key, i32)>;
+
+/// One ring and all that its operations own.
 pub(crate) struct Uring {
-    never: Infallible,
+    /// Dropped by `shutdown`, after which nothing here is used.
+    ring: ManuallyDrop<IoUring>,
+    /// What is in flight, by the entry's `user_data`.
+    slab: Slab<Entry>,
+    /// Entries that found the submission queue full, in order.
+    backlog: VecDeque<squeue::Entry>,
+    /// Entries in the submission queue that the kernel has not taken.
+    staged: usize,
+    local: Local,
+    /// How many of `local` may go out before the ring is looked at again, so that neither starves.
+    local_credit: usize,
+    /// Taken from the ring, not yet handed out: `batch[batch_next..batch_end]`.
+    batch: [MaybeUninit<cqueue::Entry>; BATCH],
+    batch_next: usize,
+    batch_end: usize,
+    /// Single-shot operations in flight; at most as many as the completion queue has entries (INV-4).
+    singles: usize,
+    multishots: usize,
+    completion_entries: usize,
+    /// `None` where the kernel has no buffer rings: receiving waits for readiness then.
+    buffers: Option<BufferRing>,
+    /// Receives that found no chunk.
+    paused: VecDeque<Key>,
+    chunks: ChunkPool,
+    arena: Arena,
+    arena_registration: Registered,
+    registry: Rc<Registry>,
+    /// Slots whose clearing is staged.
+    cleared: Vec<u32>,
+    capabilities: Capabilities,
+    pool: Pool,
+    waker: Waker,
+    eventfd: Arc<OwnedFd>,
+    /// A multishot poll of the eventfd is armed (native host).
+    wake_armed: bool,
+    host: Host,
+    is_sqpoll: bool,
+    closed: bool,
+    features: Vec<&'static str>,
+    notes: Vec<String>,
+    stats: Stats,
 }
 
+/// Whether the arena is known to the ring as fixed buffer 0. Registering pins its pages, so it waits for the first use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Registered {
+    NotYet,
+    Yes,
+    Refused,
+}
+
+/// One operation in flight.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) operation: Operation,
+    pub(crate) token: u64,
+    /// What the kernel reads besides the operation itself; boxed because it must not move.
+    pub(crate) aside: Option<Box<crate::op::Aside>>,
+    pub(crate) place: Place,
+    pub(crate) cancelled: bool,
+    /// Times it was submitted again after a passing error.
+    pub(crate) retries: u8,
+}
+
+/// Who will end an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The kernel, or the queues before it.
+    Kernel,
+    /// Nobody yet: a receive that waits for a chunk.
+    Paused,
+    /// The blocking pool.
+    Pool,
+    /// It ended: its result waits in `local`.
+    Local,
+}
+
+/// `user_data` of entries that are not operations: this slot, and what it is in the generation's place.
+const INTERNAL: u32 = u32::MAX;
+const WAKE: u64 = 1 << 32 | INTERNAL as u64;
+const CANCEL: u64 = 2 << 32 | INTERNAL as u64;
+const CLEAR_FILE: u64 = 3 << 32 | INTERNAL as u64;
+
 impl Uring {
-    pub(crate) fn start(_options: &Options, _arena: Arena, _chunks: ChunkPool) -> Result<Uring, StartError> {
-        Err(StartError::System { what: "io_uring_setup", errno: Errno(libc::ENOSYS) })
+    pub(crate) fn start(options: &Options, arena: Arena, chunks: ChunkPool) -> Result<Uring, StartError> {
+        let setup::Started { ring, eventfd, mut features, mut notes } = setup::start(options)?;
+        let capabilities = Capabilities::of(&ring);
+        let buffers = if capabilities.multishot { BufferRing::register(&ring, chunks.clone()).ok() } else { None };
+        let registry = register_file_table(&ring);
+        let named = [
+            (capabilities.multishot, "multishot"),
+            (buffers.is_some(), "buffer-ring"),
+            (registry.has_room(), "registered-files"),
+        ];
+        features.extend(named.into_iter().filter_map(|(on, name)| on.then_some(name)));
+        if buffers.is_none() {
+            notes.push("no provided-buffer ring: receiving takes a readiness check per arrival; Linux 6.0 has them".to_owned());
+        }
+        let eventfd = Arc::new(eventfd);
+        let waker = Waker::new(Signal::Eventfd(Arc::clone(&eventfd)));
+        let wake = waker.clone();
+        let completion_entries = ring.params().cq_entries() as usize;
+        Ok(Uring {
+            slab: Slab::new(),
+            backlog: VecDeque::new(),
+            staged: 0,
+            local: Local::new(),
+            local_credit: BATCH,
+            batch: [const { MaybeUninit::uninit() }; BATCH],
+            batch_next: 0,
+            batch_end: 0,
+            singles: 0,
+            multishots: 0,
+            completion_entries,
+            buffers,
+            paused: VecDeque::new(),
+            chunks,
+            arena,
+            arena_registration: Registered::NotYet,
+            registry: Rc::new(registry),
+            cleared: Vec::new(),
+            capabilities,
+            // Every job is an operation in flight, so the queue never needs more room than they have.
+            pool: Pool::new(options.pool_threads, completion_entries, Box::new(move || wake.wake())),
+            waker,
+            eventfd,
+            wake_armed: false,
+            host: options.host,
+            is_sqpoll: options.sqpoll.is_some(),
+            closed: false,
+            features,
+            notes,
+            stats: Stats::default(),
+            ring: ManuallyDrop::new(ring),
+        })
     }
+
     pub(crate) fn features(&self) -> &[&'static str] {
-        match self.never {}
+        &self.features
     }
+
     pub(crate) fn notes(&self) -> &[String] {
-        match self.never {}
+        &self.notes
     }
-    pub(crate) fn submit(&mut self, _operation: Operation, _token: u64) -> Result<Ticket, Refused> {
-        match self.never {}
-    }
-    pub(crate) fn cancel(&mut self, _ticket: Ticket) {
-        match self.never {}
-    }
-    pub(crate) fn enter(&mut self, _wait: Wait) -> Result<(), Errno> {
-        match self.never {}
-    }
-    pub(crate) fn reap(&mut self, _max: usize, _sink: impl FnMut(Completion)) -> usize {
-        match self.never {}
-    }
-    pub(crate) fn has_completions(&mut self) -> bool {
-        match self.never {}
-    }
-    pub(crate) fn has_staged(&self) -> bool {
-        match self.never {}
-    }
+
     pub(crate) fn in_flight(&self) -> usize {
-        match self.never {}
+        self.slab.len()
     }
+
     pub(crate) fn arena(&self) -> &Arena {
-        match self.never {}
+        &self.arena
     }
-    pub(crate) fn adopt(&mut self, _fd: std::os::fd::OwnedFd) -> Handle {
-        match self.never {}
+
+    pub(crate) fn adopt(&mut self, fd: OwnedFd) -> Handle {
+        Handle::from_owned(fd)
     }
+
     pub(crate) fn host_fd(&self) -> RawFd {
-        match self.never {}
+        self.eventfd.as_raw_fd()
     }
+
     pub(crate) fn acknowledge(&mut self) {
-        match self.never {}
+        self.waker.unpark();
+        // EAGAIN: it was not readable, which is as good.
+        let _ = rustix::io::read(&*self.eventfd, &mut [0; 8]);
     }
+
     pub(crate) fn waker(&self) -> Waker {
-        match self.never {}
+        self.waker.clone()
     }
+
     pub(crate) fn stats(&self) -> Stats {
-        match self.never {}
+        Stats { in_flight: self.slab.len() as u32, ..self.stats }
     }
-    pub(crate) fn shutdown(&mut self, _deadline: Duration) -> ShutdownReport {
-        match self.never {}
+
+    /// Registers the arena as fixed buffer 0, once.
+    #[cold]
+    fn register_arena(&mut self) {
+        let memory = self.arena.memory();
+        let whole = libc::iovec { iov_base: memory.start().as_ptr().cast(), iov_len: memory.length() };
+        // SAFETY: `register_buffers` needs the memory valid until the ring is gone.
+        // Holds: `self.arena` keeps it mapped, and `shutdown` drops the ring first or leaks both (INV-1).
+        // Checked: tests/shutdown_inflight.rs.
+        match unsafe { self.ring.submitter().register_buffers(&[whole]) } {
+            Ok(()) => {
+                self.arena_registration = Registered::Yes;
+                self.features.push("registered-buffers");
+            }
+            Err(error) => {
+                self.arena_registration = Registered::Refused;
+                self.notes.push(format!(
+                    "the arena of {} bytes is not registered: {}; raise the limit of locked memory (ulimit -l) or ask for less memory",
+                    memory.length(),
+                    Errno::of(&error)
+                ));
+            }
+        }
+    }
+
+    /// Registers a descriptor that is used often. Where there is no slot it stays as it is.
+    #[cold]
+    fn register_file(&mut self, handle: &Handle) {
+        let Some(registration) = self.registry.take() else { return };
+        let fds = [handle.as_raw_fd()];
+        if self.ring.submitter().register_files_update(registration.slot(), &fds).is_ok() {
+            handle.set_registration(registration);
+        }
+    }
+}
+
+/// An empty table of registered files, as large as the limit of open files allows.
+fn register_file_table(ring: &IoUring) -> Registry {
+    let mut slots = FIXED_FILES;
+    while slots >= 8 {
+        if ring.submitter().register_files_sparse(slots).is_ok() {
+            return Registry::new(slots);
+        }
+        slots /= 4;
+    }
+    Registry::new(0)
+}
+
+impl fmt::Debug for Uring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Uring").field("features", &self.features).field("stats", &self.stats()).finish_non_exhaustive()
     }
 }

@@ -1,0 +1,30 @@
+//! What this kernel's ring can do, asked of the kernel itself: versions are never compared.
+use io_uring::{IoUring, Probe, opcode};
+
+/// Capabilities that change how an operation runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Capabilities {
+    /// Accept and receive may stay armed (5.19, 6.0). Multishot receive has no opcode of its own: `SendZc` came with it.
+    pub(crate) multishot: bool,
+    /// A successful entry may be silent (5.17).
+    pub(crate) skip_success: bool,
+    /// One cancel entry can name everything in flight (5.19).
+    pub(crate) cancel_any: bool,
+    /// ftruncate(2) is an operation (6.9).
+    pub(crate) ftruncate: bool,
+}
+
+impl Capabilities {
+    /// Asks the ring.
+    pub(crate) fn of(ring: &IoUring) -> Capabilities {
+        let mut probe = Probe::new();
+        // A ring that cannot be probed (5.5 and older) has none of these.
+        let _ = ring.submitter().register_probe(&mut probe);
+        Capabilities {
+            multishot: probe.is_supported(opcode::SendZc::CODE),
+            skip_success: ring.params().is_feature_skip_cqe_on_success(),
+            cancel_any: probe.is_supported(opcode::Socket::CODE),
+            ftruncate: probe.is_supported(opcode::Ftruncate::CODE),
+        }
+    }
+}
