@@ -371,7 +371,7 @@ impl Options {
             in_range("completion_entries", entries, limits::COMPLETION_ENTRIES)?;
         }
         in_range("memory", self.memory, limits::MEMORY)?;
-        if self.memory % limits::PAGE != 0 {
+        if !self.memory.is_multiple_of(limits::PAGE) {
             return Err(StartError::Option(format!(
                 "memory is {} bytes; it must be a multiple of {}",
                 self.memory,

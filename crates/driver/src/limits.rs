@@ -37,7 +37,7 @@ pub const STATX: usize = 256;
 
 const _: () = assert!(PAGE.is_power_of_two());
 const _: () = assert!(LINE.is_power_of_two());
-const _: () = assert!(*MEMORY.start() % PAGE == 0);
+const _: () = assert!((*MEMORY.start()).is_multiple_of(PAGE));
 const _: () = assert!(*MEMORY.end() <= u32::MAX as usize, "lease offsets are u32");
 const _: () = assert!((*CHUNKS.end()).is_power_of_two());
 const _: () = assert!(*CHUNKS.end() <= 32_768, "the kernel's bound for a buffer ring");

@@ -67,7 +67,7 @@ impl Lines {
         if class == CLASSES {
             return pages.release(page);
         }
-        let piece = (offset % PAGE as u32) / (LINE as u32) >> class;
+        let piece = ((offset % PAGE as u32) / LINE as u32) >> class;
         let entry = &mut self.pages[page as usize];
         assert!(entry.class as usize == class && entry.free & 1 << piece == 0, "the piece is not in use");
         let was_full = entry.free == 0;

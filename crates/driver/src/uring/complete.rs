@@ -191,10 +191,16 @@ impl Uring {
 
     /// A completion that is not the last: when the kernel ended the series (an overflow does), it is armed again.
     fn one_of_many(
-        &mut self, key: Key, flags: u32, result: i32, chunk: Option<Chunk>, handle: Option<Handle>,
+        &mut self,
+        key: Key,
+        flags: u32,
+        result: i32,
+        chunk: Option<Chunk>,
+        handle: Option<Handle>,
     ) -> Completion {
         self.stats.multishot += 1;
-        let (token, cancelled) = self.slab.get_mut(key).map_or((0, true), |entry| (entry.token, entry.cancelled));
+        let (token, cancelled) =
+            self.slab.get_mut(key).map_or((0, true), |entry| (entry.token, entry.cancelled));
         if !cqueue::more(flags) {
             if cancelled || self.closed {
                 self.end_locally(key, CANCELED);
@@ -210,7 +216,7 @@ impl Uring {
     #[cold]
     fn out_of_chunks(&mut self, key: Key) -> Option<Completion> {
         self.stats.no_chunk += 1;
-        let Some(entry) = self.slab.get_mut(key) else { return None };
+        let entry = self.slab.get_mut(key)?;
         if entry.cancelled || self.closed {
             return Some(self.finish(key, CANCELED));
         }
@@ -226,7 +232,9 @@ impl Uring {
 
     /// Receives by a system call what readiness announced: for kernels without multishot receive.
     fn receive_now(&mut self, key: Key) -> Option<Completion> {
-        let Some(Entry { operation: Operation::Receive(receive), .. }) = self.slab.get_mut(key) else { return None };
+        let Some(Entry { operation: Operation::Receive(receive), .. }) = self.slab.get_mut(key) else {
+            return None;
+        };
         let Some(mut chunk) = self.chunks.take() else { return self.out_of_chunks(key) };
         match rustix::net::recv(&receive.socket, &mut chunk[..], rustix::net::RecvFlags::DONTWAIT) {
             Ok((0, _)) => Some(self.finish(key, 0)),

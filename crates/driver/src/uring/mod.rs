@@ -7,11 +7,14 @@ mod probe;
 mod setup;
 mod shutdown;
 mod submit;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use probe::Capabilities;
+pub(crate) use submit::{Kit, Plan, descriptor};
 
 use crate::{
-    Arena, Errno, Handle, Operation, Options, StartError, Ticket, Waker,
+    Arena, Errno, Handle, Operation, Options, StartError, Waker,
     driver::{Host, Stats},
     handle::Registry,
     inflight::{Key, Slab},
@@ -126,7 +129,8 @@ impl Uring {
     pub(crate) fn start(options: &Options, arena: Arena, chunks: ChunkPool) -> Result<Uring, StartError> {
         let setup::Started { ring, eventfd, mut features, mut notes } = setup::start(options)?;
         let capabilities = Capabilities::of(&ring);
-        let buffers = if capabilities.multishot { BufferRing::register(&ring, chunks.clone()).ok() } else { None };
+        let buffers =
+            if capabilities.multishot { BufferRing::register(&ring, chunks.clone()).ok() } else { None };
         let registry = register_file_table(&ring);
         let named = [
             (capabilities.multishot, "multishot"),
@@ -135,7 +139,10 @@ impl Uring {
         ];
         features.extend(named.into_iter().filter_map(|(on, name)| on.then_some(name)));
         if buffers.is_none() {
-            notes.push("no provided-buffer ring: receiving takes a readiness check per arrival; Linux 6.0 has them".to_owned());
+            notes.push(
+                "no provided-buffer ring: receiving takes a readiness check per arrival; Linux 6.0 has them"
+                    .to_owned(),
+            );
         }
         let eventfd = Arc::new(eventfd);
         let waker = Waker::new(Signal::Eventfd(Arc::clone(&eventfd)));
@@ -263,6 +270,9 @@ fn register_file_table(ring: &IoUring) -> Registry {
 
 impl fmt::Debug for Uring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Uring").field("features", &self.features).field("stats", &self.stats()).finish_non_exhaustive()
+        f.debug_struct("Uring")
+            .field("features", &self.features)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
     }
 }

@@ -72,7 +72,9 @@ pub(super) fn start(options: &Options) -> Result<Started, StartError> {
         let eventfd =
             eventfd(0, flags).map_err(|e| StartError::System { what: "eventfd", errno: e.into() })?;
         if options.host == Host::Embedded && !wakes_its_host(&ring, &eventfd) {
-            notes.push(format!("{attempt:?}: a completion did not make the eventfd readable; trying the next set-up"));
+            notes.push(format!(
+                "{attempt:?}: a completion did not make the eventfd readable; trying the next set-up"
+            ));
             continue;
         }
         if !ring.params().is_feature_nodrop() || !ring.params().is_feature_ext_arg() {
@@ -87,8 +89,11 @@ pub(super) fn start(options: &Options) -> Result<Started, StartError> {
 fn build(options: &Options, attempt: Attempt, notes: &mut Vec<String>) -> Result<IoUring, E> {
     let mut entries = options.entries;
     loop {
-        let completions =
-            options.completion_entries.unwrap_or(entries * 4).next_power_of_two().min(*COMPLETION_ENTRIES.end());
+        let completions = options
+            .completion_entries
+            .unwrap_or(entries * 4)
+            .next_power_of_two()
+            .min(*COMPLETION_ENTRIES.end());
         let mut builder = IoUring::builder();
         builder.dontfork();
         if let Some(sqpoll) = &options.sqpoll {
@@ -193,7 +198,8 @@ fn refused(errno: E) -> StartError {
     match errno {
         E::MFILE | E::NFILE => StartError::System { what: "io_uring_setup", errno: ours },
         E::INVAL => StartError::Denied(
-            "io_uring_setup knows no set-up that works here; use the poll driver, or Linux 5.15 or later".to_owned(),
+            "io_uring_setup knows no set-up that works here; use the poll driver, or Linux 5.15 or later"
+                .to_owned(),
         ),
         _ => StartError::Denied(format!("io_uring_setup failed: {ours}; {}", remedy(ours))),
     }

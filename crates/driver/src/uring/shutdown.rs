@@ -6,6 +6,7 @@ use super::{CANCEL, Place, Uring};
 use crate::{
     Ticket,
     driver::{ShutdownReport, Wait},
+    inflight::Slab,
 };
 use io_uring::{opcode, squeue, types::CancelBuilder};
 use std::{
@@ -74,7 +75,7 @@ impl Uring {
     fn close_ring(&mut self, leak: bool) {
         if leak {
             // What an operation owns goes with the slab: leases (and through them the arena), vectors, chunks, descriptors.
-            std::mem::forget(std::mem::take(&mut self.slab));
+            std::mem::forget(std::mem::replace(&mut self.slab, Slab::new()));
             self.chunks.leak();
             std::mem::forget(self.arena.clone());
             std::mem::forget(self.buffers.take());

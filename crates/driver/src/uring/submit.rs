@@ -110,8 +110,11 @@ impl Uring {
         }
         match entry.place {
             Place::Kernel => {
-                let silent =
-                    if self.capabilities.skip_success { squeue::Flags::SKIP_SUCCESS } else { squeue::Flags::empty() };
+                let silent = if self.capabilities.skip_success {
+                    squeue::Flags::SKIP_SUCCESS
+                } else {
+                    squeue::Flags::empty()
+                };
                 self.push(opcode::AsyncCancel::new(key).build().flags(silent).user_data(CANCEL));
             }
             Place::Paused => self.end_locally(key, -E::CANCELED.raw_os_error()),
@@ -188,8 +191,11 @@ impl Uring {
     /// Clears the slots of descriptors that nobody uses any more; only then does the kernel let go of the files.
     pub(super) fn clear_files(&mut self) {
         while let Some(slot) = self.registry.next_retired() {
-            let silent =
-                if self.capabilities.skip_success { squeue::Flags::SKIP_SUCCESS } else { squeue::Flags::empty() };
+            let silent = if self.capabilities.skip_success {
+                squeue::Flags::SKIP_SUCCESS
+            } else {
+                squeue::Flags::empty()
+            };
             self.push(opcode::Close::new(types::Fixed(slot)).build().flags(silent).user_data(CLEAR_FILE));
             // Entries run in order, so whoever registers a file here does so after the clearing ran: see `register_file`.
             self.cleared.push(slot);
@@ -197,7 +203,12 @@ impl Uring {
     }
 
     fn admit(
-        &mut self, operation: Operation, token: u64, aside: Option<Box<Aside>>, place: Place, multishot: bool,
+        &mut self,
+        operation: Operation,
+        token: u64,
+        aside: Option<Box<Aside>>,
+        place: Place,
+        multishot: bool,
     ) -> Key {
         if multishot {
             self.multishots += 1;

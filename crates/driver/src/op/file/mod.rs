@@ -1,6 +1,8 @@
 //! File operations: what each one means, on every backend.
 pub(crate) mod poll;
 pub(crate) mod statx;
+#[cfg(target_os = "linux")]
+pub(crate) mod uring;
 
 use crate::{
     Handle,

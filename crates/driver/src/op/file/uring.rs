@@ -37,6 +37,8 @@ pub(crate) fn close(close: &Close) -> Plan {
     if !close.file.is_unique() {
         return Plan::Done(0);
     }
+    // The ring's table holds the file too: its slot is cleared at the same enter.
+    close.file.unregister();
     Plan::Entry(opcode::Close::new(types::Fd(close.file.as_raw_fd())).build())
 }
 
@@ -102,7 +104,13 @@ pub(crate) fn stat(stat: &mut Stat) -> Plan {
     // Holds: the operation owns the handle and the target, whose length is checked above.
     // Checked: the contract suite's stat.
     let result = unsafe {
-        libc::statx(stat.file.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH, mask, pointer.cast::<libc::statx>())
+        libc::statx(
+            stat.file.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            mask,
+            pointer.cast::<libc::statx>(),
+        )
     };
     if result == 0 {
         stat.target.filled(STATX);

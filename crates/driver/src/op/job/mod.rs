@@ -1,4 +1,6 @@
 //! A closure on the driver's bounded blocking pool: for system calls that neither the ring nor an inline call does well.
+#[cfg(target_os = "linux")]
+pub(crate) mod uring;
 
 mod poll;
 

@@ -1,5 +1,7 @@
 //! Readiness of a descriptor, one shot: what a non-blocking call waits for after EAGAIN.
 pub(crate) mod poll;
+#[cfg(target_os = "linux")]
+pub(crate) mod uring;
 
 use crate::Handle;
 

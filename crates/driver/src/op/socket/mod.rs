@@ -1,5 +1,7 @@
 //! Socket operations: what each one means, on every backend.
 pub(crate) mod poll;
+#[cfg(target_os = "linux")]
+pub(crate) mod uring;
 
 use crate::{Handle, memory::Source};
 

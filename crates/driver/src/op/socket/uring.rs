@@ -43,7 +43,9 @@ pub(crate) fn receive(receive: &Receive, kit: Kit) -> Plan {
 
 #[inline]
 pub(crate) fn send(send: &Send) -> Plan {
-    let Some((pointer, length)) = send.source.origin() else { return Plan::Refuse(Errno(E::INVAL.raw_os_error())) };
+    let Some((pointer, length)) = send.source.origin() else {
+        return Plan::Refuse(Errno(E::INVAL.raw_os_error()));
+    };
     let (fd, flags) = descriptor(&send.socket);
     let more = if send.more { libc::MSG_MORE } else { 0 };
     let how = libc::MSG_NOSIGNAL | libc::MSG_WAITALL | more;
