@@ -341,3 +341,6 @@ fn descriptor(operation: &Operation) -> Option<&Handle> {
         | Operation::Job(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

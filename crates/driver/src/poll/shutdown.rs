@@ -9,6 +9,9 @@ use std::{
 /// What dropping a driver without `shutdown` allows itself.
 const DROP_DEADLINE: Duration = Duration::from_secs(1);
 
+/// How long idle pool threads may take to end: they have nothing left to do but be scheduled.
+const THREADS_DEADLINE: Duration = Duration::from_millis(100);
+
 impl Poll {
     pub(crate) fn shutdown(&mut self, deadline: Duration) -> ShutdownReport {
         if self.ended {
@@ -40,8 +43,9 @@ impl Poll {
             }
         }
         self.leak_remaining(&mut report);
-        let now = Instant::now();
-        self.pool.shutdown(now);
+        // Idle threads end at once; a thread whose work was leaked is not waited for.
+        let patience = if report.leaked == 0 { THREADS_DEADLINE } else { Duration::ZERO };
+        self.pool.shutdown(Instant::now() + patience);
         report
     }
 

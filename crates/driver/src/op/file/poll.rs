@@ -15,7 +15,7 @@ use rustix::{
     io::{Errno, retry_on_intr},
 };
 use std::{
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -217,10 +217,7 @@ pub(crate) fn work(
             offset => rustix::io::pwrite(lent.fd(), lent.bytes(), offset),
         }),
         Operation::Sync(sync) => on_pool(lent?, u64::from(sync.data_only), |lent, data_only| {
-            match data_only {
-                0 => rustix::fs::fsync(lent.fd())?,
-                _ => rustix::fs::fdatasync(lent.fd())?,
-            }
+            flush(lent.fd(), data_only != 0)?;
             Ok(0)
         }),
         Operation::Truncate(truncate) => on_pool(lent?, truncate.length, |lent, length| {
@@ -250,6 +247,17 @@ fn on_pool(
     })
 }
 
+#[cfg(not(target_vendor = "apple"))]
+fn flush(file: BorrowedFd<'_>, data_only: bool) -> rustix::io::Result<()> {
+    if data_only { rustix::fs::fdatasync(file) } else { rustix::fs::fsync(file) }
+}
+
+/// There fsync(2) leaves the bytes in the drive's cache.
+#[cfg(target_vendor = "apple")]
+fn flush(file: BorrowedFd<'_>, _data_only: bool) -> rustix::io::Result<()> {
+    rustix::fs::fcntl_fullfsync(file)
+}
+
 impl Open {
     fn work(&self, directory: Option<Lent>, opened: Opened) -> Work {
         let (path, resolve) = (self.path.clone(), self.resolve);
@@ -275,7 +283,7 @@ impl Open {
 /// openat2(2) answers EAGAIN when a rename raced with its walk: "retry".
 #[cfg(target_os = "linux")]
 fn open_resolved(
-    directory: std::os::fd::BorrowedFd<'_>,
+    directory: BorrowedFd<'_>,
     path: &std::ffi::CStr,
     flags: OFlags,
     mode: Mode,
@@ -297,7 +305,7 @@ fn open_resolved(
 /// Only Linux can confine a path walk: refusing is safe, opening without it would not be.
 #[cfg(not(target_os = "linux"))]
 fn open_resolved(
-    _directory: std::os::fd::BorrowedFd<'_>,
+    _directory: BorrowedFd<'_>,
     _path: &std::ffi::CStr,
     _flags: OFlags,
     _mode: Mode,

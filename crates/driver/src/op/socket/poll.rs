@@ -128,7 +128,13 @@ impl Send {
 
 #[cfg(not(target_vendor = "apple"))]
 fn send_some(socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> rustix::io::Result<usize> {
+    #[cfg(target_os = "linux")]
     let more = if more { SendFlags::MORE } else { SendFlags::empty() };
+    #[cfg(not(target_os = "linux"))]
+    let more = {
+        let _a_hint_that_only_linux_takes = more;
+        SendFlags::empty()
+    };
     rustix::net::send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL | more)
 }
 
