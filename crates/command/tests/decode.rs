@@ -1,59 +1,14 @@
 //! Any 64 bytes decode to a request that keeps every rule, or to a reject that names the first rule broken.
+#[path = "../../../fuzz/properties/decode.rs"]
+mod property;
+
+use property::{check, check_command};
 use proptest::prelude::*;
 use ringwheel_command::{
     Action, Command, FileId, LeaseRange, Opcode, PendingId, Position, Reject, RejectCode,
     decode::decode,
-    layout::{LENGTH_MAX, PENDING_CAPACITY, SAFE_INTEGER_MAX, STAT_BYTES},
-    reply::REJECT_CEILING,
+    layout::{LENGTH_MAX, PENDING_CAPACITY, SAFE_INTEGER_MAX},
 };
-
-/// Checks everything that `decode` promises about its answer.
-fn check(command: &Command) {
-    match decode(command) {
-        Err(Reject { pending, code }) => {
-            assert!(code.result() < REJECT_CEILING);
-            if let Some(pending) = pending {
-                assert!(pending.slot < PENDING_CAPACITY);
-                assert_ne!(command.opcode, Opcode::Cancel as u8);
-            }
-        }
-        Ok(request) => {
-            assert!(request.pending.slot < PENDING_CAPACITY);
-            assert_eq!((command.flags, request.queue, command.zero, command.zeros), (0, 0, 0, [0, 0]));
-            match request.action {
-                Action::Read { lease, position, .. } | Action::Write { lease, position, .. } => {
-                    inside(lease);
-                    if let Position::At(offset) = position {
-                        assert!(offset <= SAFE_INTEGER_MAX && offset as f64 == command.operand);
-                    }
-                }
-                Action::Stat { lease, .. } => {
-                    inside(lease);
-                    assert!(lease.length >= STAT_BYTES);
-                }
-                Action::Truncate { length, .. } => assert_eq!(length as f64, command.operand),
-                Action::Sleep { milliseconds } => {
-                    assert!(milliseconds as f64 >= command.operand, "never early");
-                    assert_eq!(
-                        milliseconds as f64,
-                        command.operand.ceil(),
-                        "and less than a millisecond late"
-                    );
-                }
-                Action::Nop
-                | Action::Sync { .. }
-                | Action::Datasync { .. }
-                | Action::Close { .. }
-                | Action::Cancel => {}
-            }
-        }
-    }
-}
-
-fn inside(lease: LeaseRange) {
-    assert!(lease.length <= LENGTH_MAX);
-    assert!(u64::from(lease.offset) + u64::from(lease.length) <= u64::from(u32::MAX));
-}
 
 /// Doubles that are likely to be wrong.
 fn operand() -> impl Strategy<Value = f64> {
@@ -98,12 +53,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4096, ..ProptestConfig::default() })]
     #[test]
     fn any_64_bytes_are_decoded_or_rejected(words in any::<[u64; 8]>()) {
-        check(&Command::from_words(words));
+        check_command(&Command::from_words(words));
+        check(&words.map(u64::to_le_bytes).concat());
     }
 
     #[test]
     fn plausible_commands_keep_every_rule(command in plausible()) {
-        check(&command);
+        check_command(&command);
     }
 }
 

@@ -1,0 +1,17 @@
+//! The fuzz properties on the stable toolchain: the corpus, then random mutations of it for a bounded time.
+#[path = "../../../fuzz/properties/decode.rs"]
+mod decode;
+#[path = "../../../fuzz/properties/replay.rs"]
+mod replay;
+#[path = "../../../fuzz/properties/rings.rs"]
+mod rings;
+
+#[test]
+fn hostile_commands_are_decoded_or_rejected() {
+    replay::replay("decode", decode::check);
+}
+
+#[test]
+fn hostile_rings_are_errors_at_worst() {
+    replay::replay("rings", rings::check);
+}
