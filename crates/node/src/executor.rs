@@ -60,7 +60,6 @@ pub struct NativeLease {
 
 /// Counters of an executor.
 #[napi(object)]
-#[expect(missing_docs, reason = "lib/wire/binding.ts documents each for users")]
 pub struct NativeStats {
     pub enters: f64,
     pub submitted: f64,

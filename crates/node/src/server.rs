@@ -15,7 +15,6 @@ use std::{
 /// Options as lib/api/server-options.ts has checked them; what is left out has crates/fileserver's default.
 #[napi(object)]
 #[derive(Default)]
-#[expect(missing_docs, reason = "lib/api/server-options.ts documents each for users")]
 pub struct NativeServerOptions {
     pub root: String,
     pub driver: String,
@@ -37,7 +36,6 @@ pub struct NativeServerOptions {
 
 /// Counters, summed over all cores.
 #[napi(object)]
-#[expect(missing_docs, reason = "lib/api/file-server.ts documents each for users")]
 pub struct NativeServerStats {
     pub requests: f64,
     pub bytes: f64,
