@@ -1,5 +1,5 @@
 // Every example in README, the guides and the doc comments compiles and runs as it stands, against the built package.
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
@@ -37,6 +37,7 @@ test.before(() => {
   symlinkSync(root, join(place, 'node_modules/ringwheel'));
   mkdirSync(join(place, 'public'));
   writeFileSync(join(place, 'public/index.html'), '<p>example</p>');
+  cpSync(join(root, 'examples'), join(place, 'examples'), { recursive: true });
   writeFileSync(join(place, 'package.json'), '{ "private": true }');
   writeFileSync(join(place, 'notes.txt'), 'notes');
   writeFileSync(join(place, 'data.bin'), Buffer.alloc(256 * 1024, 1));
