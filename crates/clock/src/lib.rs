@@ -33,7 +33,8 @@
 //!
 //! The wheel carries 8-byte keys; the truth is in the slab. Cancel bumps a number in the slab and leaves a stale key behind;
 //! re-arming to a later deadline changes only the slab, and the key is placed again when it comes up. When stale keys
-//! outnumber live ones, the wheel is rebuilt from the slab.
+//! outnumber live ones, the wheel is rebuilt from the slab: at once when there are few timers, else a few pages a turn, while
+//! the old wheel ticks on beside the new one.
 //!
 //! A timer that is not due within the current 256 ticks is given to the crate's wheel not at its deadline but at the first
 //! tick of its slot. So every key comes back through [`Wheel::expire`], which places it again more finely: the crate never
@@ -41,10 +42,13 @@
 #![forbid(unsafe_code)]
 
 mod occupancy;
+mod placement;
 mod slab;
 mod source;
 mod wheel;
 
 pub use slab::TimerKey;
 pub use source::{deadline_tick, now_tick};
+#[doc(hidden)]
+pub use wheel::Rebuild;
 pub use wheel::Wheel;

@@ -1,4 +1,5 @@
 //! Where timers live: pages of 1024 entries with a generation each, given back when a page is empty.
+use std::ops::Range;
 
 /// Names one timer. Stale keys (fired, cancelled) are harmless: no later timer ever gets the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,6 +18,10 @@ impl TimerKey {
     #[must_use]
     pub const fn from_bits(bits: u64) -> TimerKey {
         TimerKey { slot: bits as u32, generation: (bits >> 32) as u32 }
+    }
+    /// Its slot in the slab.
+    pub(crate) const fn slot(self) -> u32 {
+        self.slot
     }
 }
 
@@ -43,13 +48,30 @@ pub struct Timer<T> {
     /// While free: the next free entry of the page plus one.
     next_free: u16,
     live: bool,
+    /// Which placement has its key.
+    pub epoch: bool,
     value: T,
+}
+
+impl<T> Timer<T> {
+    /// Makes every key of the wheel for this timer stale. False when the numbers are used up: then only a rebuild can.
+    #[inline]
+    pub fn outdate_keys(&mut self) -> bool {
+        let next = self.stamp.checked_add(1);
+        self.stamp = next.unwrap_or(self.stamp);
+        next.is_some()
+    }
+    /// What its user has.
+    #[inline]
+    pub fn key(&self, slot: u32) -> TimerKey {
+        TimerKey { slot, generation: self.generation }
+    }
 }
 
 const PAGE_BITS: u32 = 10;
 const PAGE_TIMERS: usize = 1 << PAGE_BITS;
-/// Empty pages kept for the next burst.
-const EMPTY_PAGES_KEPT: usize = 4;
+/// Empty pages kept for the next burst when few are in use: half a mebibyte. With more in use, as many are kept empty.
+const EMPTY_PAGES_KEPT: usize = 16;
 /// How many timers there can be. A slab this full would take 128 GiB.
 const PAGES_MAX: usize = 1 << (32 - PAGE_BITS);
 
@@ -63,6 +85,8 @@ struct Page<T> {
     taken: u16,
     /// Above every generation and stamp that the page ever gave out: where it starts when it comes back.
     floor: u32,
+    /// It is in the slab's list of pages that were found empty.
+    listed: bool,
 }
 
 /// All timers of a wheel.
@@ -71,13 +95,17 @@ pub struct Slab<T> {
     pages: Vec<Page<T>>,
     /// Pages that have a free entry (or none allocated yet).
     roomy: Vec<u32>,
-    empty_pages: usize,
+    /// Pages that were empty once; some are in use again.
+    emptied: Vec<u32>,
+    /// Pages that are allocated, and those of them that are empty.
+    allocated: usize,
+    empty: usize,
     len: usize,
 }
 
 impl<T: Copy> Slab<T> {
     pub const fn new() -> Slab<T> {
-        Slab { pages: Vec::new(), roomy: Vec::new(), empty_pages: 0, len: 0 }
+        Slab { pages: Vec::new(), roomy: Vec::new(), emptied: Vec::new(), allocated: 0, empty: 0, len: 0 }
     }
     /// Timers that are live.
     pub const fn len(&self) -> usize {
@@ -88,7 +116,7 @@ impl<T: Copy> Slab<T> {
         let timers: usize = self.pages.iter().map(|page| page.timers.len()).sum();
         timers * size_of::<Timer<T>>()
             + self.pages.capacity() * size_of::<Page<T>>()
-            + self.roomy.capacity() * size_of::<u32>()
+            + (self.roomy.capacity() + self.emptied.capacity()) * size_of::<u32>()
     }
 
     /// Takes an entry.
@@ -101,8 +129,9 @@ impl<T: Copy> Slab<T> {
         let page = &mut self.pages[number as usize];
         if page.timers.is_empty() {
             page.allocate(value);
+            self.allocated += 1;
         } else if page.taken == 0 {
-            self.empty_pages -= 1;
+            self.empty -= 1;
         }
         let index = page.free - 1;
         page.taken += 1;
@@ -130,14 +159,14 @@ impl<T: Copy> Slab<T> {
         let timer = self.entry_mut(key.slot)?;
         (timer.live && timer.stamp == key.stamp).then_some(timer)
     }
-    /// Ends the live timer in a slot and gives its value back.
+    /// Ends the live timer that a user's key names, and gives its value back.
     #[inline]
-    pub fn remove(&mut self, slot: u32) -> Option<T> {
-        let number = slot >> PAGE_BITS;
+    pub fn remove(&mut self, key: TimerKey) -> Option<T> {
+        let number = key.slot >> PAGE_BITS;
         let page = self.pages.get_mut(number as usize)?;
-        let index = slot as usize % PAGE_TIMERS;
+        let index = key.slot as usize % PAGE_TIMERS;
         let timer = page.timers.get_mut(index)?;
-        if !timer.live {
+        if !timer.live || timer.generation != key.generation {
             return None;
         }
         timer.live = false;
@@ -162,9 +191,13 @@ impl<T: Copy> Slab<T> {
         Some(value)
     }
 
-    /// Every live timer with its slot.
-    pub fn live_mut(&mut self) -> impl Iterator<Item = (u32, &mut Timer<T>)> {
-        let pages = self.pages.iter_mut().enumerate();
+    /// Pages, allocated or not.
+    pub fn pages(&self) -> usize {
+        self.pages.len()
+    }
+    /// Every live timer of some pages with its slot; pages that are not there are none.
+    pub fn live_mut(&mut self, pages: Range<usize>) -> impl Iterator<Item = (u32, &mut Timer<T>)> {
+        let pages = self.pages.iter_mut().enumerate().take(pages.end).skip(pages.start);
         let timers = pages.flat_map(|(number, page)| {
             let first = (number as u32) << PAGE_BITS;
             page.timers.iter_mut().enumerate().map(move |(index, timer)| (first | index as u32, timer))
@@ -181,20 +214,30 @@ impl<T: Copy> Slab<T> {
     fn add_page(&mut self) -> u32 {
         assert!(self.pages.len() < PAGES_MAX, "more than 2^32 timers");
         let number = self.pages.len() as u32;
-        self.pages.push(Page { timers: Box::default(), free: 0, taken: 0, floor: 0 });
+        self.pages.push(Page { timers: Box::default(), free: 0, taken: 0, floor: 0, listed: false });
         self.roomy.push(number);
         number
     }
 
-    #[cold]
+    /// Keeps the page for the next burst, and gives others back when more are empty than in use.
     fn page_emptied(&mut self, number: u32) {
+        self.empty += 1;
         let page = &mut self.pages[number as usize];
-        // A page whose numbers are half used up is kept: starting again above them would use up the rest for all entries.
-        if self.empty_pages >= EMPTY_PAGES_KEPT && page.floor < u32::MAX / 2 {
-            page.timers = Box::default();
-            page.free = 0;
-        } else {
-            self.empty_pages += 1;
+        if !page.listed {
+            page.listed = true;
+            self.emptied.push(number);
+        }
+        while self.empty > EMPTY_PAGES_KEPT.max(self.allocated - self.empty) {
+            let Some(candidate) = self.emptied.pop() else { return };
+            let page = &mut self.pages[candidate as usize];
+            page.listed = false;
+            // A page whose numbers are half used up is kept: starting again above them would use up the rest for all entries.
+            if page.taken == 0 && !page.timers.is_empty() && page.floor < u32::MAX / 2 {
+                page.timers = Box::default();
+                page.free = 0;
+                self.empty -= 1;
+                self.allocated -= 1;
+            }
         }
     }
 }
@@ -210,6 +253,7 @@ impl<T: Copy> Page<T> {
             at: 0,
             next_free: if index + 1 < PAGE_TIMERS { index as u16 + 2 } else { 0 },
             live: false,
+            epoch: false,
             value,
         };
         self.timers = (0..PAGE_TIMERS).map(free).collect();
@@ -234,7 +278,7 @@ mod tests {
                 assert!(seen.insert(*key), "round {round} repeats {key:?}");
             }
             for (value, key) in keys.iter().enumerate() {
-                assert_eq!(slab.remove(key.slot), Some(value));
+                assert_eq!(slab.remove(*key), Some(value));
                 assert!(slab.get_mut(*key).is_none());
             }
             assert_eq!(slab.len(), 0);
@@ -248,7 +292,8 @@ mod tests {
         let mut slab = Slab::new();
         let (key, timer) = slab.insert(5, 'a');
         timer.generation = u32::MAX;
-        assert_eq!(slab.remove(key.slot), Some('a'));
+        let slab_key = timer.key(key.slot);
+        assert_eq!(slab.remove(slab_key), Some('a'));
         for _ in 0..3 * PAGE_TIMERS {
             assert_ne!(slab.insert(5, 'b').0.slot, key.slot);
         }
@@ -262,6 +307,6 @@ mod tests {
         for bits in [u64::MAX, key.to_bits() + 1, key.to_bits() + (1 << 32)] {
             assert!(slab.get_mut(TimerKey::from_bits(bits)).is_none(), "{bits:x}");
         }
-        assert_eq!(slab.remove(u32::MAX), None);
+        assert_eq!(slab.remove(TimerKey::from_bits(u64::MAX)), None);
     }
 }

@@ -1,6 +1,6 @@
 //! The wheel against a sorted map: whatever is set, cancelled and re-armed, and however time jumps, the same timers fire.
 use proptest::prelude::*;
-use ringwheel_clock::{TimerKey, Wheel};
+use ringwheel_clock::{Rebuild, TimerKey, Wheel};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Copy, Debug)]
@@ -9,9 +9,9 @@ enum Step {
     Insert(i64),
     /// Set one at this very tick.
     InsertAt(u64),
-    /// Cancel the n-th key ever given out, live or not.
+    /// Cancel a timer, live or not.
     Cancel(usize),
-    /// Re-arm the n-th key ever given out to so many ticks from now.
+    /// Re-arm one to so many ticks from now.
     Rearm(usize, i64),
     /// Let so many ticks pass, then expire at most so many timers.
     Expire(u64, usize),
@@ -75,19 +75,30 @@ impl Model {
         self.live.insert(number, Expected { key, deadline, counts_as });
     }
 
+    /// Mostly a live timer, sometimes any that ever was.
+    fn pick(&self, which: usize) -> Option<usize> {
+        let live = self.live.keys().nth(which / 4 % self.live.len().max(1)).copied();
+        if which.is_multiple_of(4) {
+            (!self.keys.is_empty()).then(|| which / 4 % self.keys.len())
+        } else {
+            live
+        }
+    }
+
     fn run(&mut self, step: Step) {
         let from_now = |ticks: i64| self.now.saturating_add_signed(ticks);
         match step {
             Step::Insert(ticks) => self.insert(from_now(ticks)),
             Step::InsertAt(deadline) => self.insert(deadline),
-            Step::Cancel(which) if !self.keys.is_empty() => {
-                let number = which % self.keys.len();
+            Step::Cancel(which) => {
+                let Some(number) = self.pick(which) else { return };
                 let cancelled = self.wheel.cancel(self.keys[number]);
                 assert_eq!(cancelled, self.live.remove(&number).map(|_| number));
                 self.untouched = false;
             }
-            Step::Rearm(which, ticks) if !self.keys.is_empty() => {
-                let (number, deadline) = (which % self.keys.len(), from_now(ticks));
+            Step::Rearm(which, ticks) => {
+                let deadline = from_now(ticks);
+                let Some(number) = self.pick(which) else { return };
                 let known = self.live.get_mut(&number);
                 assert_eq!(self.wheel.rearm(self.keys[number], deadline), known.is_some());
                 if let Some(expected) = known {
@@ -96,7 +107,6 @@ impl Model {
                 }
                 self.untouched = false;
             }
-            Step::Cancel(_) | Step::Rearm(..) => {}
             Step::Expire(ticks, max) => self.expire(ticks, max),
         }
         self.check();
@@ -148,16 +158,22 @@ proptest! {
     #[test]
     fn the_wheel_fires_what_a_sorted_map_would(
         start in prop_oneof![Just(0u64), any::<u64>().prop_map(|tick| tick >> 8)],
-        // So many stale keys that a rebuild happens somewhere among the steps; or none.
-        stale in prop_oneof![Just(0), 4060usize..4096],
+        // How soon and in what pieces the wheel is rebuilt; as it is by default, never with so few timers.
+        stale_min in prop_oneof![Just(4096usize), 1usize..20],
+        at_once_max in prop_oneof![Just(0usize), 0usize..50],
+        // So many timers first, few of which stay: spread over pages, so that a rebuild takes several turns.
+        before in prop_oneof![Just(0usize), 2000usize..5000],
         steps in prop::collection::vec(step(), 1..300),
     ) {
-        let mut wheel = Wheel::new(start);
-        for _ in 0..stale {
-            let key = wheel.insert(start + 30_000, usize::MAX);
-            wheel.cancel(key);
+        let wheel = Wheel::with_rebuild(start, Rebuild { stale_min, at_once_max, pages_per_turn: 1 });
+        let mut model = Model { wheel, now: start, keys: Vec::new(), live: BTreeMap::new(), untouched: before == 0 };
+        for number in 0..before {
+            model.insert(start + 1 + number as u64 * 37 % 70_000);
         }
-        let mut model = Model { wheel, now: start, keys: Vec::new(), live: BTreeMap::new(), untouched: stale == 0 };
+        for number in (0..before).filter(|number| number % 400 != 7) {
+            prop_assert_eq!(model.wheel.cancel(model.keys[number]), Some(number));
+            model.live.remove(&number);
+        }
         for step in steps {
             model.run(step);
         }
