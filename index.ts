@@ -5,7 +5,7 @@ export { Executor, type ExecutorStats } from './lib/api/executor.js';
 export { File } from './lib/api/file.js';
 export { FileServer, type ServerCloseOptions, type ServerStats } from './lib/api/file-server.js';
 export { Lease } from './lib/api/lease.js';
-export type { ExecutorOptions, OpenOptions, SleepOptions, TransferOptions } from './lib/api/options.js';
+export type { ExecutorOptions, OpenOptions, SleepOptions, SqpollOptions, TransferOptions } from './lib/api/options.js';
 export type { FileServerOptions, ServerCacheOptions, ServerLimits } from './lib/api/server-options.js';
 export { Stats } from './lib/api/stats.js';
 export { sleep } from './lib/api/timer.js';

@@ -20,11 +20,7 @@ import {
   REJECTS,
 } from '../wire/layout.generated.js';
 
-/**
- * Every code a {@link RingwheelError} can carry, with when it is thrown and whether trying again makes sense.
- * Match on `error.code`; two copies of the package may be loaded, so `instanceof` of a class object is the weaker test.
- */
-export const ERROR_CODES = {
+const CODES = {
   ERR_RINGWHEEL_INVALID_OPTION:
     'An option or argument is unknown, of the wrong type or out of range. Do not retry: mend the call.',
   ERR_RINGWHEEL_CLOSED: 'The executor, file, lease or server was closed before or during the call. Do not retry.',
@@ -48,7 +44,13 @@ export const ERROR_CODES = {
 } as const;
 
 /** The code of a {@link RingwheelError}. */
-export type ErrorCode = keyof typeof ERROR_CODES;
+export type ErrorCode = keyof typeof CODES;
+
+/**
+ * Every code a {@link RingwheelError} can carry, with when it is thrown and whether trying again makes sense.
+ * Match on `error.code`; two copies of the package may be loaded, so `instanceof` of a class object is the weaker test.
+ */
+export const ERROR_CODES: Readonly<Record<ErrorCode, string>> = CODES;
 
 const BRAND = Symbol.for('ringwheel.error');
 

@@ -142,9 +142,17 @@ export class Executor implements AsyncDisposable {
     return makeLease(link, new Hold(lease.slot, lease.generation, lease.offset, bytes, view, -1));
   }
 
-  /** Counters; a plain object, cheap to make. */
+  /**
+   * Counters; a plain object, cheap to make.
+   *
+   * @throws ERR_RINGWHEEL_CLOSED after close.
+   */
   stats(): ExecutorStats {
-    return { ...this.#link.native.stats(), pending: this.#link.pending };
+    try {
+      return { ...this.#link.native.stats(), pending: this.#link.pending };
+    } catch (error) {
+      throw nativeError(error);
+    }
   }
 
   /**

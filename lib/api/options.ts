@@ -14,9 +14,19 @@ export interface ExecutorOptions {
   memory?: number;
   /**
    * A kernel thread that submits without system calls. Default false. It needs a CPU of its own, so it is refused with fewer
-   * than 4 usable CPUs unless `force` is set. `idleMs` (1..=10000, default 1): how long it spins without work; `cpu`: where it is pinned.
+   * than 4 usable CPUs unless `force` is set.
    */
-  sqpoll?: false | { idleMs?: number; cpu?: number; force?: boolean };
+  sqpoll?: false | SqpollOptions;
+}
+
+/** Options of the kernel's submission thread. */
+export interface SqpollOptions {
+  /** Milliseconds for which it spins without work before it sleeps, in 1..=10000. Default 1. */
+  idleMs?: number;
+  /** The CPU that it is pinned to, in 0..=4095. Default: the kernel's choice. */
+  cpu?: number;
+  /** Start it even when fewer than 4 CPUs are usable. Default false. */
+  force?: boolean;
 }
 
 /** @internal */

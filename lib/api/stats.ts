@@ -77,19 +77,19 @@ export class Stats {
   }
   /** Last access. */
   get atime(): Date {
-    return new Date(this.atimeMs);
+    return new Date(Math.round(this.atimeMs));
   }
   /** Last change of the content. */
   get mtime(): Date {
-    return new Date(this.mtimeMs);
+    return new Date(Math.round(this.mtimeMs));
   }
   /** Last change of the metadata. */
   get ctime(): Date {
-    return new Date(this.ctimeMs);
+    return new Date(Math.round(this.ctimeMs));
   }
   /** Creation. */
   get birthtime(): Date {
-    return new Date(this.birthtimeMs);
+    return new Date(Math.round(this.birthtimeMs));
   }
 
   /** True for a regular file. */

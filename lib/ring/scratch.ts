@@ -14,11 +14,14 @@ export class Scratch {
   readonly #arena: ArrayBuffer;
   readonly #kept: Hold[][] = SIZES.map(() => []);
   readonly #waiting = new Fifo();
-  #out = 0;
+  /** Bytes of all ranges, in use and idle, and the most they may be: half of the arena stays for leases of users. */
+  #bytes = 0;
+  readonly #bytesMax: number;
 
   constructor(native: NativeExecutor, arena: ArrayBuffer) {
     this.#native = native;
     this.#arena = arena;
+    this.#bytesMax = arena.byteLength / 2;
     // One range is ours for ever, so that leases that a user keeps can slow a copy down but never stop it.
     const reserve = this.#allocate(0);
     if (reserve !== undefined) this.#kept[0].push(reserve);
@@ -40,7 +43,6 @@ export class Scratch {
 
   /** Takes a range back. */
   give(hold: Hold): void {
-    this.#out--;
     hold.state = HELD;
     this.#kept[hold.sizeClass].push(hold);
     this.serve();
@@ -59,6 +61,7 @@ export class Scratch {
       while (kept.length > spare) {
         const hold = kept.pop() as Hold;
         this.#native.release(hold.slot, hold.generation);
+        this.#bytes -= hold.length;
         given = true;
       }
     }
@@ -68,9 +71,7 @@ export class Scratch {
   #take(bytes: number): Hold | undefined {
     let wanted = 0;
     while (wanted < LARGEST && SIZES[wanted] < bytes) wanted++;
-    const hold = this.#exactly(wanted) ?? this.#larger(wanted) ?? this.#afterEviction(wanted) ?? this.#smaller(wanted);
-    if (hold !== undefined) this.#out++;
-    return hold;
+    return this.#exactly(wanted) ?? this.#larger(wanted) ?? this.#afterEviction(wanted) ?? this.#smaller(wanted);
   }
 
   #exactly(sizeClass: number): Hold | undefined {
@@ -101,20 +102,17 @@ export class Scratch {
   #any(): boolean {
     const hold = this.#take(SIZES[0]);
     if (hold === undefined) return false;
-    this.#out--;
     this.#kept[hold.sizeClass].push(hold);
     return true;
   }
 
   #allocate(sizeClass: number): Hold | undefined {
-    const lease = this.#native.lease(SIZES[sizeClass]);
+    const size = SIZES[sizeClass];
+    if (this.#bytes + size > this.#bytesMax) return undefined;
+    const lease = this.#native.lease(size);
     if (lease === null) return undefined;
-    const bytes = new Uint8Array(this.#arena, lease.offset, SIZES[sizeClass]);
-    return new Hold(lease.slot, lease.generation, lease.offset, SIZES[sizeClass], bytes, sizeClass);
-  }
-
-  /** Ranges in use now. */
-  get inUse(): number {
-    return this.#out;
+    this.#bytes += size;
+    const bytes = new Uint8Array(this.#arena, lease.offset, size);
+    return new Hold(lease.slot, lease.generation, lease.offset, size, bytes, sizeClass);
   }
 }
