@@ -1,6 +1,6 @@
 //! Cases: waking, and the host's descriptor.
 use super::{
-    Case, Rig, Skip,
+    Case, Drive, Rig, Skip,
     jobs::job,
     rig::{LONG, SHORT, readable, room},
 };
@@ -116,6 +116,19 @@ fn embedded(rig: &Rig) -> Result<(), Skip> {
     }
 }
 
+/// What completed in the last `enter` may have signalled once more; after that it must be quiet.
+fn settle(drive: &mut Drive) {
+    for _ in 0..3 {
+        if !readable(drive.host_fd(), Duration::ZERO) {
+            return;
+        }
+        drive.driver.acknowledge();
+        drive.driver.enter(Wait::No).expect("enter");
+        assert!(!drive.driver.has_completions(), "nothing came");
+    }
+    assert!(!readable(drive.host_fd(), Duration::ZERO), "a host would spin");
+}
+
 fn host_wake(rig: &Rig) -> Result<(), Skip> {
     embedded(rig)?;
     let mut drive = rig.start();
@@ -125,7 +138,7 @@ fn host_wake(rig: &Rig) -> Result<(), Skip> {
     drive.driver.acknowledge();
     drive.driver.enter(Wait::No).expect("enter");
     for _ in 0..50 {
-        assert!(!readable(drive.host_fd(), Duration::ZERO), "quiet after acknowledge and enter");
+        settle(&mut drive);
         let waker = drive.driver.waker();
         let thread = std::thread::spawn(move || waker.wake());
         assert!(readable(drive.host_fd(), LONG));
@@ -145,7 +158,7 @@ fn host_completion(rig: &Rig) -> Result<(), Skip> {
         let (_, token) = drive.submit(Read { file: reader, target: room(1), offset: u64::MAX });
         drive.driver.enter(Wait::No).expect("enter");
         assert!(!drive.driver.has_completions());
-        assert!(!readable(drive.host_fd(), Duration::ZERO), "nothing came yet");
+        settle(&mut drive);
         rustix::io::write(&writer, b"x").expect("write");
         assert!(readable(drive.host_fd(), LONG));
         drive.driver.acknowledge();

@@ -46,6 +46,7 @@ impl Poll {
         // Idle threads end at once; a thread whose work was leaked is not waited for.
         let patience = if report.leaked == 0 { THREADS_DEADLINE } else { Duration::ZERO };
         self.pool.shutdown(Instant::now() + patience);
+        self.waker.close();
         report
     }
 

@@ -146,6 +146,9 @@ impl Uring {
         }
         let eventfd = Arc::new(eventfd);
         let waker = Waker::new(Signal::Eventfd(Arc::clone(&eventfd)));
+        if options.host == Host::Embedded {
+            waker.park_host(); // A wake before the first enter must show too.
+        }
         let wake = waker.clone();
         let completion_entries = ring.params().cq_entries() as usize;
         Ok(Uring {
