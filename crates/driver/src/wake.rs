@@ -121,7 +121,7 @@ mod tests {
     use rustix::event::{EventfdFlags, eventfd};
 
     fn waker() -> (Waker, Arc<rustix::fd::OwnedFd>) {
-        let fd = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).unwrap());
+        let fd = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).expect("an eventfd"));
         (Waker::new(Signal::Eventfd(Arc::clone(&fd))), fd)
     }
 

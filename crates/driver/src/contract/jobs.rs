@@ -1,13 +1,10 @@
 //! Cases: jobs on the blocking pool.
 use super::{Case, Rig, Skip};
 use crate::{Operation, op::job::Job};
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-        mpsc,
-    },
-    time::Duration,
+use std::sync::{
+    Arc, Barrier,
+    atomic::{AtomicUsize, Ordering},
+    mpsc,
 };
 
 pub(super) const CASES: &[Case] = &[
@@ -74,13 +71,14 @@ fn many(rig: &Rig) -> Result<(), Skip> {
 
 fn parallel(rig: &Rig) -> Result<(), Skip> {
     let mut drive = rig.start_with(|options| options.pool_threads = 2);
+    let barrier = Arc::new(Barrier::new(2));
     let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let tokens: Vec<_> = (0..6)
         .map(|_| {
-            let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+            let (running, most, barrier) = (Arc::clone(&running), Arc::clone(&most), Arc::clone(&barrier));
             let run = move || {
                 most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                std::thread::sleep(Duration::from_millis(5));
+                barrier.wait(); // Each ends only beside another.
                 running.fetch_sub(1, Ordering::SeqCst);
                 0
             };

@@ -61,18 +61,20 @@ fn a_panicking_job_is_an_error_and_the_pool_lives() {
 fn threads_start_on_first_use_and_stay_within_the_bound() {
     let mut pool = quiet(3, 64);
     assert_eq!(pool.shared.inbox.lock().unwrap().threads, 0);
+    // Each trio ends only when three of them run at once; a fourth at the same time would show in `most`.
+    let barrier = Arc::new(Barrier::new(3));
     let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    for id in 0..32 {
-        let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+    for id in 0..30 {
+        let (running, most, barrier) = (Arc::clone(&running), Arc::clone(&most), Arc::clone(&barrier));
         let work = move || {
             most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            std::thread::sleep(Duration::from_millis(2));
+            barrier.wait();
             running.fetch_sub(1, Ordering::SeqCst);
             0
         };
         pool.submit(id, Box::new(work)).unwrap();
     }
-    collect(&mut pool, 32);
+    collect(&mut pool, 30);
     assert_eq!(most.load(Ordering::SeqCst), 3);
     assert_eq!(pool.shared.inbox.lock().unwrap().threads, 3);
 }
