@@ -20,6 +20,7 @@ impl TimerKey {
         TimerKey { slot: bits as u32, generation: (bits >> 32) as u32 }
     }
     /// Its slot in the slab.
+    #[inline]
     pub(crate) const fn slot(self) -> u32 {
         self.slot
     }

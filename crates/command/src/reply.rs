@@ -1,4 +1,4 @@
-//! Life of a command, stage 5 of 6: completion. Before: crates/executor/src/bridge/mod.rs. After: lib/ring/completion-reader.ts.
+//! Life of a command, stage 5 of 6: completion. Before: crates/driver/src/uring/complete.rs. After: lib/ring/completion-reader.ts.
 //!
 //! The producer side of the completion ring, and the codes for commands that never became operations.
 use crate::{

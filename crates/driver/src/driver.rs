@@ -1,3 +1,5 @@
+//! Life of a command, stage 3 of 6: submit. Before: crates/executor/src/bridge/mod.rs. After: crates/driver/src/uring/submit.rs.
+//!
 //! The Driver contract, and the choice of its backend.
 //!
 //! One driver belongs to one thread (it is `!Send`); only its [`Waker`] may leave. Rules that both backends keep and

@@ -1,4 +1,4 @@
-//! Life of a command, stage 5 of 6: completion. Before: crates/driver/src/uring/enter.rs. After: lib/ring/completion-reader.ts.
+//! Life of a command, stage 5 of 6: completion. Before: crates/driver/src/uring/enter.rs. After: crates/command/src/reply.rs.
 //!
 //! Each entry of the completion queue ends its operation, or is one of many of a multishot operation, or makes the driver
 //! try again. A chunk or descriptor that a completion names is owned from here on, whatever becomes of it (INV-7).

@@ -1,4 +1,4 @@
-//! Life of a command, stage 3 of 6: submit. Before: lib/ring/command-writer.ts. After: crates/driver/src/uring/enter.rs.
+//! Life of a command, stage 3 of 6: submit. Before: crates/driver/src/driver.rs. After: crates/driver/src/uring/enter.rs.
 //!
 //! An operation moves into the slab, and an entry that points at what it owns goes into the submission queue. No call here
 //! blocks; a full submission queue costs one extra system call, never an operation.

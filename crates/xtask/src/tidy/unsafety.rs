@@ -22,7 +22,7 @@ pub fn check(root: &Path, sources: &[Source]) -> Result<Vec<Complaint>, String> 
         let code = bare_code(&source.text);
         let lines = unsafe_lines(&code);
         let Some(first) = lines.first() else { continue };
-        if !registered.contains(&source.path) && !source.path.contains("/tests/") {
+        if !registered.contains(&source.path) && !is_test(&source.path) {
             let what = format!(
                 "`unsafe` outside the list; mend it, or add a line with the reason to \"{HEADING}\" in {page}"
             );
@@ -38,6 +38,11 @@ pub fn check(root: &Path, sources: &[Source]) -> Result<Vec<Complaint>, String> 
         ));
     }
     Ok(complaints)
+}
+
+/// Code that no user runs.
+fn is_test(path: &str) -> bool {
+    path.contains("/tests/") || path.contains("/contract/") || path.ends_with("tests.rs")
 }
 
 /// The paths of the section's table: rows that start with "| `path`" and have a reason.
@@ -74,13 +79,16 @@ fn undocumented(source: &Source, code: &str, lines: &[usize]) -> Vec<Complaint> 
         if kind == "unsafe fn" && (line.contains(": unsafe fn") || line.contains("(unsafe fn")) {
             continue;
         }
+        if kind == "unsafe extern" && !line.trim_start().starts_with(kind) {
+            continue;
+        }
         let wanted = match kind {
             "unsafe fn" if !line.contains("pub") => "/// ",
             "unsafe fn" | "unsafe trait" => "# Safety",
-            _ => "SAFETY:",
+            _ => "// SAFETY",
         };
         let above = &text[number.saturating_sub(LINES_ABOVE)..=number];
-        let found = above.iter().any(|line| line.contains(wanted) || line.contains("SAFETY:"));
+        let found = above.iter().any(|line| line.contains(wanted) || line.contains("// SAFETY"));
         if !found {
             complaints.push(Complaint::at(
                 source,
@@ -120,5 +128,7 @@ mod tests {
         assert_eq!(count("unsafe fn a() {}\n"), 1);
         assert_eq!(count("/// The pointer must be a task's.\nunsafe fn a() {}\n"), 0);
         assert_eq!(count("struct A { call: unsafe fn() }\n"), 0);
+        assert_eq!(count("struct A {\n    call: unsafe extern \"C\" fn(),\n}\n"), 0);
+        assert_eq!(count("unsafe extern \"C\" {\n}\n"), 1);
     }
 }
