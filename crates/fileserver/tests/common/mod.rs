@@ -174,6 +174,8 @@ impl Client {
                 Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
                     return (std::mem::take(&mut self.buffer), false);
                 }
+                // Closing a ring leaves work to this thread, which interrupts what it does next.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => panic!("the server neither sent nor closed: {error}"),
             }
         }
@@ -187,14 +189,19 @@ impl Client {
 
     fn fill(&mut self) -> usize {
         let mut bytes = [0; 65_536];
-        let count = self.stream.read(&mut bytes).unwrap_or_else(|error| {
-            panic!(
-                "no answer: {error}; so far {:?}",
-                String::from_utf8_lossy(&self.buffer[..self.buffer.len().min(300)])
-            )
-        });
-        self.buffer.extend_from_slice(&bytes[..count]);
-        count
+        loop {
+            match self.stream.read(&mut bytes) {
+                Ok(count) => {
+                    self.buffer.extend_from_slice(&bytes[..count]);
+                    return count;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let so_far = String::from_utf8_lossy(&self.buffer[..self.buffer.len().min(300)]);
+                    panic!("no answer: {error}; so far {so_far:?}")
+                }
+            }
+        }
     }
 }
 
