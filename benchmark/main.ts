@@ -47,7 +47,7 @@ async function runOne(name: string, prepare: Prepare, given: Record<string, unkn
     throw new Error(`this process may not run on core ${core}: --core is one of ${cpus.join(', ')}`);
   const options: BenchOptions = {
     rounds: (given['rounds'] as number | undefined) ?? (smoke ? 1 : 5),
-    seconds: (given['seconds'] as number | undefined) ?? (smoke ? 0.2 : 2),
+    seconds: (given['seconds'] as number | undefined) ?? (smoke ? 0.1 : 2),
     smoke,
     build: !smoke && given['build'] !== false,
     offline: smoke || given['offline'] === true,

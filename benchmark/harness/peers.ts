@@ -1,4 +1,5 @@
 // The peers that are not part of the package: found where they are installed, or fetched on demand into benchmark/.peers, or named and left out.
+// A smoke takes those that are installed, and neither fetches nor names the others.
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import type { BenchOptions } from './options';
@@ -32,8 +33,8 @@ export async function npmPeer(
   const { version, program: file } = npmPeers[name];
   const directory = path.join(cache, name);
   const program = path.join(directory, file);
-  if (existsSync(program)) return { command: program, environment: {} };
   if (options.smoke) return undefined;
+  if (existsSync(program)) return { command: program, environment: {} };
   return attempt(name, options, leftOut, async () => {
     mkdirSync(directory, { recursive: true });
     const wanted = `${name}@${version}`;
@@ -62,10 +63,10 @@ export async function aptPeer(
     .map((directory) => path.join(directory, name))
     .find(existsSync);
   if (sbin !== undefined) return { command: sbin, environment: {} };
+  if (options.smoke) return undefined;
   const unpacked = () => aptProgram(name);
   const found = unpacked();
   if (found !== undefined) return found;
-  if (options.smoke) return undefined;
   return attempt(name, options, leftOut, async () => {
     if (!has('apt-get') || !has('dpkg-deb')) throw new Error('not installed, and there is no apt-get to fetch it with');
     say(`fetching ${name} into benchmark/.peers …`);

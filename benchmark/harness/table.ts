@@ -42,7 +42,7 @@ function rowTable(found: readonly ResultRow[]): string {
     for (const { metric, ratio } of metrics) {
       const theirs = find(found, contender, metric);
       const ours = find(found, 'ringwheel', metric);
-      cells.push(theirs ? `${figure(median(theirs.values))} ±${Math.round(spread(theirs.values) * 50)}%` : '');
+      cells.push(theirs ? valueText(theirs.values) : '');
       if (ratio === false) continue;
       cells.push(theirs && ours && contender !== 'ringwheel' ? ratioText(pairedRatio(ours.values, theirs.values)) : '');
     }
@@ -62,8 +62,15 @@ export function figure(value: number): string {
   return Number(value.toPrecision(3)).toString();
 }
 
+function valueText(values: readonly number[]): string {
+  const apart = values.length > 1 ? ` ±${Math.round(spread(values) * 50)}%` : '';
+  return `${figure(median(values))}${apart}`;
+}
+
 function ratioText(ratio: Ratio | undefined): string {
-  return ratio ? `${figure(ratio.median)} [${figure(ratio.low)}–${figure(ratio.high)}]` : '';
+  if (ratio === undefined) return '';
+  const interval = ratio.low === ratio.high ? '' : ` [${figure(ratio.low)}–${figure(ratio.high)}]`;
+  return `${figure(ratio.median)}${interval}`;
 }
 
 /** Says of each claim whether it held. The median decides; an interval on both sides of the limit is called close. */

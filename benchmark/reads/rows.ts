@@ -135,8 +135,11 @@ function contender(
       },
       (seconds * 3 + 30) * 1000,
     );
-    if (found.storage > 0)
+    // A runtime may page in a little of its own program; a file that is not in the cache would show in full.
+    const storageMost = 2 ** 20 + 0.01 * found.operations * blockBytes;
+    if (found.storage > storageMost) {
       throw new Error(`${found.storage} bytes came from storage: the page cache did not hold the file`);
+    }
     if (found.operations === 0) throw new Error('not one read landed in the measured time');
     return found;
   };
