@@ -18,6 +18,23 @@ export interface Benchmark {
   end?(): Promise<void>;
 }
 
+/** The options as commander parses them. */
+interface Given {
+  rounds?: number;
+  seconds?: number;
+  json?: string;
+  only?: string[];
+  rows?: string[];
+  dir?: string;
+  size?: number;
+  core?: number;
+  foreign?: number;
+  build: boolean;
+  offline?: true;
+  check?: true;
+  smoke?: true;
+}
+
 type Prepare = (options: BenchOptions, leftOut: Result['leftOut']) => Promise<Benchmark>;
 
 const benchmarks: Readonly<Record<string, { about: string; prepare: Prepare }>> = {
@@ -39,25 +56,25 @@ function number(low: number, high: number, whole: boolean): (text: string) => nu
 
 const list = (text: string): string[] => text.split(',').filter((part) => part !== '');
 
-async function runOne(name: string, prepare: Prepare, given: Record<string, unknown>): Promise<void> {
-  const smoke = given['smoke'] === true;
+async function runOne(name: string, prepare: Prepare, given: Given): Promise<void> {
+  const smoke = given.smoke === true;
   const cpus = allowedCpus();
-  const core = (given['core'] as number | undefined) ?? cpus[1] ?? cpus[0] ?? 0;
+  const core = given.core ?? cpus[1] ?? cpus[0] ?? 0;
   if (!cpus.includes(core))
     throw new Error(`this process may not run on core ${core}: --core is one of ${cpus.join(', ')}`);
   const options: BenchOptions = {
-    rounds: (given['rounds'] as number | undefined) ?? (smoke ? 1 : 5),
-    seconds: (given['seconds'] as number | undefined) ?? (smoke ? 0.1 : 2),
+    rounds: given.rounds ?? (smoke ? 1 : 5),
+    seconds: given.seconds ?? (smoke ? 0.1 : 2),
     smoke,
-    build: !smoke && given['build'] !== false,
-    offline: smoke || given['offline'] === true,
-    only: (given['only'] as string[] | undefined) ?? [],
-    rows: (given['rows'] as string[] | undefined) ?? [],
-    directory: given['dir'] as string | undefined,
-    fileMebibytes: (given['size'] as number | undefined) ?? (smoke ? 4 : 1024),
+    build: !smoke && given.build !== false,
+    offline: smoke || given.offline === true,
+    only: given.only ?? [],
+    rows: given.rows ?? [],
+    directory: given.dir,
+    fileMebibytes: given.size ?? (smoke ? 4 : 1024),
     core,
     otherCore: cpus.find((cpu) => cpu !== core) ?? core,
-    foreignLimit: (given['foreign'] as number | undefined) ?? 0.15,
+    foreignLimit: given.foreign ?? 0.15,
   };
   if (!smoke && options.rounds < 3)
     throw new Error(`--rounds ${options.rounds} says nothing: it is at least 3 without --smoke`);
@@ -72,11 +89,11 @@ async function runOne(name: string, prepare: Prepare, given: Record<string, unkn
   if (result.rows.length === 0) throw new Error(`nothing was measured: ${JSON.stringify(leftOut)}`);
   // A smoke measures too little to judge a claim.
   const missed = printResult(result, smoke ? [] : benchmark.claims);
-  if (given['json'] !== undefined) writeResult(String(given['json']), result);
+  if (given.json !== undefined) writeResult(given.json, result);
   const failed = result.leftOut.filter(({ contender }) => mustRun(contender, result, smoke));
   if (failed.length > 0)
     throw new Error(`bench ${name}: ${failed.map(({ contender }) => contender).join('; ')} failed, see above`);
-  if (given['check'] === true && missed > 0) throw new Error(`bench ${name}: ${missed} claims were missed`);
+  if (given.check === true && missed > 0) throw new Error(`bench ${name}: ${missed} claims were missed`);
 }
 
 /** Peers may be missing, ours may not; only SQPOLL is no more than the kernel allows. In a smoke nothing may fail that was begun. */
@@ -107,7 +124,7 @@ for (const [name, { about, prepare }] of Object.entries(benchmarks)) {
     .option('--no-build', 'measure what was built, instead of building the release first')
     .option('--check', 'end with exit code 1 when a claim is missed')
     .option('--smoke', 'tiny parameters, one round, only what is installed; results are verified all the same')
-    .action(async (given: Record<string, unknown>) => {
+    .action(async (given: Given) => {
       try {
         await runOne(name, prepare, given);
       } catch (error) {

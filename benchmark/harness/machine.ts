@@ -25,7 +25,7 @@ export function describeMachine(): Machine {
     cpus: os.availableParallelism(),
     memoryGibibytes: Math.round(os.totalmem() / 2 ** 30),
     kernel: `${os.type()} ${os.release()}`,
-    node: `${process.version} (libuv ${process.versions['uv'] ?? '?'})`,
+    node: `${process.version} (libuv ${process.versions.uv ?? '?'})`,
     driver: 'not asked yet',
     flags: flags(),
     date: new Date().toISOString(),

@@ -68,8 +68,10 @@ export function nativeContender(
     name,
     async sample() {
       const others = new ForeignCpu();
-      const values = await report<Record<string, number>>({ command, arguments: given, core: options.core }, 120_000);
-      return { values, foreign: others.foreign() };
+      const found = await report<{ driver?: string }>({ command, arguments: given, core: options.core }, 120_000);
+      const { driver, ...values } = found;
+      const sample = { values: values as Record<string, number>, foreign: others.foreign() };
+      return driver === undefined ? sample : { ...sample, driver };
     },
   };
 }

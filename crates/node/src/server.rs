@@ -3,7 +3,8 @@ use crate::{error::coded, executor::driver_kind};
 use napi::{Env, Result, Task, bindgen_prelude::AsyncTask};
 use napi_derive::napi;
 use ringwheel_fileserver::{
-    CacheOptions, CoreStats, Cores, Dotfiles, DriverKind, EtagKind, Limits, Options, Server, StartError, Stopper,
+    CacheOptions, CoreStats, Cores, Dotfiles, DriverKind, EtagKind, Limits, Options, Server, StartError,
+    Stopper,
 };
 use std::{
     collections::HashMap,
@@ -216,7 +217,8 @@ fn translated(given: NativeServerOptions) -> Result<Options> {
         options.host = host;
     }
     if let Some(port) = given.port {
-        options.port = u16::try_from(port).map_err(|_| coded("INVALID_OPTION", "port must be in 0..=65535"))?;
+        options.port =
+            u16::try_from(port).map_err(|_| coded("INVALID_OPTION", "port must be in 0..=65535"))?;
     }
     if let Some(count) = given.cores {
         options.cores = Cores::Count(count as usize);

@@ -6,7 +6,7 @@ mod tasks;
 mod timers;
 
 pub use clock::{Ticks, process_cpu_ns};
-pub use report::{Report, percentile};
+pub use report::{Report, percentile, set_driver};
 pub use sleeps::{SleepPlan, sleep_plan};
 pub use tasks::{BATCH, TaskRun, spawn_batches, yield_once, yields};
 pub use timers::{Structure, insert_and_cancel_futures, insert_and_cancel_structure};

@@ -2,11 +2,16 @@
 mod wheel;
 
 use measure::{TaskRun, arguments, insert_and_cancel_futures, sleep_plan, spawn_batches, yield_once, yields};
-use ringwheel_executor::{Executor, Options, spawn, time};
+use ringwheel_executor::{DriverKind, Executor, Options, spawn, time};
 use std::{future::poll_fn, task::Poll, time::Instant};
 
 fn on<F: Future>(future: F) -> F::Output {
     let mut executor = Executor::start(Options::default()).expect("an executor starts");
+    let kind = match executor.driver_kind() {
+        DriverKind::Uring => "uring",
+        DriverKind::Poll => "poll",
+    };
+    measure::set_driver(format!("{kind} ({})", executor.features().join(" ")));
     executor.run(future).expect("the future ends")
 }
 
