@@ -18,23 +18,27 @@ fn running_out_of_descriptors_sheds_and_recovers() {
         for index in 0..20 {
             site.write(&format!("large{index}"), pattern(100_000));
         }
+        // Client and server are one process: the clients' descriptors are made first, so that only the server can be short.
+        // The limit is set before the server starts: io_uring's accept keeps the one it was armed under.
+        let sockets: Vec<socket2::Socket> = (0..41)
+            .map(|_| socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap())
+            .collect();
+        let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
+        setrlimit(Resource::Nofile, Rlimit { current: Some(open + 40), maximum: before.maximum }).unwrap();
         let server = serve(&site, driver, |_| {});
         let address = server.local_address();
-        let mut first = Client::connect(address);
+        let mut sockets = sockets.into_iter().map(|socket| {
+            socket.connect(&address.into()).unwrap();
+            TcpStream::from(socket)
+        });
+        let mut first = Client::over(sockets.next().unwrap());
         for index in 0..20 {
             assert_eq!(first.get(&format!("/large{index}"), "").status, 200);
         }
         assert_eq!(server.stats().total.open_files, 20);
-        // Client and server are one process: the clients' descriptors are made first, so that only the server can be short.
-        let sockets: Vec<socket2::Socket> = (0..40)
-            .map(|_| socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap())
-            .collect();
-        let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
-        setrlimit(Resource::Nofile, Rlimit { current: Some(open + 10), maximum: before.maximum }).unwrap();
         let mut held: Vec<TcpStream> = Vec::new();
-        for socket in sockets {
-            socket.connect(&address.into()).unwrap();
-            held.push(socket.into());
+        for stream in sockets {
+            held.push(stream);
             std::thread::sleep(Duration::from_millis(3));
         }
         common::eventually("the open files were given up", || server.stats().total.open_files == 0);
