@@ -1,7 +1,7 @@
 //! Cases: connections coming and going: accept, connect, close.
 use super::{
     Case, Drive, Rig, Skip,
-    rig::{LONG, SHORT, listener, open_descriptors, source},
+    rig::{LONG, SHORT, listener, open, open_descriptors, source},
 };
 use crate::{
     Handle, Operation, Wait,
@@ -16,6 +16,8 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "each connection is accepted once, non-blocking and close-on-exec", run: accepts },
     Case { name: "accepting from what does not listen ends with the kernel's errno", run: accept_errors },
     Case { name: "a connection that nobody takes is closed", run: untaken },
+    Case { name: "connections that come while accepting is cancelled are taken or closed", run: late_accept },
+    Case { name: "a process without free descriptors can accept and open again later", run: no_descriptors },
     Case { name: "connecting works and is refused", run: connects },
     Case { name: "a socket's number may be used again", run: reused_numbers },
 ];
@@ -137,5 +139,69 @@ fn reused_numbers(rig: &Rig) -> Result<(), Skip> {
         assert_eq!(drive.last(next_token).result, 0);
         drop(duplicate);
     }
+    Ok(())
+}
+
+fn late_accept(rig: &Rig) -> Result<(), Skip> {
+    let mut drive = rig.start();
+    let (listening, address) = listener();
+    let listening = drive.driver.adopt(listening);
+    for warm_up in [true, false] {
+        let before = open_descriptors();
+        for round in 0..60 {
+            let (ticket, token) = drive.submit(Accept { listener: listening.clone() });
+            drive.driver.enter(Wait::No).expect("enter");
+            let plain = dial(address);
+            if round % 2 == 0 {
+                drive.driver.enter(Wait::No).expect("enter");
+            }
+            drive.driver.cancel(ticket);
+            let mut taken = 0;
+            loop {
+                let completion = drive.next(token);
+                assert_eq!(completion.more, completion.handle.is_some(), "{completion:?}");
+                taken += usize::from(completion.more);
+                if !completion.more {
+                    assert_eq!(completion.result, -libc::ECANCELED);
+                    break;
+                }
+            }
+            assert!(taken <= 2, "this round's, and one that the round before left in the queue: {taken}");
+            drop(plain);
+        }
+        assert!(
+            warm_up || open_descriptors() == before,
+            "{} descriptors, {before} before",
+            open_descriptors()
+        );
+    }
+    Ok(())
+}
+
+fn no_descriptors(rig: &Rig) -> Result<(), Skip> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let (mut drive, scratch) = (rig.start(), super::rig::Scratch::new());
+    let path = scratch.file("file", b"x");
+    let (listening, address) = listener();
+    let listening = drive.driver.adopt(listening);
+    assert_eq!(drive.result(open(&path, libc::O_RDONLY)), 0); // Starts what is started on first use.
+    let plain = dial(address);
+    let limit = getrlimit(Resource::Nofile);
+    // The lowest free number is the first that this forbids.
+    let lowest = rustix::io::dup(&listening).map(|fd| std::os::fd::AsRawFd::as_raw_fd(&fd)).expect("dup");
+    setrlimit(Resource::Nofile, Rlimit { current: Some(lowest as u64), ..limit }).expect("lower the limit");
+    let (_, accept) = drive.submit(Accept { listener: listening.clone() });
+    let (_, opened) = drive.submit(open(&path, libc::O_RDONLY));
+    let results = (drive.next(accept), drive.next(opened));
+    setrlimit(Resource::Nofile, limit).expect("raise it again");
+    assert_eq!((results.0.result, results.0.more), (-libc::EMFILE, false));
+    assert_eq!(results.1.result, -libc::EMFILE);
+    let (ticket, accept) = drive.submit(Accept { listener: listening });
+    let handle = drive.next(accept).handle.expect("the connection waited");
+    let peer = socket2::SockRef::from(&handle).peer_addr().expect("peer").as_socket();
+    assert_eq!(peer, plain.local_addr().ok());
+    assert_eq!(drive.result(open(&path, libc::O_RDONLY)), 0);
+    drive.driver.cancel(ticket);
+    drive.last(accept);
     Ok(())
 }

@@ -23,6 +23,7 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "shutdown drains what waits", run: drains },
     Case { name: "shutdown drains what was only submitted", run: drains_staged },
     Case { name: "shutdown leaks what a pool thread still uses, and counts it", run: leaks },
+    Case { name: "a closure whose destructor panics does not end the drain", run: panicking_destructor },
     Case {
         name: "an open that blocks is ended or leaked, and its descriptor closed at last",
         run: blocked_open,
@@ -71,7 +72,7 @@ fn drains(rig: &Rig) -> Result<(), Skip> {
     drive.submit(Receive { socket });
     drive.nothing_happens();
     let start = Instant::now();
-    let report = drive.driver.shutdown(LONG);
+    let report = drive.driver.shutdown(Duration::MAX); // No deadline at all.
     assert_eq!((report.drained, report.leaked), (7, 0));
     assert!(start.elapsed() < LONG / 2);
     for writer in &writers {
@@ -210,5 +211,37 @@ fn two_drivers(rig: &Rig) -> Result<(), Skip> {
     rustix::io::write(&writer, b"x").expect("write");
     assert_eq!(one.next(read).result, 1);
     two.nothing_happens();
+    Ok(())
+}
+
+fn panicking_destructor(rig: &Rig) -> Result<(), Skip> {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            std::panic::resume_unwind(Box::new("from a destructor")); // Without the hook's message.
+        }
+    }
+    let mut drive = rig.start_with(|options| options.pool_threads = 1);
+    let (started, has_started) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    drive.submit(job(move || {
+        started.send(()).expect("send");
+        released.recv().map_or(1, |()| 0)
+    }));
+    drive.driver.enter(Wait::No).expect("enter");
+    has_started.recv().expect("it runs");
+    for _ in 0..3 {
+        let bomb = Bomb;
+        drive.submit(job(move || {
+            let _bomb = &bomb;
+            0
+        }));
+    }
+    let (reader, _writer) = drive.pipe();
+    drive.submit(Read { file: reader, target: room(1), offset: u64::MAX });
+    drive.driver.enter(Wait::No).expect("enter");
+    release.send(()).expect("send");
+    let report = drive.driver.shutdown(LONG);
+    assert_eq!((report.drained, report.leaked), (5, 0));
     Ok(())
 }

@@ -202,7 +202,7 @@ impl Poll {
         let closing = unstarted.is_some() && matches!(entry.operation, Operation::Nop);
         match (&mut entry.operation, unstarted) {
             (Operation::Job(job), Some(work)) => job.put_back(work),
-            (_, Some(work)) => pool::discard(Box::new(work)),
+            (_, Some(work)) => pool::discard(work),
             (_, None) => {}
         }
         let result = match sent {

@@ -9,7 +9,6 @@
 //! Both queues sit behind one small mutex each, held for a push or a swap and never while work runs. A full queue gives the
 //! work back: its owner parks it and submits again when something was done (backpressure, never loss).
 use std::{
-    any::Any,
     collections::VecDeque,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -197,7 +196,7 @@ impl Pool {
         drop(inbox); // Dropping a closure runs its owner's code: outside the lock, and guarded.
         self.shared.work_came.notify_all();
         for (_, work) in queued {
-            discard(Box::new(work));
+            discard(work);
         }
     }
 }
@@ -253,8 +252,8 @@ fn run(work: Work) -> i32 {
     }
 }
 
-/// Drops what is not ours, whatever its destructor does.
-pub(crate) fn discard(foreign: Box<dyn Any + Send>) {
+/// Drops what may hold foreign code (a closure, a panic's payload), whatever its destructor does (INV-8).
+pub(crate) fn discard<T>(foreign: T) {
     if let Err(second) = catch_unwind(AssertUnwindSafe(move || drop(foreign))) {
         // A destructor that panics with a payload whose destructor panics …: leaking ends it.
         std::mem::forget(second);

@@ -1,10 +1,7 @@
 //! Ending the poll backend: cancel all, drain what pool threads still run, leak and count what they do not give back (INV-1).
 use super::{Place, Poll};
 use crate::{ShutdownReport, Wait};
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// What dropping a driver without `shutdown` allows itself.
 const DROP_DEADLINE: Duration = Duration::from_secs(1);
@@ -58,9 +55,7 @@ impl Poll {
                 self.stats.completed += 1;
                 report.drained += 1;
             }
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(move || drop(completion))) {
-                super::pool::discard(payload);
-            }
+            super::pool::discard(completion);
         }
     }
 

@@ -309,7 +309,7 @@ impl Poll {
         };
         match self.slots.get_mut(key).map(|entry| &mut entry.operation) {
             Some(Operation::Job(job)) => job.put_back(work),
-            _ => super::pool::discard(Box::new(work)),
+            _ => super::pool::discard(work),
         }
         self.finish(key, -errno, None);
     }

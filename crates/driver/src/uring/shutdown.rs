@@ -7,6 +7,7 @@ use crate::{
     Ticket,
     driver::{ShutdownReport, Wait},
     inflight::Slab,
+    poll::pool::discard,
 };
 use io_uring::{opcode, squeue, types::CancelBuilder};
 use std::{
@@ -26,11 +27,12 @@ impl Uring {
         if std::mem::replace(&mut self.closed, true) {
             return ShutdownReport::default();
         }
-        let end = Instant::now() + deadline;
+        // A deadline that no clock can name is one for ever: a century will do.
+        let end = Instant::now() + deadline.min(Duration::from_secs(100 * 365 * 24 * 3600));
         let before = self.slab.len();
         self.end_paused_and_pooled();
         loop {
-            while self.reap(usize::MAX, drop) > 0 {}
+            while self.reap(usize::MAX, discard) > 0 {} // Jobs hold foreign destructors.
             let left = end.saturating_duration_since(Instant::now());
             if self.slab.len() == 0 || left.is_zero() {
                 break;
