@@ -29,6 +29,7 @@ const CHUNK_SLOTS: usize = CHUNK_WORDS * 64;
 /// Chunks, enough for the 22 bits that a waker has for its slot.
 const CHUNKS: usize = if cfg!(loom) { 1 } else { 64 };
 /// Most slots that a ring can wake.
+#[cfg(not(loom))]
 pub(crate) const SLOTS_MAX: usize = CHUNK_SLOTS * CHUNKS;
 
 /// Keeps what producers write away from what the owner writes: 128 bytes, since CPUs fetch lines in pairs.
@@ -318,8 +319,15 @@ mod loom_tests {
         }
     }
 
+    /// Two preemptions anywhere in each execution, so that a model ends within the minute; `LOOM_MAX_PREEMPTIONS` widens it.
+    fn model(body: impl Fn() + Send + Sync + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = builder.preemption_bound.or(Some(2));
+        builder.check(body);
+    }
+
     fn producers(slots: [u32; 2], capacity: usize) {
-        loom::model(move || {
+        model(move || {
             let ring = Arc::new(WakerRing::new(capacity));
             let written: Arc<[AtomicU32; 2]> = Arc::new([AtomicU32::new(0), AtomicU32::new(0)]);
             let unparked = Arc::new(loom::sync::Mutex::new(0));
@@ -364,7 +372,7 @@ mod loom_tests {
 
     #[test]
     fn a_task_is_handed_over_once_per_wake() {
-        loom::model(|| {
+        model(|| {
             let ring = Arc::new(WakerRing::new(2));
             let threads: Vec<_> = (0..2)
                 .map(|_| {

@@ -1,4 +1,5 @@
 //! Files on both drivers.
+#![expect(clippy::unwrap_used, reason = "fixtures of tests")]
 mod common;
 use common::both_drivers;
 use ringwheel_executor::{

@@ -1,4 +1,6 @@
 //! A panic anywhere is an `Err` somewhere, and the executor lives on.
+#![expect(clippy::unwrap_used, reason = "fixtures of tests")]
+#![expect(clippy::async_yields_async, reason = "join handles that outlive their run")]
 mod common;
 use common::both_drivers;
 use ringwheel_driver::{Completion, Operation};
@@ -90,11 +92,14 @@ fn a_destructor_that_panics_is_an_error() {
         executor
             .run(async {
                 // While the finished future is dropped.
-                struct Finished(Option<Bomb>, Rc<Cell<u32>>);
+                struct Finished {
+                    _bomb: Bomb,
+                    drops: Rc<Cell<u32>>,
+                }
                 impl Future for Finished {
                     type Output = Counted;
                     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Counted> {
-                        Poll::Ready(Counted(self.1.clone()))
+                        Poll::Ready(Counted(self.drops.clone()))
                     }
                 }
                 struct Counted(Rc<Cell<u32>>);
@@ -104,7 +109,7 @@ fn a_destructor_that_panics_is_an_error() {
                     }
                 }
                 let drops = Rc::new(Cell::new(0));
-                let task = spawn(Finished(Some(Bomb), drops.clone()));
+                let task = spawn(Finished { _bomb: Bomb, drops: drops.clone() });
                 let result = task.await;
                 let Err(JoinError::Panicked(payload)) = result else { panic!("it panicked") };
                 assert_eq!(text(payload), "expected: destructor");

@@ -1,4 +1,5 @@
 //! Tasks on both drivers: spawn, join, cancel, detach, drop, fairness, limits.
+#![expect(clippy::async_yields_async, reason = "join handles that outlive their run")]
 mod common;
 use common::{both_drivers, start};
 use ringwheel_executor::{Executor, JoinError, Options, SpawnError, spawn, time, try_spawn, yield_now};

@@ -1,11 +1,12 @@
 //! Wakers and handles on other threads, during and after the life of their executor.
+#![expect(clippy::async_yields_async, reason = "join handles that outlive their run")]
 mod common;
 use common::both_drivers;
 use ringwheel_executor::{JoinError, event::Event, spawn, thread, time};
 use std::{
     future::{pending, poll_fn},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
         mpsc,
     },

@@ -129,9 +129,12 @@ impl<F: Future> Task<F> {
     unsafe fn poll(task: NonNull<Header>, context: &mut Context<'_>) -> bool {
         // SAFETY: a live block, by the caller's promise.
         let future: *mut F = unsafe { Self::body(task) };
-        // SAFETY: needs the only reference to a valid, pinned F. Holds: stage `Future`; the arena never moves blocks, and the
-        // future is dropped in place. RUNNING keeps everyone else away. Checked: tests/tasks.rs.
-        let pinned = unsafe { Pin::new_unchecked(&mut *future) };
+        // SAFETY: needs the only reference to a valid F. Holds: stage `Future`; RUNNING keeps everyone else away.
+        // Checked: tests/tasks.rs.
+        let reference = unsafe { &mut *future };
+        // SAFETY: needs that it never moves before it is dropped. Holds: the arena never moves blocks, and the future is
+        // dropped in place. Checked: tests/tasks.rs.
+        let pinned = unsafe { Pin::new_unchecked(reference) };
         let Poll::Ready(output) = pinned.poll(context) else { return false };
         // SAFETY: a live header, by the caller's promise.
         let header = unsafe { task.as_ref() };

@@ -1,4 +1,5 @@
 //! What the executor's tests share: every test runs on both drivers, and a skipped one says so.
+#![expect(clippy::unwrap_used, reason = "fixtures of tests")]
 use ringwheel_executor::{DriverKind, Executor, Options};
 use std::io::Write;
 
@@ -31,6 +32,6 @@ pub fn kinds() -> Vec<DriverKind> {
 
 pub fn both_drivers(test: impl Fn(Executor)) {
     for kind in kinds() {
-        test(Executor::start(options(kind)).unwrap());
+        test(start(kind, |_| {}));
     }
 }
