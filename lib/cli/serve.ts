@@ -1,5 +1,6 @@
 // `ringwheel serve`: starts a FileServer, says where and with what it runs, and drains it on the first signal.
 import { resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { FileServer } from '../api/file-server.js';
 import { explain } from './failure.js';
 import { version } from './version.js';
@@ -15,6 +16,9 @@ export interface ServeOptions {
 
 /** Exit codes of a process that a signal ended, as shells count them. */
 const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
+
+/** Cutting connections takes a turn of each core; no longer than this is waited for it. */
+const CUT_MS = 1000;
 
 /**
  * Serves until a signal comes.
@@ -39,23 +43,44 @@ export async function serve(directory: string, options: ServeOptions): Promise<v
   process.stdout.write(
     options.json ? `${JSON.stringify(facts(server, place.directory))}\n` : banner(server, place.directory),
   );
-  await firstSignal();
+  const signals = new Signals();
+  await signals.first;
   process.stderr.write('\nringwheel: finishing what is being sent; once more stops at once\n');
-  await server.close({ deadlineMs: options.drain });
+  const drained = server.close({ deadlineMs: options.drain });
+  const exitCode = await Promise.race([drained, signals.second]);
+  if (exitCode === undefined) return;
+  // Cut what is left: the drain runs on a thread, which an exit alone would wait for.
+  const cut = await Promise.race([server.close({ deadlineMs: 0 }).then(() => true), sleep(CUT_MS, false)]);
+  if (!cut) process.kill(process.pid, 'SIGKILL');
+  process.exit(exitCode);
 }
 
-/** Waits for SIGINT or SIGTERM; the next one after it ends the process at once. */
-function firstSignal(): Promise<void> {
-  return new Promise((settle) => {
-    let seen = false;
+/** SIGINT and SIGTERM: the first one asks for a drain, the second one for an end. */
+class Signals {
+  readonly first: Promise<void>;
+  /** The exit code that belongs to the second signal. */
+  readonly second: Promise<number>;
+
+  constructor() {
+    let onFirst = () => {};
+    let onSecond = (_: number) => {};
+    this.first = new Promise((settle) => {
+      onFirst = settle;
+    });
+    this.second = new Promise((settle) => {
+      onSecond = settle;
+    });
+    let count = 0;
     for (const [signal, exitCode] of Object.entries(SIGNALS)) {
       process.on(signal, () => {
-        if (seen) process.exit(exitCode);
-        seen = true;
-        settle();
+        count += 1;
+        if (count === 1) onFirst();
+        else if (count === 2) onSecond(exitCode);
+        // Whoever asks a third time does not want to wait for anything.
+        else process.kill(process.pid, 'SIGKILL');
       });
     }
-  });
+  }
 }
 
 function facts(server: FileServer, root: string) {
