@@ -70,7 +70,7 @@ export async function timers(options: BenchOptions, leftOut: Result['leftOut']):
         'cascade',
         [lower('worst pause', 'µs'), lower('all ticks', 'ms')],
         'cascade',
-        [],
+        [{ name: 'wheel crate, unbounded tick', program: 'peer-structures', what: 'cascade' }],
         options.smoke ? 20_000 : 1_000_000,
       ),
       {

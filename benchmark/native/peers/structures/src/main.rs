@@ -3,7 +3,7 @@ use hierarchical_hash_wheel_timer::{
     IdOnlyTimerEntry,
     wheels::{cancellable, quad_wheel},
 };
-use measure::{Structure, arguments, insert_and_cancel_structure};
+use measure::{Report, Structure, Ticks, arguments, insert_and_cancel_structure};
 use std::{collections::BTreeMap, time::Duration};
 
 /// The wheel crate's cancellable wheel: an Rc and a map entry each.
@@ -62,6 +62,27 @@ impl Structure for Delay {
     }
 }
 
+/// The wheel crate's own cascade: `count` timers in one slot of its second level, ticked millisecond by millisecond.
+fn cascade(count: usize) {
+    const SLOT: u64 = 30_000 / 256 * 256;
+    let mut wheel = quad_wheel::QuadWheelWithOverflow::default();
+    for id in 0..count as u64 {
+        let delay = Duration::from_millis(SLOT + id % 256);
+        wheel.insert(IdOnlyTimerEntry { id, delay }).expect("the delay is in the future");
+    }
+    let ticks = Ticks::calibrated();
+    let (mut worst, mut all, mut fired) = (0.0_f64, 0.0, 0);
+    for _ in 0..SLOT + 256 {
+        let start = ticks.now();
+        fired += wheel.tick().len();
+        let pause = ticks.nanoseconds_since(start);
+        worst = worst.max(pause);
+        all += pause;
+    }
+    assert_eq!(fired, count, "every timer fires once");
+    Report::default().with("worst pause", worst / 1e3).with("all ticks", all / 1e6).print();
+}
+
 fn main() {
     let (what, count) = arguments(100_000);
     match what.as_str() {
@@ -69,6 +90,7 @@ fn main() {
             insert_and_cancel_structure(count, Cancellable(cancellable::QuadWheelWithOverflow::new()))
         }
         "plain" => insert_and_cancel_structure(count, Plain(quad_wheel::QuadWheelWithOverflow::default())),
+        "cascade" => cascade(count),
         "tree" => insert_and_cancel_structure(count, Tree::default()),
         "delay-queue" => {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -78,7 +100,7 @@ fn main() {
             runtime.block_on(async { insert_and_cancel_structure(count, Delay::default()) });
         }
         other => {
-            eprintln!("unknown structure {other:?}: cancellable, plain, tree or delay-queue");
+            eprintln!("unknown structure {other:?}: cancellable, plain, tree, delay-queue or cascade");
             std::process::exit(2);
         }
     }
