@@ -35,6 +35,10 @@ export const COMMAND_HEAD_WORD = 32;
 export const COMPLETION_TAIL_WORD = 48;
 /** Next completion that JavaScript will read. Ours. */
 export const COMPLETION_HEAD_WORD = 64;
+/** 1 while pending work is to keep the process alive. Ours. */
+export const KEEP_WORD = 80;
+/** 1 while the event loop is held. Rust's. */
+export const HELD_WORD = 96;
 
 // Commands.
 /** First word of command 0. */

@@ -56,8 +56,19 @@ pub struct Header {
     /// Next completion that JavaScript will read. Written by JavaScript.
     pub completion_head: u32,
     completion_head_line: [u32; 15],
-    spare_lines: [u32; 48],
+    /// 1 while pending work is to keep the process alive. Written by JavaScript.
+    pub keep: u32,
+    keep_line: [u32; 15],
+    /// 1 while the event loop is held, so that JavaScript asks only when it is not. Written by Rust.
+    pub held: u32,
+    held_line: [u32; 15],
+    spare_line: [u32; 16],
 }
+
+/// Word of the region whose low half is [`Header::keep`].
+pub const KEEP_WORD: usize = offset_of!(Header, keep) / 8;
+/// Word of the region whose low half is [`Header::held`].
+pub const HELD_WORD: usize = offset_of!(Header, held) / 8;
 
 /// What JavaScript asks for. Fields that an opcode does not use are not read; `zero` and `zeros` must be 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -249,6 +260,8 @@ const _: () = assert!(offset_of!(Header, command_tail) == 64);
 const _: () = assert!(offset_of!(Header, command_head) == 128);
 const _: () = assert!(offset_of!(Header, completion_tail) == 192);
 const _: () = assert!(offset_of!(Header, completion_head) == 256);
+const _: () = assert!(offset_of!(Header, keep) == 320);
+const _: () = assert!(offset_of!(Header, held) == 384);
 const _: () = assert!(offset_of!(Command, opcode) == 0);
 const _: () = assert!(offset_of!(Command, flags) == 1);
 const _: () = assert!(offset_of!(Command, queue) == 2);

@@ -125,6 +125,12 @@ fn layout_text() -> String {
         "COMPLETION_HEAD_WORD",
         offset_of!(Header, completion_head),
     );
+    script.word(
+        "1 while pending work is to keep the process alive. Ours.",
+        "KEEP_WORD",
+        offset_of!(Header, keep),
+    );
+    script.word("1 while the event loop is held. Rust's.", "HELD_WORD", offset_of!(Header, held));
 
     script.line("\n// Commands.");
     script.word("First word of command 0.", "COMMANDS_WORD", Geometry::DEFAULT.commands().first_word * 8);

@@ -1,13 +1,11 @@
-//! Two words in the header's spare lines: whether pending work is to keep the process alive, and whether it does.
+//! Two words of the header: whether pending work is to keep the process alive, and whether it does.
 //!
 //! Both sides run on one thread. JavaScript writes the first word when its count of pending work leaves or reaches zero;
 //! the second word spares it the native call when the loop is held still.
-use ringwheel_command::{Memory, Region};
-
-/// Word 80 of the Uint32Array, in the region's `u64` words. lib/ring/layout.ts has the same number.
-const KEEP: usize = 80 / 2;
-/// Word 96.
-const HELD: usize = 96 / 2;
+use ringwheel_command::{
+    Memory, Region,
+    layout::{HELD_WORD, KEEP_WORD},
+};
 
 /// See the file's head.
 #[derive(Debug)]
@@ -21,10 +19,10 @@ impl Keep {
     }
 
     pub fn wanted(&self) -> bool {
-        self.region.load_index(KEEP) != 0
+        self.region.load_index(KEEP_WORD) != 0
     }
 
     pub fn set_held(&self, held: bool) {
-        self.region.store_index(HELD, u32::from(held));
+        self.region.store_index(HELD_WORD, u32::from(held));
     }
 }
