@@ -80,6 +80,8 @@ pub(crate) struct Poll {
     news: Vec<News>,
     /// `acknowledge` has asked the poller since the last `enter`.
     asked: bool,
+    /// Turns since the poller was asked.
+    unasked: u32,
     /// A wake came that no `enter` has reported yet.
     woken: bool,
     pool: Pool,
@@ -131,6 +133,7 @@ impl Poll {
             sources: Sources::new(poller),
             news: Vec::new(),
             asked: false,
+            unasked: 0,
             woken: false,
             pool: Pool::new(options.pool_threads, POOL_QUEUE, Box::new(move || pool_waker.wake())),
             waker,
