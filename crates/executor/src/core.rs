@@ -86,6 +86,7 @@ impl Core {
     }
 
     /// The time of this turn.
+    #[inline]
     pub(crate) fn now(&self) -> Instant {
         match self.now.get() {
             Some(now) => now,

@@ -16,6 +16,8 @@ pub(crate) struct Entered {
     _core: Rc<Core>,
 }
 
+#[inline]
+
 pub(crate) fn enter(core: &Rc<Core>) -> Entered {
     let core = core.clone();
     let previous = CURRENT.replace(Rc::as_ptr(&core));
@@ -30,6 +32,7 @@ impl Drop for Entered {
 }
 
 /// Runs `work` with the current executor, if there is one.
+#[inline]
 pub(crate) fn with<R>(work: impl FnOnce(Option<&Core>) -> R) -> R {
     let pointer = CURRENT.get();
     // SAFETY: needs `pointer` null or valid for the call. Holds: `enter` set it from an `Rc` that its guard keeps until it
@@ -39,6 +42,7 @@ pub(crate) fn with<R>(work: impl FnOnce(Option<&Core>) -> R) -> R {
 }
 
 /// The current executor, counted.
+#[inline]
 pub(crate) fn get() -> Result<Rc<Core>, SpawnError> {
     let pointer = CURRENT.get();
     if pointer.is_null() {

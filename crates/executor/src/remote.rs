@@ -120,22 +120,26 @@ impl Drop for Registration {
 }
 
 /// The waker bits of a task.
+#[inline]
 pub(crate) fn task_handle(executor: u64, slot: u32, generation: u16) -> u64 {
     debug_assert!(slot < 1 << SLOT_BITS);
     executor | u64::from(generation) << SLOT_BITS | u64::from(slot)
 }
 
 /// The slot in a waker's bits.
+#[inline]
 pub(crate) fn slot_of(handle: u64) -> u32 {
     (handle & ((1 << SLOT_BITS) - 1)) as u32
 }
 
 /// The task generation in a waker's bits.
+#[inline]
 pub(crate) fn generation_of(handle: u64) -> u16 {
     (handle >> SLOT_BITS) as u16
 }
 
 /// Whether a waker belongs to the executor whose upper bits are `executor`.
+#[inline]
 pub(crate) fn belongs_to(handle: u64, executor: u64) -> bool {
     (handle ^ executor) >> (SLOT_BITS + TASK_GENERATION_BITS) == 0
 }

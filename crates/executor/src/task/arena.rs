@@ -28,6 +28,7 @@ pub(crate) struct Arena {
 }
 
 /// The class of a layout; `CLASSES` for what gets its own allocation.
+#[inline]
 const fn class_of(layout: Layout) -> usize {
     if layout.align() > BLOCK_ALIGN {
         return CLASSES;

@@ -65,12 +65,15 @@ pub(crate) struct Header {
 }
 
 impl Header {
+    #[inline]
     pub(super) fn has(&self, flag: u8) -> bool {
         self.flags.get() & flag != 0
     }
+    #[inline]
     pub(super) fn set(&self, flag: u8) {
         self.flags.set(self.flags.get() | flag);
     }
+    #[inline]
     pub(super) fn clear(&self, flag: u8) {
         self.flags.set(self.flags.get() & !flag);
     }

@@ -39,9 +39,12 @@ impl<T> Unpin for JoinHandle<T> {}
 
 impl<T> JoinHandle<T> {
     /// `task` was spawned on `core` with output `T` and has no join handle yet.
+    #[inline]
     pub(crate) fn new(core: Rc<Core>, task: NonNull<Header>) -> JoinHandle<T> {
         JoinHandle { core, task, _output: PhantomData }
     }
+
+    #[inline]
 
     fn header(&self) -> &Header {
         // SAFETY: needs a live header. Holds: JOINED is set until our drop, and `core` keeps the arena.
@@ -61,6 +64,7 @@ impl<T> JoinHandle<T> {
     }
 
     /// The result, if the task has ended and it was not taken before.
+    #[inline]
     pub fn try_join(&mut self) -> Option<Result<T, JoinError>> {
         let header = self.header();
         if !header.has(DONE) {
@@ -90,6 +94,8 @@ impl<T> JoinHandle<T> {
 impl<T> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
+    #[inline]
+
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.try_join() {
             Some(result) => Poll::Ready(result),
@@ -102,6 +108,7 @@ impl<T> Future for JoinHandle<T> {
 }
 
 impl<T> Drop for JoinHandle<T> {
+    #[inline]
     fn drop(&mut self) {
         self.core.tasks.unjoin(self.task);
     }

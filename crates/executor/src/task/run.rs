@@ -53,6 +53,8 @@ impl Tasks {
         }
     }
 
+    #[inline]
+
     pub(crate) fn executor(&self) -> u64 {
         self.executor
     }
@@ -62,6 +64,7 @@ impl Tasks {
     }
 
     /// True when a task is queued.
+    #[inline]
     pub(crate) fn is_ready(&self) -> bool {
         self.first.get().is_some()
     }
@@ -154,6 +157,7 @@ impl Tasks {
     }
 
     /// Wakes any waker: ours directly, a foreign one under a catch, since it is foreign code.
+    #[inline]
     pub(crate) fn wake_any(&self, waker: Waker) {
         match waker::handle_of(&waker) {
             Some(handle) if remote::belongs_to(handle, self.executor) => self.wake(handle),
@@ -274,6 +278,7 @@ impl Tasks {
     }
 
     /// Drops what a finished, unjoined task holds and frees its block, even when that panics.
+    #[inline]
     fn free(&self, task: NonNull<Header>) {
         struct Give<'a>(&'a Tasks, NonNull<Header>, std::alloc::Layout);
         impl Drop for Give<'_> {
@@ -284,8 +289,13 @@ impl Tasks {
             }
         }
         // SAFETY: needs a live header. Holds: the block is freed by the guard below, once.
-        let vtable = unsafe { task.as_ref() }.vtable;
+        let header = unsafe { task.as_ref() };
+        let vtable = header.vtable;
+        let holds = matches!(header.stage.get(), Stage::Output | Stage::Panicked);
         let _give = Give(self, task, vtable.layout);
+        if !holds {
+            return; // The usual end: the output was taken.
+        }
         // SAFETY: needs a live task that nobody else refers to. Holds: as for the guard.
         unsafe { (vtable.drop_body)(task) };
     }
@@ -329,6 +339,7 @@ impl Tasks {
     }
 
     /// The join handle of `task` goes away.
+    #[inline]
     pub(super) fn unjoin(&self, task: NonNull<Header>) {
         // SAFETY: needs a live header. Holds: the join handle keeps it until here.
         let header = unsafe { task.as_ref() };

@@ -37,6 +37,7 @@ impl Slots {
     }
 
     #[expect(clippy::mut_from_ref, reason = "private; see the SAFETY comment")]
+    #[inline]
     fn inner(&self) -> &mut Inner {
         // SAFETY: needs that no other reference to the inside lives. Holds: one thread (INV-6), every method is a leaf that
         // drops this reference before it returns and calls nothing that could come back here.

@@ -8,6 +8,8 @@ use std::{
 
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake, forget);
 
+#[inline]
+
 fn raw(handle: u64) -> RawWaker {
     RawWaker::new(ptr::without_provenance(handle as usize), &VTABLE)
 }
