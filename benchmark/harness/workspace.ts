@@ -74,7 +74,8 @@ export function warm(file: string): void {
   }
 }
 
-function residentBytes(file: string): number | undefined {
+/** How much of a file the page cache holds. `undefined` when nobody can tell. */
+export function residentBytes(file: string): number | undefined {
   // tmpfs files live nowhere else, and fincore counts them too.
   if (!has('fincore')) return undefined;
   const said = spawnSync('fincore', ['--bytes', '--noheadings', '--output', 'RES', file], { encoding: 'utf8' });
