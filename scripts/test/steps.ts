@@ -8,8 +8,8 @@ import { check, counted, judge, judgeCounted, type Outcome, type Step, skip } fr
 /** The TAP of ava; concurrency and time limits are in package.json. */
 const AVA = ['--import', 'tsx', 'node_modules/ava/entrypoints/cli.mjs', '--tap'];
 
-/** Specs through the public API, which both drivers have to pass. */
-const API_SPECS = ['__test__/api', '__test__/hostile', '__test__/http'];
+/** Specs of the tools around the API, which run once; all other specs have to pass on both drivers. */
+const TOOL_SPECS = ['benchmark', 'cli', 'docs', 'scripts'];
 
 /** The benchmarks whose smoke has to run. */
 const BENCHMARKS = ['reads', 'server', 'timers', 'spawn'];
@@ -41,13 +41,21 @@ function loom(crate: string): Step {
   });
 }
 
-/** ava passes over a glob that matches nothing; a directory of specs that is gone has to be a failure. */
+/** The directories of specs that run on both drivers: all that are not about tools, so that none is forgotten. */
+function driverSpecs(): string[] {
+  return readdirSync(join(root, '__test__'), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && entry.name !== 'support' && !TOOL_SPECS.includes(entry.name))
+    .map(({ name }) => name);
+}
+
+/** ava passes over a glob that matches nothing; a directory of specs that is empty or gone has to be a failure. */
 function globs(directories: readonly string[]): string[] {
   for (const directory of directories) {
-    const names = existsSync(join(root, directory)) ? readdirSync(join(root, directory)) : [];
-    if (!names.some((name) => name.endsWith('.spec.ts'))) throw new Error(`there is no spec in ${directory}`);
+    const path = join(root, '__test__', directory);
+    const names = existsSync(path) ? readdirSync(path) : [];
+    if (!names.some((name) => name.endsWith('.spec.ts'))) throw new Error(`there is no spec in __test__/${directory}`);
   }
-  return directories.map((directory) => `${directory}/**`);
+  return directories.map((directory) => `__test__/${directory}/**`);
 }
 
 /** The specs on one driver. On uring they are skipped, and say so, where the kernel or a sandbox denies it. */
@@ -64,7 +72,7 @@ function specs(driver: 'uring' | 'poll'): Step {
           return skip(`no io_uring here: ${found.findings[0]?.problem ?? 'no reason given'}`);
       }
       const env = { RINGWHEEL_DRIVER: driver };
-      return judgeCounted(await run(log, process.execPath, [...AVA, ...globs(API_SPECS)], { env }), countTap);
+      return judgeCounted(await run(log, process.execPath, [...AVA, ...globs(driverSpecs())], { env }), countTap);
     },
   };
 }
@@ -92,13 +100,9 @@ export function steps(): Step[] {
     specs('uring'),
     specs('poll'),
     {
-      name: 'specs command line',
+      name: 'specs tools',
       needs: ['build'],
-      run: async (log) =>
-        judgeCounted(
-          await run(log, process.execPath, [...AVA, ...globs(['__test__/cli', '__test__/scripts', '__test__/docs'])]),
-          countTap,
-        ),
+      run: async (log) => judgeCounted(await run(log, process.execPath, [...AVA, ...globs(TOOL_SPECS)]), countTap),
     },
     counted('specs package', countTap, process.execPath, [...AVA, '__test__/package.spec.ts'], { needs: ['build'] }),
     ...BENCHMARKS.map((name) =>
