@@ -7,7 +7,7 @@ pub mod ready;
 pub mod socket;
 
 use crate::Handle;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 /// One operation with everything it owns.
 #[derive(Debug)]
@@ -54,8 +54,8 @@ impl Operation {
 #[cfg(target_os = "linux")]
 #[derive(Debug)]
 pub(crate) enum Aside {
-    /// The arguments of openat2(2).
-    Open(io_uring::types::OpenHow),
+    /// How a file is opened.
+    Open(file::uring::Opening),
     /// A peer's address.
     Address(socket2::SockAddr),
 }
@@ -66,26 +66,30 @@ pub(crate) fn finish(mut operation: Operation, result: i32) -> (i32, Option<Hand
     match &mut operation {
         Operation::Read(read) if result >= 0 => read.target.filled(result as usize),
         Operation::Open(_) if result >= 0 => {
-            // SAFETY: `from_raw_fd` needs an open descriptor that nobody else owns: the kernel made it for this completion,
-            // which is handled once (INV-7). Checked: tests/leaks.rs.
-            let opened = unsafe { OwnedFd::from_raw_fd(result) };
-            return (0, Some(Handle::from_owned(opened)), Some(operation));
+            return (0, Some(opened(result)), Some(operation));
         }
-        Operation::Close(_) => return (result, None, close(operation, result)),
+        Operation::Close(_) => return (result, None, Some(close(operation, result))),
         _ => {}
     }
     (result, None, Some(operation))
 }
 
-/// A handle whose descriptor the kernel closed must not close it again. It did unless it never ran: close(2) releases the
+/// A handle whose descriptor the kernel closed must not close it again, so what comes back is a `Nop`. It did unless it never ran: close(2) releases the
 /// descriptor also when it reports an error.
-fn close(operation: Operation, result: i32) -> Option<Operation> {
+fn close(operation: Operation, result: i32) -> Operation {
     let canceled = -rustix::io::Errno::CANCELED.raw_os_error();
     match operation {
         Operation::Close(close) if result != canceled => {
             close.file.forget_closed();
-            None
+            Operation::Nop
         }
-        other => Some(other),
+        other => other,
     }
+}
+
+/// The descriptor that an operation completed with.
+pub(crate) fn opened(fd: RawFd) -> Handle {
+    // SAFETY: `from_raw_fd` needs an open descriptor that nobody else owns: the kernel made it for this completion, which is
+    // handled once (INV-7). Checked: tests/leaks.rs.
+    Handle::from_owned(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -94,6 +94,7 @@ impl Uring {
         match entry.operation {
             Operation::Accept(_) => self.accepted(key, result, flags),
             Operation::Receive(_) => self.received(key, result, flags),
+            Operation::Open(_) => self.opened(key, result),
             _ if result < 0 => self.failed(key, result),
             _ => Some(self.finish(key, result)),
         }
@@ -152,11 +153,24 @@ impl Uring {
         result
     }
 
+    fn opened(&mut self, key: Key, result: i32) -> Option<Completion> {
+        let entry = self.slab.get_mut(key)?;
+        if let Operation::Open(open) = &entry.operation
+            && !entry.cancelled
+            && !self.closed
+            && op::file::uring::opens_again(open, &mut entry.aside, result)
+        {
+            self.arm(key);
+            return None;
+        }
+        if result < 0 { self.failed(key, result) } else { Some(self.finish(key, result)) }
+    }
+
     fn accepted(&mut self, key: Key, result: i32, flags: u32) -> Option<Completion> {
         if result < 0 {
             return self.failed(key, result);
         }
-        let handle = op::socket::uring::accepted(result);
+        let handle = op::opened(result);
         Some(self.one_of_many(key, flags, 0, None, Some(handle)))
     }
 

@@ -15,6 +15,7 @@ use rustix::{
 use std::{
     io,
     os::fd::{AsFd, AsRawFd},
+    sync::atomic::{Ordering, fence},
     time::Duration,
 };
 
@@ -76,13 +77,39 @@ impl Uring {
             }
             self.stats.overflows += u64::from(overflow);
             self.stats.enters += 1;
-            let entered = self.ring.submitter().submit_and_wait(0);
+            let entered = self.submit_quietly();
             self.entered(entered)?;
             // More than the queue holds at once: the rest follows, unless the kernel took nothing.
             if self.backlog.is_empty() || !self.make_room() {
                 return Ok(());
             }
         }
+    }
+
+    /// What completes in the call itself is seen by `has_completions` right after it, so it need not wake the host too:
+    /// that would be a turn of the host's loop for nothing, each time.
+    fn submit_quietly(&mut self) -> io::Result<usize> {
+        if self.host == Host::Native {
+            return self.ring.submitter().submit_and_wait(0);
+        }
+        // The flag spares the kernel the signal. But whoever queues a completion reads the flag after saying so in TASKRUN,
+        // with no barrier in between that Linux promises on every machine: elsewhere than on x86 the signal is taken back.
+        let by_flag = cfg!(target_arch = "x86_64");
+        if by_flag {
+            self.ring.completion().disable_eventfd();
+        }
+        let entered = self.ring.submitter().submit_and_wait(0);
+        if by_flag {
+            self.ring.completion().enable_eventfd();
+            fence(Ordering::SeqCst);
+        } else {
+            let _ = rustix::io::read(&*self.eventfd, &mut [0; 8]);
+        }
+        // Something came meanwhile that is not in the queue yet, and its signal may be lost: make up for it.
+        if self.ring.submission().taskrun() {
+            self.waker.signal();
+        }
+        entered
     }
 
     /// Sleeps in the kernel until a completion, a wake or the end of the time.

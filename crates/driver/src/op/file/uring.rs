@@ -1,35 +1,73 @@
 //! File operations on the ring: one entry each, but for what is cheaper without one.
 use super::{Close, Open, Read, Stat, Sync, Truncate, Write};
 use crate::{
+    Handle,
     error::Errno,
     limits::STATX,
     memory::{Source, Target},
     op::Aside,
     uring::{Kit, Plan, descriptor},
 };
-use io_uring::{opcode, types};
+use io_uring::{opcode, squeue, types};
 use rustix::io::Errno as E;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// The index of the arena among the fixed buffers: there is one.
 const ARENA: u16 = 0;
 const INVALID: Errno = Errno(E::INVAL.raw_os_error());
+
+/// How a file is opened, beside the operation's own fields.
+#[derive(Debug, Default)]
+pub(crate) struct Opening {
+    how: types::OpenHow,
+    /// On a kernel worker, where it may block.
+    blocking: bool,
+    /// A FIFO that was opened without waiting for its other end; kept until it was opened with.
+    early: Option<Handle>,
+}
 
 /// openat2(2) when paths must be resolved in a certain way, else openat(2): a kernel without openat2 cannot do the former.
 pub(crate) fn open(open: &Open, aside: &mut Option<Box<Aside>>) -> Plan {
     let directory = types::Fd(open.directory.as_ref().map_or(libc::AT_FDCWD, AsRawFd::as_raw_fd));
     let flags = open.flags | libc::O_CLOEXEC;
     let path = open.path.as_ptr();
+    let aside = aside.get_or_insert_with(|| Box::new(Aside::Open(Opening::default())));
+    let Aside::Open(opening) = &mut **aside else { return Plan::Refuse(INVALID) };
+    let worker = if opening.blocking { squeue::Flags::ASYNC } else { squeue::Flags::empty() };
     if open.resolve == 0 {
-        return Plan::Entry(opcode::OpenAt::new(directory, path).flags(flags).mode(open.mode).build());
+        let entry = opcode::OpenAt::new(directory, path).flags(flags).mode(open.mode).build();
+        return Plan::Entry(entry.flags(worker));
     }
     // openat2 refuses a mode without a creating flag, and bits beyond 07777.
     let creates = flags & libc::O_CREAT != 0 || flags & libc::O_TMPFILE == libc::O_TMPFILE;
     let mode = if creates { open.mode & 0o7777 } else { 0 };
-    let how = types::OpenHow::new().flags(flags as u64).mode(mode.into()).resolve(open.resolve);
-    let how = aside.insert(Box::new(Aside::Open(how)));
-    let Aside::Open(how) = &**how else { return Plan::Refuse(INVALID) };
-    Plan::Entry(opcode::OpenAt2::new(directory, path, std::ptr::from_ref(how)).build())
+    opening.how = types::OpenHow::new().flags(flags as u64).mode(mode.into()).resolve(open.resolve);
+    let entry = opcode::OpenAt2::new(directory, path, std::ptr::from_ref(&opening.how)).build();
+    Plan::Entry(entry.flags(worker))
+}
+
+/// True when an open must run again, and wait. The ring tries first as if with O_NONBLOCK, which on a FIFO has another
+/// meaning: opened for reading it does not wait for a writer, for writing it fails with ENXIO. Costs an fstat(2).
+pub(crate) fn opens_again(open: &Open, aside: &mut Option<Box<Aside>>, result: i32) -> bool {
+    let Some(Aside::Open(opening)) = aside.as_deref_mut() else { return false };
+    if opening.blocking || open.flags & (libc::O_NONBLOCK | libc::O_PATH) != 0 {
+        return false;
+    }
+    if result >= 0 {
+        // SAFETY: `borrow_raw` needs the descriptor open for the borrow: the kernel made it for this completion.
+        let file = unsafe { BorrowedFd::borrow_raw(result) };
+        let is_fifo = rustix::fs::fstat(file).is_ok_and(|stat| {
+            rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Fifo
+        });
+        if !is_fifo {
+            return false;
+        }
+        opening.early = Some(super::super::opened(result));
+    } else if result != -libc::ENXIO {
+        return false;
+    }
+    opening.blocking = true;
+    true
 }
 
 /// Really closes through the last handle only; others go on using the file.
@@ -87,7 +125,7 @@ pub(crate) fn truncate(truncate: &Truncate, kit: Kit) -> Plan {
     Plan::Pool(Box::new(move || {
         // SAFETY: `borrow_raw` needs the descriptor open for the borrow: the operation in the slab holds its handle until the
         // pool has reported, and shutdown leaks it when the pool does not (INV-1).
-        let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
         rustix::fs::ftruncate(fd, length).map_or_else(|errno| -errno.raw_os_error(), |()| 0)
     }))
 }

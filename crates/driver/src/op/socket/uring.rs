@@ -1,17 +1,13 @@
 //! Socket operations on the ring.
 use super::{Accept, Connect, Receive, Send};
 use crate::{
-    Handle,
     error::Errno,
     op::Aside,
     uring::{Kit, Plan, descriptor},
 };
 use io_uring::{opcode, types};
 use rustix::io::Errno as E;
-use std::{
-    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
-    ptr::null_mut,
-};
+use std::{os::fd::AsRawFd, ptr::null_mut};
 
 /// New connections do not block: sendfile(2) needs that, and the ring does not mind.
 const CONNECTION: i32 = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
@@ -23,13 +19,6 @@ pub(crate) fn accept(accept: &Accept, kit: Kit) -> Plan {
     } else {
         opcode::Accept::new(fd, null_mut(), null_mut()).flags(CONNECTION).build()
     })
-}
-
-/// The connection that an accept completed with.
-pub(crate) fn accepted(fd: RawFd) -> Handle {
-    // SAFETY: `from_raw_fd` needs an open descriptor that nobody else owns: the kernel made it for this completion, which is
-    // handled once (INV-7). Checked: tests/leaks.rs.
-    Handle::from_owned(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Into the buffer ring, or readiness where there is none.
