@@ -150,9 +150,6 @@ impl Uring {
             waker.park_host(); // A wake before the first enter must show too.
         }
         let wake = waker.clone();
-        if options.host == Host::Embedded {
-            waker.park_host(); // The host may sleep before the first enter.
-        }
         let completion_entries = ring.params().cq_entries() as usize;
         Ok(Uring {
             slab: Slab::new(),
