@@ -91,3 +91,19 @@ fn completions_at_hand_do_not_keep_the_news_away() {
     }
     assert!(driver.stats().enters - before < turns, "but not every time");
 }
+
+#[test]
+fn a_shut_down_driver_refuses() {
+    use crate::{Arena, RefusedReason, memory::provided::ChunkPool};
+    let options = Options { kind: Some(DriverKind::Poll), ..Options::default() };
+    let (arena, chunks) = (Arena::new(65_536).unwrap(), ChunkPool::new(8, 512).unwrap());
+    let mut poll = super::Poll::start(&options, arena, chunks, Vec::new()).unwrap();
+    poll.submit(Operation::Nop, 1).unwrap();
+    let report = poll.shutdown(Duration::from_secs(1));
+    assert_eq!((report.drained, report.leaked), (1, 0));
+    let refused = poll.submit(Operation::Nop, 2).unwrap_err();
+    assert_eq!(refused.reason, RefusedReason::Closed);
+    assert!(matches!(refused.operation, Operation::Nop), "it is given back");
+    assert_eq!(poll.shutdown(Duration::from_secs(1)).drained, 0, "once is enough");
+    assert_eq!(poll.in_flight(), 0);
+}

@@ -115,7 +115,9 @@ impl Poll {
                 && let Some(file) = descriptor(&entry.operation)
                 && self.sources.has_ordered(file.as_raw_fd(), side)
             {
-                self.wait_for_news(key); // Bytes must not overtake those of an operation that came first.
+                // Bytes must not overtake those of an operation that came first. No edge is missed: that one has met
+                // EAGAIN since the last, or is in the queue of those to try again.
+                self.wait_for_news(key);
                 continue;
             }
             match self.attempt(key, &mut cached_budget) {
