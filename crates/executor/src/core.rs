@@ -71,7 +71,7 @@ impl Core {
             operations: RefCell::new(Operations::new(options.driver.chunks)),
             deferred: RefCell::new(Vec::new()),
             waiting_for_room: RefCell::new(Vec::new()),
-            timers: RefCell::new(Timers::new()),
+            timers: RefCell::new(Timers::new(registration.handle())),
             fired: Cell::new(Vec::new()),
             registration: RefCell::new(Some(registration)),
             now: Cell::new(None),
@@ -90,11 +90,7 @@ impl Core {
     pub(crate) fn now(&self) -> Instant {
         match self.now.get() {
             Some(now) => now,
-            None => {
-                let now = Instant::now();
-                self.now.set(Some(now));
-                now
-            }
+            None => self.read_now(),
         }
     }
 
@@ -104,6 +100,13 @@ impl Core {
             Ok(Some(driver)) => driver.adopt(fd),
             Ok(None) | Err(_) => Handle::from_owned(fd),
         }
+    }
+
+    /// Reads the clock again, for the rest of the turn too.
+    pub(crate) fn read_now(&self) -> Instant {
+        let now = Instant::now();
+        self.now.set(Some(now));
+        now
     }
 
     /// Makes the next `now` read the clock.

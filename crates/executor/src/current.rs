@@ -17,7 +17,6 @@ pub(crate) struct Entered {
 }
 
 #[inline]
-
 pub(crate) fn enter(core: &Rc<Core>) -> Entered {
     let core = core.clone();
     let previous = CURRENT.replace(Rc::as_ptr(&core));

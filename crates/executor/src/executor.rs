@@ -5,6 +5,7 @@ use crate::{
     core::Core,
     current,
     remote::{self, Registration, SELF_SLOT},
+    timers::Timers,
 };
 use ringwheel_driver::{Driver, DriverKind};
 use std::{future::Future, os::fd::RawFd, rc::Rc, time::Duration};
@@ -193,7 +194,7 @@ impl Core {
         let (tasks_dropped, panics) = self.tasks.close();
         // Wakers of other threads are no-ops from here on.
         drop(self.registration.take());
-        let timers = std::mem::replace(&mut *self.timers.borrow_mut(), crate::timers::Timers::new());
+        let timers = std::mem::replace(&mut *self.timers.borrow_mut(), Timers::new(self.tasks.executor()));
         self.tasks.guarded(|| drop(timers)); // with it, foreign wakers
         self.run_deferred();
         self.wake_waiting_for_room();

@@ -28,6 +28,8 @@ use std::sync::{
 /// Bits of a slot.
 pub(crate) const SLOT_BITS: u32 = 22;
 const TASK_GENERATION_BITS: u32 = 16;
+/// Bits of a waker below those of its executor.
+pub(crate) const OWN_BITS: u32 = SLOT_BITS + TASK_GENERATION_BITS;
 const EXECUTOR_GENERATION_BITS: u32 = 14;
 const EXECUTOR_BITS: u32 = 12;
 const _: () = assert!(SLOT_BITS + TASK_GENERATION_BITS + EXECUTOR_GENERATION_BITS + EXECUTOR_BITS == 64);
@@ -91,8 +93,7 @@ impl Registration {
         entry.ring.unpark();
         *entry.bell.lock().unwrap_or_else(PoisonError::into_inner) = Some(bell);
         let generation = u64::from(entry.generation.load(Ordering::Relaxed));
-        let handle =
-            ((index as u64) << EXECUTOR_GENERATION_BITS | generation) << (TASK_GENERATION_BITS + SLOT_BITS);
+        let handle = ((index as u64) << EXECUTOR_GENERATION_BITS | generation) << OWN_BITS;
         Ok(Registration { index, entry, handle })
     }
 
@@ -138,16 +139,22 @@ pub(crate) fn generation_of(handle: u64) -> u16 {
     (handle >> SLOT_BITS) as u16
 }
 
+/// A waker's bits without those of its executor.
+#[inline]
+pub(crate) fn own_part(handle: u64) -> u64 {
+    handle & ((1 << OWN_BITS) - 1)
+}
+
 /// Whether a waker belongs to the executor whose upper bits are `executor`.
 #[inline]
 pub(crate) fn belongs_to(handle: u64, executor: u64) -> bool {
-    (handle ^ executor) >> (SLOT_BITS + TASK_GENERATION_BITS) == 0
+    (handle ^ executor) >> OWN_BITS == 0
 }
 
 /// Wakes from any thread; a no-op when the executor is gone.
 pub(crate) fn wake(handle: u64) {
     let index = (handle >> (64 - EXECUTOR_BITS)) as usize;
-    let generation = (handle >> (SLOT_BITS + TASK_GENERATION_BITS)) & ((1 << EXECUTOR_GENERATION_BITS) - 1);
+    let generation = (handle >> OWN_BITS) & ((1 << EXECUTOR_GENERATION_BITS) - 1);
     let Some(entry) = BOOK.get(index).and_then(OnceLock::get) else { return };
     if u64::from(entry.generation.load(Ordering::Acquire)) != generation {
         return;

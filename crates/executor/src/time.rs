@@ -16,8 +16,11 @@ pub fn now() -> Instant {
     current::with(|core| core.map_or_else(Instant::now, Core::now))
 }
 
-/// Completes after `duration` from [`now`], never early, to the millisecond. A duration beyond what an `Instant` can hold
-/// sleeps for a century.
+/// Completes after `duration`, never early, to the millisecond. A duration beyond what an `Instant` can hold sleeps for a
+/// century.
+///
+/// Reads the clock, since the turn's own [`now`] may lie behind and would end the sleep early. Who sets many timers and does
+/// not mind that gives [`sleep_until`] a deadline from `now`.
 ///
 /// # Panics
 /// The future panics when it is polled outside of an executor.
@@ -34,7 +37,7 @@ pub fn now() -> Instant {
 /// ```
 pub fn sleep(duration: Duration) -> Sleep {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
-    let now = now();
+    let now = current::with(|core| core.map_or_else(Instant::now, Core::read_now));
     sleep_until(now.checked_add(duration).unwrap_or(now + CENTURY))
 }
 

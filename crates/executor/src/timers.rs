@@ -2,28 +2,33 @@
 //!
 //! The wheel counts milliseconds since the executor's start. Deadlines round up and now rounds down, so nothing fires early.
 //! It carries small plain values; the wakers of foreign combinators, which are none of ours, wait in a table beside it.
-use crate::task;
+use crate::{
+    remote::{self, OWN_BITS},
+    task,
+};
 use ringwheel_clock::{TimerKey, Wheel, deadline_tick, now_tick};
 use std::{
     task::Waker,
     time::{Duration, Instant},
 };
 
-/// What a timer is for, as the wheel carries it.
+/// What a timer is for, in 8 bytes: with them a timer of the wheel takes 32, and never straddles a cache line.
+///
+/// The upper two bits say which: a task of this executor (the bits of its waker that are not the executor's), a place in
+/// `foreign`, or the client's number.
 #[derive(Clone, Copy, Debug)]
-enum Owner {
-    /// A task of an executor of ours.
-    Task(u64),
-    /// A place in `foreign`.
-    Foreign(u32),
-    /// The client's own number.
-    Client(u64),
-}
+struct Owner(u64);
+
+const KIND: u64 = 3 << 62;
+const TASK: u64 = 0;
+const FOREIGN: u64 = 1 << 62;
+const CLIENT: u64 = 2 << 62;
+const _: () = assert!(OWN_BITS <= 62);
 
 /// What to do now that a timer fired.
 #[derive(Debug)]
 pub(crate) enum Fired {
-    /// Wake a task of an executor of ours.
+    /// Wake this task of ours.
     Task(u64),
     /// Wake whoever this is: foreign code.
     Foreign(Waker),
@@ -33,6 +38,8 @@ pub(crate) enum Fired {
 
 /// All timers of one executor. Every method is a leaf: it runs no foreign code and gives back what must be dropped.
 pub(crate) struct Timers {
+    /// The upper bits of our own tasks' wakers.
+    executor: u64,
     wheel: Wheel<Owner>,
     origin: Instant,
     foreign: Vec<Option<Waker>>,
@@ -40,8 +47,14 @@ pub(crate) struct Timers {
 }
 
 impl Timers {
-    pub(crate) fn new() -> Timers {
-        Timers { wheel: Wheel::new(0), origin: Instant::now(), foreign: Vec::new(), foreign_free: Vec::new() }
+    pub(crate) fn new(executor: u64) -> Timers {
+        Timers {
+            executor,
+            wheel: Wheel::new(0),
+            origin: Instant::now(),
+            foreign: Vec::new(),
+            foreign_free: Vec::new(),
+        }
     }
 
     fn tick(&self, deadline: Instant) -> u64 {
@@ -52,14 +65,17 @@ impl Timers {
     #[inline]
     pub(crate) fn insert_sleep(&mut self, deadline: Instant, waker: &Waker) -> TimerKey {
         let owner = match task::handle_of(waker) {
-            Some(handle) => Owner::Task(handle),
-            None => self.keep(waker.clone()),
+            Some(handle) if remote::belongs_to(handle, self.executor) => {
+                Owner(TASK | remote::own_part(handle))
+            }
+            _ => self.keep(waker.clone()),
         };
         self.wheel.insert(self.tick(deadline), owner)
     }
 
+    /// Tells the client `timer`, of which the lower 62 bits count, once `deadline` has passed.
     pub(crate) fn insert_client(&mut self, deadline: Instant, timer: u64) -> TimerKey {
-        self.wheel.insert(self.tick(deadline), Owner::Client(timer))
+        self.wheel.insert(self.tick(deadline), Owner(CLIENT | timer & !KIND))
     }
 
     /// Takes a timer back. True when it had not fired; with it comes a foreign waker, to be dropped outside.
@@ -67,8 +83,8 @@ impl Timers {
     pub(crate) fn cancel(&mut self, key: TimerKey) -> (bool, Option<Waker>) {
         match self.wheel.cancel(key) {
             None => (false, None),
-            Some(Owner::Foreign(index)) => (true, self.release(index)),
-            Some(Owner::Task(_) | Owner::Client(_)) => (true, None),
+            Some(Owner(bits)) if bits & KIND == FOREIGN => (true, self.release(bits as u32)),
+            Some(_) => (true, None),
         }
     }
 
@@ -80,12 +96,13 @@ impl Timers {
 
     /// Moves at most `max` expired timers to `fired`, in the order of their deadlines.
     pub(crate) fn expire(&mut self, now: Instant, max: usize, fired: &mut Vec<Fired>) {
-        let Timers { wheel, origin, foreign, foreign_free } = self;
+        let Timers { executor, wheel, origin, foreign, foreign_free } = self;
         let now = now_tick(now.saturating_duration_since(*origin));
-        wheel.expire(now, max, |owner| match owner {
-            Owner::Task(handle) => fired.push(Fired::Task(handle)),
-            Owner::Client(timer) => fired.push(Fired::Client(timer)),
-            Owner::Foreign(index) => {
+        wheel.expire(now, max, |Owner(bits)| match bits & KIND {
+            TASK => fired.push(Fired::Task(*executor | bits)),
+            CLIENT => fired.push(Fired::Client(bits & !KIND)),
+            _ => {
+                let index = bits as u32;
                 foreign_free.push(index);
                 fired.extend(foreign.get_mut(index as usize).and_then(Option::take).map(Fired::Foreign));
             }
@@ -108,7 +125,7 @@ impl Timers {
             self.foreign.len() as u32 - 1
         });
         self.foreign[index as usize] = Some(waker);
-        Owner::Foreign(index)
+        Owner(FOREIGN | u64::from(index))
     }
 
     fn release(&mut self, index: u32) -> Option<Waker> {

@@ -102,7 +102,7 @@ impl Edge<'_> {
         self.core.now()
     }
 
-    /// Sets a timer; [`Client::timer`] is called with `timer` once the deadline has passed.
+    /// Sets a timer; [`Client::timer`] is called with `timer`, of which the lower 62 bits count, once the deadline has passed.
     pub fn insert_timer(&mut self, deadline: Instant, timer: u64) -> TimerKey {
         self.core.timers.borrow_mut().insert_client(deadline, timer)
     }

@@ -342,3 +342,47 @@ fn current_is_restored() {
         .unwrap();
     assert!(try_spawn(async {}).is_err());
 }
+
+#[test]
+fn a_sleep_begun_late_in_a_long_turn_is_not_short() {
+    both_drivers(|mut executor| {
+        executor
+            .run(async {
+                time::now(); // the turn's clock is read
+                std::thread::sleep(Duration::from_millis(20));
+                let begun = std::time::Instant::now();
+                time::sleep(Duration::from_millis(5)).await;
+                assert!(begun.elapsed() >= Duration::from_millis(5));
+
+                time::now();
+                std::thread::sleep(Duration::from_millis(20));
+                let begun = std::time::Instant::now();
+                let late = time::timeout(Duration::from_millis(5), pending::<()>()).await;
+                assert!(late.is_err() && begun.elapsed() >= Duration::from_millis(5));
+            })
+            .unwrap();
+    });
+}
+
+#[test]
+fn a_sleep_may_be_moved_either_way_and_from_task_to_task() {
+    both_drivers(|mut executor| {
+        executor
+            .run(async {
+                let start = std::time::Instant::now();
+                let mut sleep = time::sleep(Duration::from_secs(100));
+                assert!(
+                    poll_fn(|context| Poll::Ready(Pin::new(&mut sleep).poll(context))).await.is_pending()
+                );
+                sleep.reset(start + Duration::from_millis(3));
+                (&mut sleep).await;
+                assert!(start.elapsed() >= Duration::from_millis(3));
+                sleep.reset(start + Duration::from_millis(8));
+                spawn(sleep).await.unwrap();
+                assert!(start.elapsed() >= Duration::from_millis(8));
+                assert!(start.elapsed() < Duration::from_secs(50));
+            })
+            .unwrap();
+        assert_eq!(executor.stats().timers, 0);
+    });
+}

@@ -45,7 +45,6 @@ impl<T> JoinHandle<T> {
     }
 
     #[inline]
-
     fn header(&self) -> &Header {
         // SAFETY: needs a live header. Holds: JOINED is set until our drop, and `core` keeps the arena.
         // Checked: tests/lifetimes.rs uses handles after their executor is gone.
@@ -95,7 +94,6 @@ impl<T> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
     #[inline]
-
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.try_join() {
             Some(result) => Poll::Ready(result),

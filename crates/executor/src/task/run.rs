@@ -54,7 +54,6 @@ impl Tasks {
     }
 
     #[inline]
-
     pub(crate) fn executor(&self) -> u64 {
         self.executor
     }

@@ -9,7 +9,6 @@ use std::{
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake, forget);
 
 #[inline]
-
 fn raw(handle: u64) -> RawWaker {
     RawWaker::new(ptr::without_provenance(handle as usize), &VTABLE)
 }
