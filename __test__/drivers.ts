@@ -46,13 +46,18 @@ const settled = (promise) => promise.then((value) => ({ value }), (error) => ({ 
  * Runs a script in a process of its own, with the package's classes, `assert` and `settled` at hand; it may use `await`. The
  * script is a file, so that it can start itself as a worker (`__filename`).
  */
-export function script(body: string, flags: readonly string[] = [], env: Record<string, string> = {}): Promise<Ended> {
+export function script(
+  body: string,
+  flags: readonly string[] = [],
+  env: Record<string, string> = {},
+  seconds = 100,
+): Promise<Ended> {
   const path = join(folder, `${files++}.cjs`);
   writeFileSync(
     path,
     `${PRELUDE}\n(async () => {\n${body}\n})().catch((error) => { console.error(error); process.exit(70); });\n`,
   );
-  return new Running(process.execPath, [...flags, path], { env: { ...process.env, ...env } }, 100).ended;
+  return new Running(process.execPath, [...flags, path], { env: { ...process.env, ...env } }, seconds).ended;
 }
 
 /** Asserts that a script ended with this code, and shows what it printed when it did not. */

@@ -20,7 +20,25 @@ import {
   REJECTS,
 } from '../wire/layout.generated.js';
 
-const CODES = {
+/** The code of a {@link RingwheelError}. */
+export type ErrorCode =
+  | 'ERR_RINGWHEEL_INVALID_OPTION'
+  | 'ERR_RINGWHEEL_CLOSED'
+  | 'ERR_RINGWHEEL_EXECUTOR_RUNNING'
+  | 'ERR_RINGWHEEL_NO_MEMORY'
+  | 'ERR_RINGWHEEL_LEASE'
+  | 'ERR_RINGWHEEL_BUFFER'
+  | 'ERR_RINGWHEEL_DRIVER'
+  | 'ERR_RINGWHEEL_UNSUPPORTED_HOST'
+  | 'ERR_RINGWHEEL_NO_BINDING'
+  | 'ERR_RINGWHEEL_SERVER'
+  | 'ERR_RINGWHEEL_INTERNAL';
+
+/**
+ * Every code a {@link RingwheelError} can carry, with when it is thrown and whether trying again makes sense.
+ * Match on `error.code`; two copies of the package may be loaded, so `instanceof` of a class object is the weaker test.
+ */
+export const ERROR_CODES: Readonly<Record<ErrorCode, string>> = {
   ERR_RINGWHEEL_INVALID_OPTION:
     'An option or argument is unknown, of the wrong type or out of range. Do not retry: mend the call.',
   ERR_RINGWHEEL_CLOSED: 'The executor, file, lease or server was closed before or during the call. Do not retry.',
@@ -41,16 +59,7 @@ const CODES = {
   ERR_RINGWHEEL_SERVER: 'The file server could not start or stop; the message names the cause and the remedy.',
   ERR_RINGWHEEL_INTERNAL:
     'A defect in ringwheel itself: please report it. The executor was closed and its pending work rejected.',
-} as const;
-
-/** The code of a {@link RingwheelError}. */
-export type ErrorCode = keyof typeof CODES;
-
-/**
- * Every code a {@link RingwheelError} can carry, with when it is thrown and whether trying again makes sense.
- * Match on `error.code`; two copies of the package may be loaded, so `instanceof` of a class object is the weaker test.
- */
-export const ERROR_CODES: Readonly<Record<ErrorCode, string>> = CODES;
+};
 
 const BRAND = Symbol.for('ringwheel.error');
 

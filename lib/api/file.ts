@@ -109,6 +109,7 @@ export class File implements AsyncDisposable {
       return moveDirect(this.#link, OPCODE_READ, this.#state, hold, hold.length, position);
     }
     if (!isUint8Array(target)) return rejected(badArray('readAt', 'target', target));
+    if (target.length === 0) return Promise.resolve(0);
     return readCopied(this.#link, this.#state, target, target.length, position);
   }
 
@@ -131,6 +132,7 @@ export class File implements AsyncDisposable {
       return moveDirect(this.#link, OPCODE_WRITE, this.#state, hold, hold.length, position);
     }
     if (!isUint8Array(source)) return rejected(badArray('writeAt', 'source', source));
+    if (source.length === 0) return Promise.resolve(0);
     return writeCopied(this.#link, this.#state, source, source.length, position);
   }
 

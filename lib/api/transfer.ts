@@ -68,7 +68,10 @@ export function writeCopied(
     const hold = link.scratch.take(length);
     if (hold !== undefined) {
       if (hold.length >= length) {
-        hold.bytes.set(length === source.length ? source : source.subarray(0, length));
+        if (!copied(hold.bytes, source, length)) {
+          link.scratch.give(hold);
+          return link.fail(BUFFER_GONE, OPCODE_WRITE, file);
+        }
         const promise = new Promise<number>(grab);
         link.begin(OPCODE_WRITE, grabbed, file, hold, source, length, position);
         return promise;
@@ -114,7 +117,9 @@ async function rangeAfterRange(
       try {
         signal?.throwIfAborted();
         if (array.length < done + wanted) await link.fail(BUFFER_GONE, opcode, file);
-        if (opcode === OPCODE_WRITE) hold.bytes.set(array.subarray(done, done + wanted));
+        if (opcode === OPCODE_WRITE && !copied(hold.bytes, array.subarray(done), wanted)) {
+          await link.fail(BUFFER_GONE, opcode, file);
+        }
         const moved = await operate(link, opcode, file, hold, wanted, position < 0 ? -1 : position + done, signal);
         if (opcode === OPCODE_READ && moved > 0) {
           signal?.throwIfAborted(); // The promise is rejected already: the array is its owner's again.
@@ -133,5 +138,15 @@ async function rangeAfterRange(
     return done;
   } finally {
     if (--file.inFlight === 0) file.becameIdle();
+  }
+}
+
+/** Copies a source's first bytes into a range. False when either buffer was detached, whatever its getters say. */
+function copied(range: Uint8Array, source: Uint8Array, length: number): boolean {
+  try {
+    range.set(length === source.length ? source : source.subarray(0, length));
+    return true;
+  } catch {
+    return false;
   }
 }

@@ -1,0 +1,168 @@
+// An abort at every moment of an operation: before it, while it waits, while the kernel has it, after it.
+import { execFileSync } from 'node:child_process';
+import { getEventListeners } from 'node:events';
+import test from 'ava';
+import { File } from '../../index';
+import { executorOf, fileOf, folder, pattern } from '../drivers';
+
+const reason = new Error('enough');
+let pipes = 0;
+
+/** A pipe that nobody writes to: reads of it wait until they are ended. */
+async function silent(): Promise<File> {
+  const path = `${folder}/pipe${pipes++}`;
+  execFileSync('mkfifo', [path]);
+  return File.open(path, 'r+');
+}
+
+test.serial('a signal that has aborted starts nothing', async (t) => {
+  const executor = executorOf(t);
+  await using file = await File.open(fileOf('abc'));
+  const before = executor.stats().submitted;
+  const signal = AbortSignal.abort(reason);
+  using lease = executor.lease(3);
+  await t.throwsAsync(file.read(new Uint8Array(3), { signal }), { is: reason });
+  await t.throwsAsync(file.read(lease, { position: 0, signal }), { is: reason });
+  await t.throwsAsync(file.write('x', { signal }), { is: reason });
+  await t.throwsAsync(File.open('/dev/null', 'r', { signal }), { is: reason });
+  t.is(executor.stats().submitted, before);
+});
+
+test.serial(
+  'an abort reaches the kernel: a read that would wait for ever ends, and its lease comes back',
+  async (t) => {
+    const executor = executorOf(t);
+    await using file = await silent();
+    using lease = executor.lease(100);
+    const controller = new AbortController();
+    const reading = file.read(lease, { signal: controller.signal });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    t.is(executor.stats().inFlight, 1);
+    controller.abort(reason);
+    await t.throwsAsync(reading, { is: reason });
+    t.is(executor.stats().inFlight, 0);
+    t.is(await file.write('data'), 4);
+    t.is(await file.read(lease), 4, 'the lease is in our hand again');
+  },
+);
+
+test.serial('with a plain array an abort rejects at once, and the array is left alone', async (t) => {
+  const executor = executorOf(t);
+  await using file = await silent();
+  const target = new Uint8Array(100);
+  const controller = new AbortController();
+  const reading = file.read(target, { signal: controller.signal });
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  controller.abort(reason);
+  let settled = false;
+  reading.catch(() => {
+    settled = true;
+  });
+  await Promise.resolve();
+  await Promise.resolve();
+  await Promise.resolve();
+  await Promise.resolve();
+  t.true(settled, 'before any completion can have come');
+  await t.throwsAsync(reading, { is: reason });
+  await file.write('late');
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  t.true(target.every((byte) => byte === 0));
+  t.is(executor.stats().inFlight, 0, 'the private range came back');
+});
+
+test.serial('an abort in the turn of the call, after the call, and after the result', async (t) => {
+  const executor = executorOf(t);
+  await using file = await File.open(fileOf(pattern(100_000)));
+  for (const make of [() => new Uint8Array(100_000), () => executor.lease(100_000)]) {
+    const target = make();
+    const length = target.length;
+    const same = new AbortController();
+    const reading = file.read(target, { position: 0, signal: same.signal });
+    same.abort(reason);
+    const outcome = await reading.catch((error) => error);
+    t.true(outcome === reason || outcome === length, String(outcome));
+    const late = new AbortController();
+    t.is(await file.read(target, { position: 0, signal: late.signal }), length);
+    late.abort(reason);
+    const soon = new AbortController();
+    const racing = file.read(target, { position: 0, signal: soon.signal });
+    setImmediate(() => soon.abort(reason));
+    const raced = await racing.catch((error) => error);
+    t.true(raced === reason || raced === length, String(raced));
+    if ('release' in target) target.release();
+  }
+});
+
+test.serial('a late abort does not hide a result', async (t) => {
+  const executor = executorOf(t);
+  await using file = await File.open(fileOf(pattern(4096)));
+  using lease = executor.lease(4096);
+  const controller = new AbortController();
+  const reading = file.read(lease, { position: 0, signal: controller.signal });
+  const other = file.readAt(new Uint8Array(10), 0); // Completes in the same turn, is settled in the same call.
+  await other;
+  controller.abort(reason);
+  t.is(await reading, 4096);
+});
+
+test.serial('no listener stays on a signal whose operations have settled', async (t) => {
+  const executor = executorOf(t);
+  await using file = await File.open(fileOf('abc'));
+  const { signal } = new AbortController();
+  using lease = executor.lease(3);
+  await Promise.all([
+    file.read(lease, { position: 0, signal }),
+    file.read(new Uint8Array(3), { position: 0, signal }),
+    file.read(new Uint8Array(3), { position: 1, signal }),
+    File.open('/dev/null', 'r', { signal }).then((other) => other.close()),
+    t.throwsAsync(file.write('x', { signal }), { code: 'EBADF' }),
+  ]);
+  t.is(getEventListeners(signal, 'abort').length, 0);
+});
+
+test.serial('operations that wait for memory leave the queue when aborted, and the others go on', async (t) => {
+  const executor = executorOf(t);
+  await using pipe = await silent();
+  await using file = await File.open(fileOf(pattern(1000)));
+  const hold = new AbortController();
+  const holders = Array.from({ length: 600 }, () => pipe.read(new Uint8Array(4096), { signal: hold.signal }));
+  const ended = Promise.allSettled(holders);
+  const queued = new AbortController();
+  const given = file.read(new Uint8Array(100), { position: 0, signal: queued.signal });
+  const kept = file.readAt(new Uint8Array(100), 0);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  queued.abort(reason);
+  await t.throwsAsync(given, { is: reason });
+  hold.abort(reason);
+  t.true((await ended).every((outcome) => outcome.status === 'rejected' && outcome.reason === reason));
+  t.is(await kept, 100);
+  for (let round = 0; executor.stats().inFlight > 0 && round < 500; round++)
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  t.is(executor.stats().inFlight, 0, 'the ranges of the aborted ones came back');
+});
+
+test.serial('ten thousand reads aborted at random moments each settle once', async (t) => {
+  const executor = executorOf(t);
+  await using file = await File.open(fileOf(pattern(65_536)));
+  let results = 0;
+  let aborts = 0;
+  for (let round = 0; round < 20; round++) {
+    const controllers = Array.from({ length: 500 }, () => new AbortController());
+    const reads = controllers.map(({ signal }, index) =>
+      file.read(new Uint8Array(64), { position: index, signal }).then(
+        () => results++,
+        (error) => {
+          t.is(error, reason);
+          aborts++;
+        },
+      ),
+    );
+    for (const [index, controller] of controllers.entries()) {
+      if (index % 3 === 0) controller.abort(reason);
+      else if (index % 3 === 1) setImmediate(() => controller.abort(reason));
+    }
+    await Promise.all(reads);
+  }
+  t.is(results + aborts, 10_000);
+  t.is(executor.stats().pending, 0);
+});
