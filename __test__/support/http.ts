@@ -1,0 +1,137 @@
+// A site on disk, a FileServer over it, and a client that sends raw bytes and reads what comes.
+import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import type { ExecutionContext } from 'ava';
+import { FileServer, type FileServerOptions } from '../../index';
+
+const HOUR_MS = 3_600_000;
+
+/** A directory of files an hour old (so that their tags are strong), removed when the test ends. */
+export function siteOf(t: ExecutionContext, files: Readonly<Record<string, string | Uint8Array>>): string {
+  const root = mkdtempSync(join(tmpdir(), 'ringwheel-http-'));
+  t.teardown(() => rmSync(root, { recursive: true, force: true }));
+  for (const [path, content] of Object.entries(files)) place(root, path, content);
+  return root;
+}
+
+/** Writes one file of a site. */
+export function place(root: string, path: string, content: string | Uint8Array): void {
+  const file = join(root, path);
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, content);
+  const then = new Date(Date.now() - HOUR_MS);
+  utimesSync(file, then, then);
+}
+
+/** A server over a site, on a free port, closed when the test ends. */
+export async function serverOf(
+  t: ExecutionContext,
+  root: string,
+  options: Partial<FileServerOptions> = {},
+): Promise<FileServer> {
+  const server = await FileServer.start({ root, port: 0, cores: 1, ...options });
+  t.teardown(() => server.close({ deadlineMs: 0 }));
+  return server;
+}
+
+/** Bytes that differ everywhere, so that a shifted body shows. */
+export function bytesOf(length: number): Buffer {
+  return Buffer.from(Uint8Array.from({ length }, (_, index) => (index * 31 + Math.floor(index / 251) * 7) & 255));
+}
+
+/** A response as it came. */
+export interface Reply {
+  readonly status: number;
+  readonly headers: ReadonlyMap<string, string>;
+  readonly body: Buffer;
+}
+
+/** One TCP connection. */
+export class Client {
+  readonly socket: Socket;
+  #received = Buffer.alloc(0);
+  #ended = false;
+  #wake = (): void => {};
+
+  private constructor(socket: Socket) {
+    this.socket = socket;
+    socket.on('data', (chunk) => {
+      this.#received = Buffer.concat([this.#received, chunk]);
+      this.#wake();
+    });
+    const end = (): void => {
+      this.#ended = true;
+      this.#wake();
+    };
+    socket.on('end', end).on('error', end).on('close', end);
+  }
+
+  static async connect(t: ExecutionContext, port: number): Promise<Client> {
+    // Half open: a client that has said everything may still read.
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    t.teardown(() => socket.destroy());
+    await new Promise<void>((settle, reject) => socket.once('connect', settle).once('error', reject));
+    return new Client(socket);
+  }
+
+  send(text: string | Uint8Array): this {
+    this.socket.write(text);
+    return this;
+  }
+
+  /** A GET of HTTP/1.1 with more header lines. */
+  get(path: string, ...lines: string[]): Promise<Reply> {
+    return this.ask('GET', path, ...lines);
+  }
+
+  ask(method: string, path: string, ...lines: string[]): Promise<Reply> {
+    this.send([`${method} ${path} HTTP/1.1`, 'Host: test', ...lines, '', ''].join('\r\n'));
+    return this.reply(method !== 'HEAD');
+  }
+
+  /** The next response. */
+  async reply(hasBody = true): Promise<Reply> {
+    const head = (
+      await this.#until(() => {
+        const end = this.#received.indexOf('\r\n\r\n');
+        return end < 0 ? undefined : end + 4;
+      })
+    ).toString('latin1');
+    const [first = '', ...lines] = head.trimEnd().split('\r\n');
+    const headers = new Map(
+      lines.map((line) => [line.split(': ', 1)[0]?.toLowerCase() ?? '', line.replace(/^.*?: /, '')]),
+    );
+    const status = Number(first.split(' ')[1]);
+    const length = hasBody && status !== 304 && status !== 204 ? Number(headers.get('content-length')) : 0;
+    const body = await this.#until(() => (this.#received.length >= length ? length : undefined));
+    return { status, headers, body };
+  }
+
+  /** Everything until the server closes. */
+  async rest(): Promise<Buffer> {
+    while (!this.#ended) await this.#news();
+    return this.#received;
+  }
+
+  async #until(ready: () => number | undefined): Promise<Buffer> {
+    for (;;) {
+      const length = ready();
+      if (length !== undefined) {
+        const piece = this.#received.subarray(0, length);
+        this.#received = this.#received.subarray(length);
+        return piece;
+      }
+      if (this.#ended)
+        throw new Error(`closed with ${JSON.stringify(this.#received.toString('latin1').slice(0, 300))}`);
+      await this.#news();
+    }
+  }
+
+  #news(): Promise<void> {
+    return new Promise((settle) => {
+      this.#wake = settle;
+    });
+  }
+}
