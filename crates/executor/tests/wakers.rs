@@ -226,6 +226,22 @@ fn an_idle_executor_sleeps_until_its_timer() {
 }
 
 #[test]
+fn a_park_after_a_long_turn_is_not_too_long() {
+    both_drivers(|mut executor| {
+        executor
+            .run(async {
+                let start = Instant::now();
+                let sleep = time::sleep(Duration::from_millis(100));
+                time::now();
+                std::thread::sleep(Duration::from_millis(90));
+                sleep.await;
+                assert!(start.elapsed() < Duration::from_millis(160), "{:?}", start.elapsed());
+            })
+            .unwrap();
+    });
+}
+
+#[test]
 fn a_spin_still_sleeps_wakes_and_fires() {
     both_drivers(|executor| {
         let kind = executor.driver_kind();
