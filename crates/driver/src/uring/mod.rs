@@ -214,6 +214,10 @@ impl Uring {
         self.waker.unpark();
         // EAGAIN: it was not readable, which is as good.
         let _ = rustix::io::read(&*self.eventfd, &mut [0; 8]);
+        // A turn with nothing to submit or collect does not enter, and its host sleeps again all the same.
+        if self.host == Host::Embedded {
+            self.waker.park_host();
+        }
     }
 
     pub(crate) fn waker(&self) -> Waker {
