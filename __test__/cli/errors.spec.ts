@@ -20,6 +20,12 @@ const wrongCommandLines: [string, string[], RegExp][] = [
   ['a port out of range', ['serve', '--port', '65536'], /'65536' is invalid.*0 to 65535/],
   ['a negative number of cores', ['serve', '--cores', '-1'], /'-1' is invalid.*1 to 1024/],
   ['no cores', ['serve', '--cores', '0'], /'0' is invalid.*1 to 1024/],
+  ['a list of CPUs that is none', ['serve', '--cpus', '0-3'], /'0-3' is invalid.*such as 0,2,3/],
+  ['cores and CPUs together', ['serve', '--cores', '1', '--cpus', '0'], /--cpus.*cannot be used with.*--cores/],
+  ['an unknown policy', ['serve', '--dotfiles', 'show'], /'show' is invalid.*deny, allow, ignore/],
+  ['a limit that is no pair', ['serve', '--limit', 'connections'], /'connections' is invalid.*NAME=NUMBER/],
+  ['an unknown limit', ['serve', '--port', '0', '--limit', 'conections=5'], /conections.*connections/],
+  ['a limit out of its range', ['serve', '--port', '0', '--limit', 'connections=0'], /connections.*1\.\.=10000000/],
   ['an option without its value', ['serve', '--port'], /argument missing.*--help/],
   ['two directories', ['serve', 'a', 'b'], /too many arguments.*--help/],
   ['an unknown command', ['sevre'], /unknown command 'sevre'.*serve/],
@@ -93,7 +99,7 @@ test('a driver that does not exist', async (t) => {
   isOneLine(
     t,
     await ringwheel(['serve', directory(), '--port', '0'], { env }),
-    1,
+    2,
     /(?=.*turbo)(?=.*auto, uring or poll)/,
   );
 });

@@ -72,6 +72,36 @@ test('a drain is bounded: --drain ends it although a client never reads', async 
   leave();
 });
 
+test('the options of the server reach it', async (t) => {
+  const directory = site();
+  writeFileSync(join(directory, 'start.txt'), 'start');
+  writeFileSync(join(directory, '.hidden'), 'hidden');
+  const options = [
+    '--index',
+    'start.txt',
+    '--dotfiles',
+    'allow',
+    '--max-age',
+    '60',
+    '--no-server-header',
+    '--etag',
+    'off',
+  ];
+  const more = ['--driver', 'poll', '--cpus', '0', '--cache', 'bytes=0', '--limit', 'ranges=0'];
+  const { running, facts } = await serving([directory, '--port', '0', ...options, ...more]);
+  t.is(facts.driver, 'poll');
+  t.is(facts.cores, 1);
+  const answer = await fetch(`${facts.url}/`);
+  t.is(await answer.text(), 'start');
+  t.regex(answer.headers.get('cache-control') ?? '', /max-age=60/);
+  t.is(answer.headers.get('server'), null);
+  t.is(answer.headers.get('etag'), null);
+  t.is(await (await fetch(`${facts.url}/.hidden`)).text(), 'hidden');
+  t.is((await fetch(`${facts.url}/start.txt`, { headers: { range: 'bytes=0-1' } })).status, 200);
+  running.child.kill('SIGTERM');
+  t.is((await running.ended).code, 0);
+});
+
 test('without --json it says url, driver, cores and features', async (t) => {
   const running = new Running(process.execPath, [join(root, 'dist/lib/cli/main.js'), 'serve', site(), '--port', '0']);
   await running.line();

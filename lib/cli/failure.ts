@@ -38,6 +38,7 @@ export function explain(error: unknown, place: Place): Failure {
   if (error instanceof Failure) return error;
   if (!(error instanceof Error)) return new Failure(String(error));
   const { code, syscall, path } = error as NodeJS.ErrnoException;
+  if (code === 'ERR_RINGWHEEL_INVALID_OPTION') return new Failure(error.message, 2);
   if ((code === 'EACCES' || code === 'EPERM') && syscall !== undefined && ADDRESS_CALLS.has(syscall)) {
     return new Failure(
       `no permission to listen on port ${place.port}: ports below 1024 need privileges, try --port 8080`,

@@ -1,8 +1,8 @@
 // The commands and their options, as commander wants them: all that `--help` says is here.
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { doctor } from './doctor.js';
 import { Failure, report } from './failure.js';
-import { wholeNumber } from './numbers.js';
+import { cpuList, namedNumber, wholeNumber } from './numbers.js';
 import { type ServeOptions, serve } from './serve.js';
 import { version } from './version.js';
 
@@ -43,6 +43,21 @@ export function commands(defaults: Defaults): Command {
     .option('-p, --port <number>', 'TCP port, 0 picks a free one', wholeNumber(0, 65_535), 8080)
     .option('-H, --host <address>', 'address to listen on', '127.0.0.1')
     .option('-c, --cores <number>', 'executors, one a core (default: every usable core)', wholeNumber(1, 1024))
+    .addOption(new Option('--cpus <list>', 'on which CPUs, instead of how many').argParser(cpuList).conflicts('cores'))
+    .addOption(new Option('--driver <name>', 'instead of RINGWHEEL_DRIVER').choices(['auto', 'uring', 'poll']))
+    .option('--index <names...>', 'files that stand for their directory (default: index.html)')
+    .addOption(new Option('--dotfiles <policy>', 'names that begin with a dot').choices(['deny', 'allow', 'ignore']))
+    .addOption(new Option('--etag <kind>', 'what it is made from').choices(['time', 'inode', 'content', 'off']))
+    .addOption(
+      new Option('--max-age <seconds>', 'Cache-Control: public, max-age=…')
+        .argParser(wholeNumber(0, 2 ** 31))
+        .conflicts('cacheControl'),
+    )
+    .option('--cache-control <value>', 'the whole Cache-Control header')
+    .option('--server-header <value>', 'the Server header')
+    .option('--no-server-header', 'leave the Server header out')
+    .option('--cache <name=number>', 'bytes, fileBytesMax, openFiles or revalidateMs of the cache', namedNumber)
+    .option('--limit <name=number>', 'connections, headerBytes, idleTimeoutMs, … of a client', namedNumber)
     .option('--drain <ms>', 'how long a stop waits for answers being sent', wholeNumber(0, 3_600_000), 10_000)
     .option('--json', 'print one line of JSON instead of the banner', false)
     .addHelpText('after', SERVE_EXAMPLES)

@@ -2,7 +2,8 @@
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FileServer } from '../api/file-server.js';
-import { explain } from './failure.js';
+import type { FileServerOptions } from '../api/server-options.js';
+import { explain, type Place } from './failure.js';
 import { version } from './version.js';
 
 /** The options of `ringwheel serve` as commander hands them over. */
@@ -10,6 +11,17 @@ export interface ServeOptions {
   readonly port: number;
   readonly host: string;
   readonly cores?: number;
+  readonly cpus?: readonly number[];
+  readonly driver?: 'auto' | 'uring' | 'poll';
+  readonly index?: readonly string[];
+  readonly dotfiles?: 'deny' | 'allow' | 'ignore';
+  readonly etag?: 'time' | 'inode' | 'content' | 'off';
+  readonly maxAge?: number;
+  readonly cacheControl?: string;
+  /** True is commander's default of a `--no-` option: the server's own. */
+  readonly serverHeader: boolean | string;
+  readonly cache?: Readonly<Record<string, number>>;
+  readonly limit?: Readonly<Record<string, number>>;
   readonly drain: number;
   readonly json: boolean;
 }
@@ -31,12 +43,7 @@ export async function serve(directory: string, options: ServeOptions): Promise<v
   try {
     // Here and not at the top: `--help` has to work where the native addon is missing.
     const api = await import('../api/file-server.js');
-    server = await api.FileServer.start({
-      root: place.directory,
-      host: place.host,
-      port: place.port,
-      ...(options.cores === undefined ? {} : { cores: options.cores }),
-    });
+    server = await api.FileServer.start(serverOptions(place, options));
   } catch (error) {
     throw explain(error, place);
   }
@@ -53,6 +60,20 @@ export async function serve(directory: string, options: ServeOptions): Promise<v
   const cut = await Promise.race([server.close({ deadlineMs: 0 }).then(() => true), sleep(CUT_MS, false)]);
   if (!cut) process.kill(process.pid, 'SIGKILL');
   process.exit(exitCode);
+}
+
+/** What was given on the command line; FileServer has the defaults of the rest, and checks all. */
+function serverOptions(place: Place, options: ServeOptions): FileServerOptions {
+  const { cores, cpus, etag, serverHeader, limit, driver, index, dotfiles, maxAge, cacheControl, cache } = options;
+  const given = {
+    cores: cpus ?? cores,
+    etag: etag === 'off' ? false : etag,
+    serverHeader: serverHeader === true ? undefined : serverHeader,
+    limits: limit,
+    ...{ driver, index, dotfiles, maxAge, cacheControl, cache },
+  };
+  const known = Object.entries(given).filter(([, value]) => value !== undefined);
+  return { root: place.directory, host: place.host, port: place.port, ...Object.fromEntries(known) };
 }
 
 /** SIGINT and SIGTERM: the first one asks for a drain, the second one for an end. */
