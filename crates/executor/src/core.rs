@@ -13,6 +13,7 @@ use crate::{
 use ringwheel_driver::{Driver, Handle};
 use std::{
     cell::{Cell, RefCell},
+    collections::VecDeque,
     fmt,
     os::fd::OwnedFd,
     task::Waker,
@@ -26,7 +27,7 @@ pub(crate) struct Core {
     pub(crate) driver: RefCell<Option<Driver>>,
     pub(crate) operations: RefCell<Operations>,
     pub(crate) deferred: DeferredList,
-    pub(crate) waiting_for_room: RefCell<Vec<Waker>>,
+    pub(crate) waiting_for_room: RefCell<VecDeque<Waker>>,
     pub(crate) timers: RefCell<Timers>,
     /// What fired in this turn; keeps its memory.
     pub(crate) fired: Cell<Vec<Fired>>,
@@ -70,7 +71,7 @@ impl Core {
             driver: RefCell::new(Some(driver)),
             operations: RefCell::new(Operations::new(options.driver.chunks)),
             deferred: RefCell::new(Vec::new()),
-            waiting_for_room: RefCell::new(Vec::new()),
+            waiting_for_room: RefCell::new(VecDeque::new()),
             timers: RefCell::new(Timers::new(registration.handle())),
             fired: Cell::new(Vec::new()),
             registration: RefCell::new(Some(registration)),

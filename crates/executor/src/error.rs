@@ -23,7 +23,7 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StartError::Driver(error) => write!(f, "ERR_RINGWHEEL_START: {error:?}"),
+            StartError::Driver(error) => write!(f, "ERR_RINGWHEEL_START: {error}"),
             StartError::Option(text) => write!(f, "ERR_RINGWHEEL_INVALID_OPTION: {text}"),
             StartError::Thread(error) => {
                 write!(f, "ERR_RINGWHEEL_THREAD: the executor's thread did not start: {error}")
@@ -70,7 +70,7 @@ impl fmt::Display for RunError {
         match self {
             RunError::Panicked(payload) => write!(f, "ERR_RINGWHEEL_PANIC: {}", panic_text(&**payload)),
             RunError::Driver(errno) => {
-                write!(f, "ERR_RINGWHEEL_DRIVER: {}", io::Error::from_raw_os_error(errno.0))
+                write!(f, "ERR_RINGWHEEL_DRIVER: {errno}")
             }
             RunError::Closed => {
                 write!(f, "ERR_RINGWHEEL_CLOSED: the executor is shut down or already in a turn")

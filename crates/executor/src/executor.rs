@@ -197,12 +197,12 @@ impl Core {
         let timers = std::mem::replace(&mut *self.timers.borrow_mut(), Timers::new(self.tasks.executor()));
         self.tasks.guarded(|| drop(timers)); // with it, foreign wakers
         self.run_deferred();
-        self.wake_waiting_for_room();
         let Some(driver) = self.driver.take() else { return ShutdownReport::default() };
         let mut report = ShutdownReport { tasks_dropped, panics, ..ShutdownReport::default() };
         // Operations own what users gave them, and its destructors may panic.
         self.tasks.guarded(|| report.driver = driver.shutdown(deadline));
         self.close_operations();
+        self.wake_waiting_for_room(0); // to all: nothing is in flight any more
         report
     }
 

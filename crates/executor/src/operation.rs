@@ -264,7 +264,7 @@ impl Core {
     fn submit(&self, operation: Operation, phase: Phase, waker: &Waker) -> Submitted {
         let Ok(mut driver) = self.driver.try_borrow_mut() else {
             // Polled from inside a client's callback, while the client has the driver: try again in the next turn.
-            self.retry_later(waker);
+            waker.wake_by_ref();
             return Submitted::Later(operation);
         };
         let Some(driver) = &mut *driver else {
@@ -296,7 +296,10 @@ impl Core {
     }
 
     fn retry_later(&self, waker: &Waker) {
-        self.waiting_for_room.borrow_mut().push(waker.clone());
+        let mut waiting = self.waiting_for_room.borrow_mut();
+        if !waiting.back().is_some_and(|last| last.will_wake(waker)) {
+            waiting.push_back(waker.clone());
+        }
     }
 
     /// Takes a completion of the executor's own. Called inside `reap`: runs no foreign code.
@@ -348,10 +351,22 @@ impl Core {
         }
     }
 
-    /// Wakes those whose submit found no room.
-    pub(crate) fn wake_waiting_for_room(&self) {
-        while let Some(waker) = { self.waiting_for_room.borrow_mut().pop() } {
+    /// Wakes as many of those whose submit found no room as there is room for now, first come first; all of them when
+    /// nothing is in flight, since some that were woken may have gone without using their room.
+    pub(crate) fn wake_waiting_for_room(&self, room: usize) {
+        if self.waiting_for_room.borrow().is_empty() {
+            return;
+        }
+        let idle = self
+            .driver
+            .try_borrow()
+            .is_ok_and(|driver| driver.as_ref().is_none_or(|driver| driver.in_flight() == 0));
+        let mut left = if idle { usize::MAX } else { room };
+        while left > 0
+            && let Some(waker) = { self.waiting_for_room.borrow_mut().pop_front() }
+        {
             self.tasks.wake_any(waker);
+            left -= 1;
         }
     }
 

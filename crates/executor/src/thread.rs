@@ -70,6 +70,9 @@ where
     F::Output: Send + 'static,
 {
     let name = options.name.unwrap_or_else(|| "ringwheel".to_owned());
+    if name.contains('\0') {
+        return Err(StartError::Option(format!("name is {name:?}; it must not have a zero byte in it")));
+    }
     let (report, started) = mpsc::sync_channel(1);
     let body = move || {
         let ready = match options.cpu {

@@ -239,7 +239,8 @@ impl Core {
     fn wait(&self) -> Wait {
         match self.timers.borrow().next_deadline() {
             None => Wait::Forever,
-            Some(deadline) => match deadline.saturating_duration_since(self.now()) {
+            // The tasks of this turn have taken their time: an old clock would sleep too long.
+            Some(deadline) => match deadline.saturating_duration_since(self.read_now()) {
                 Duration::ZERO => Wait::No,
                 left => Wait::For(left),
             },
@@ -289,8 +290,6 @@ impl Core {
             turn.ready |= reaped >= max && driver.has_completions();
         }
         self.run_deferred();
-        if reaped > 0 {
-            self.wake_waiting_for_room();
-        }
+        self.wake_waiting_for_room(reaped);
     }
 }

@@ -1,7 +1,7 @@
 //! The embedded host's turns: what it may sleep on, what wakes it, and what a turn without work costs.
 #![expect(clippy::unwrap_used, reason = "fixtures of tests")]
 mod common;
-use common::kinds;
+use common::both_drivers;
 use ringwheel_driver::{Completion, Host, Operation};
 use ringwheel_executor::{
     CLIENT_TOKEN, Client, DriverKind, Edge, Executor, NoClient, Park, event::Event, spawn, time,
@@ -15,9 +15,11 @@ use std::{
 };
 
 fn both_embedded(test: impl Fn(Executor)) {
-    for kind in kinds() {
+    both_drivers(|native| {
+        let kind = native.driver_kind();
+        drop(native);
         test(start(kind));
-    }
+    });
 }
 
 fn start(kind: DriverKind) -> Executor {

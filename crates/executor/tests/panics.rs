@@ -290,6 +290,8 @@ fn panics_of_threads_are_join_errors() {
     let options = thread::ThreadOptions { cpu: Some(1_000_000), ..Default::default() };
     let error = thread::start(options, || async {}).unwrap_err();
     assert!(error.to_string().contains("1000000"), "{error}");
+    let options = thread::ThreadOptions { name: Some("a\0b".to_owned()), ..Default::default() };
+    assert!(thread::start(options, || async {}).unwrap_err().to_string().contains("zero byte"));
 }
 
 #[test]
