@@ -6,7 +6,14 @@ use ringwheel_executor::{DriverKind, Executor, Options, spawn, time};
 use std::{future::poll_fn, task::Poll, time::Instant};
 
 fn on<F: Future>(future: F) -> F::Output {
-    let mut executor = Executor::start(Options::default()).expect("an executor starts");
+    let mut options = Options::default();
+    // The executor leaves the environment to its hosts, and this is one.
+    options.driver.kind = match std::env::var("RINGWHEEL_DRIVER").as_deref() {
+        Ok("poll") => Some(DriverKind::Poll),
+        Ok("uring") => Some(DriverKind::Uring),
+        _ => None,
+    };
+    let mut executor = Executor::start(options).expect("an executor starts");
     let kind = match executor.driver_kind() {
         DriverKind::Uring => "uring",
         DriverKind::Poll => "poll",
