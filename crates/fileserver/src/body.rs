@@ -39,10 +39,10 @@ pub(crate) async fn send(connection: &mut Connection, body: Body) -> io::Result<
         Content::Piece(piece) => send_piece(connection, &body.bytes, piece).await,
         Content::Parts { parts, tail } => {
             for (head, piece) in parts {
-                connection.outbox.buffer().extend_from_slice(&head);
+                connection.writer().extend_from_slice(&head);
                 send_piece(connection, &body.bytes, piece).await?;
             }
-            connection.outbox.buffer().extend_from_slice(&tail);
+            connection.writer().extend_from_slice(&tail);
             Ok(()) // The caller flushes what is left together with whatever comes next.
         }
     }
@@ -58,7 +58,7 @@ async fn send_piece(connection: &mut Connection, bytes: &Bytes, piece: ByteRange
                 if connection.outbox.len() + (next - at) > TOGETHER_MAX {
                     connection.flush(true).await?;
                 }
-                connection.outbox.push(ready, at..next);
+                connection.push(ready, at..next);
                 at = next;
             }
             Ok(())

@@ -104,12 +104,26 @@ impl Connection {
     }
 
     /// The vector to write a response into.
-    fn writer(&mut self) -> &mut Vec<u8> {
-        if self.outbox.len() == 0 {
+    pub(crate) fn writer(&mut self) -> &mut Vec<u8> {
+        self.equip();
+        self.outbox.buffer()
+    }
+
+    /// Adds a range of a ready-made response.
+    #[inline]
+    pub(crate) fn push(&mut self, ready: &Rc<[u8]>, range: std::ops::Range<usize>) {
+        if self.outbox.len() > 0 {
+            self.equip(); // The second response and those after it are copied together.
+        }
+        self.outbox.push(ready, range);
+    }
+
+    /// Sees to it that the outbox has memory of its own, from those who rest.
+    fn equip(&mut self) {
+        if self.outbox.is_bare() {
             let buffer = self.core().take_buffer();
             self.outbox.adopt(buffer);
         }
-        self.outbox.buffer()
     }
 }
 
@@ -285,7 +299,7 @@ fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Option<Loaded>) 
                 if connection.outbox.len() + end > TOGETHER_MAX && connection.outbox.len() > 0 {
                     return (used, Next::Flush);
                 }
-                connection.outbox.push(ready, 0..end);
+                connection.push(ready, 0..end);
                 let counters = core.counters();
                 counters.requests.add(1);
                 counters.hits.add(1);
@@ -420,7 +434,7 @@ fn attach(connection: &mut Connection, bytes: Bytes, content: Content) -> Option
         (Bytes::Memory(file, ready), Content::Piece(piece)) if piece.length() <= TOGETHER_MAX as u64 => {
             let start = file.body_at + usize::try_from(piece.start).unwrap_or(usize::MAX);
             let end = file.body_at + usize::try_from(piece.end).unwrap_or(usize::MAX);
-            connection.outbox.push(ready, start..end);
+            connection.push(ready, start..end);
             None
         }
         _ => Some(Body { bytes, content }),

@@ -107,7 +107,7 @@ impl Core {
     /// Takes a vector back.
     pub(crate) fn keep_buffer(&self, mut buffer: Vec<u8>) {
         let mut buffers = self.buffers.borrow_mut();
-        if buffers.len() < BUFFERS_KEPT && buffer.capacity() <= crate::outbox::TOGETHER_MAX {
+        if buffers.len() < BUFFERS_KEPT && buffer.capacity() <= 2 * crate::outbox::TOGETHER_MAX {
             buffer.clear();
             buffers.push(buffer);
         }

@@ -65,10 +65,16 @@ impl Outbox {
         Some(std::mem::take(&mut self.bytes))
     }
 
-    /// Takes a vector to write into.
+    /// True while it has no vector to write into.
+    #[inline]
+    pub(crate) fn is_bare(&self) -> bool {
+        self.bytes.capacity() == 0
+    }
+
+    /// Takes a vector to write into, if it has none.
     pub(crate) fn adopt(&mut self, bytes: Vec<u8>) {
         debug_assert!(bytes.is_empty());
-        if self.bytes.capacity() == 0 {
+        if self.is_bare() {
             self.bytes = bytes;
         }
     }

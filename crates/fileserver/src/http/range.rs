@@ -51,6 +51,14 @@ pub fn select(value: &[u8], size: u64, pieces_max: usize) -> Selection {
     if pieces_max == 0 || !unit.eq_ignore_ascii_case(b"bytes") {
         return Selection::Whole;
     }
+    // What players and download managers send: one range, and no list to allocate.
+    if !set.contains(&b',') && !set.trim_ascii().is_empty() {
+        return match read_one(set.trim_ascii(), size) {
+            Read::Range(range) => Selection::One(range),
+            Read::Outside => Selection::Unsatisfiable,
+            Read::Empty | Read::Invalid => Selection::Whole,
+        };
+    }
     let mut pieces: Vec<ByteRange> = Vec::new();
     let mut seen = 0usize;
     for specifier in set.split(|&byte| byte == b',') {

@@ -1,0 +1,82 @@
+//! What a cached request costs, counted: no allocation. Alone in its binary, because the allocator is the process's.
+mod common;
+use common::{Client, on_each_driver, pattern, serve};
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    io::{Read, Write},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: needs the rules of GlobalAlloc kept. Holds: every call is passed on to System as it came; only a counter is added.
+// Checked: by every test of this binary.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promise about `layout`, passed on. Checked: as above.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise about `pointer` and `layout`, passed on. Checked: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promise about all three, passed on. Checked: as above.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// One exchange with nothing allocated on the client's side either.
+fn exchange(client: &mut Client, request: &[u8], length: usize, buffer: &mut [u8]) {
+    client.stream.write_all(request).expect("the server reads");
+    let mut read = 0;
+    while read < length {
+        match client.stream.read(&mut buffer[read..]) {
+            Ok(count) => read += count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(read, length);
+}
+
+#[test]
+fn a_cached_request_allocates_nothing_and_neither_does_a_304_or_a_range() {
+    on_each_driver(|site, driver| {
+        site.write("a", pattern(1024));
+        let server = serve(&site, driver, |options| options.cache.revalidate_ms = 60_000);
+        let mut client = Client::connect(server.local_address());
+        let tag = client.get("/a", "").header("etag").unwrap().to_owned();
+        let one = b"GET /a HTTP/1.1\r\nHost: test\r\nAccept: */*\r\n\r\n".to_vec();
+        let pipelined = one.repeat(8);
+        let not_modified =
+            format!("GET /a HTTP/1.1\r\nHost: test\r\nIf-None-Match: {tag}\r\n\r\n").into_bytes();
+        let range = b"GET /a HTTP/1.1\r\nHost: test\r\nRange: bytes=10-19\r\n\r\n".to_vec();
+        let mut buffer = vec![0; 1 << 20];
+        for (name, request) in [("one", one), ("eight", pipelined), ("304", not_modified), ("range", range)] {
+            client.send(&request);
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            let length = client.stream.read(&mut buffer).unwrap();
+            for _ in 0..200 {
+                exchange(&mut client, &request, length, &mut buffer);
+            }
+            let before = ALLOCATIONS.load(Ordering::Relaxed);
+            for _ in 0..1000 {
+                exchange(&mut client, &request, length, &mut buffer);
+            }
+            let count = ALLOCATIONS.load(Ordering::Relaxed) - before;
+            eprintln!("{name}: {count} allocations in 1000 exchanges");
+            // Once a second the Date moves on, and a response that is just being sent is copied for that.
+            assert!(count <= 20, "{name}: {count}");
+        }
+    });
+}
