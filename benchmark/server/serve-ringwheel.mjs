@@ -8,4 +8,4 @@ process.once('SIGTERM', async () => {
   await server.close();
   process.exit(0);
 });
-console.log(JSON.stringify({ port: server.port, driver: server.driver }));
+console.log(JSON.stringify({ port: server.port, driver: `${server.driver} (${server.features.join(' ')})` }));
