@@ -14,6 +14,7 @@
 //!
 //! What a client cannot do: name a file outside the root (`openat2` with RESOLVE_BENEATH, and `target.rs` before it), hold
 //! more memory than [`Limits`] says, or hold a connection longer than its timeouts (`watch.rs`).
+#![cfg(unix)]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
