@@ -225,7 +225,6 @@ impl Core {
             && ring.prepare_park()
         {
             add(&self.counts.parks, 1);
-            self.forget_now(); // The turn may have taken long; a wait reckoned from its start would end late.
             entered = driver.enter(self.wait());
             ring.unpark();
             self.forget_now();
