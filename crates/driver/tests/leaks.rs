@@ -1,6 +1,7 @@
 //! Ten thousand drivers leave nothing: descriptors, mappings and resident memory stay flat, with wakers that outlive them.
 //! One test in a process of its own, since it counts what the process has.
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test: a panic is its failure")]
 
 use ringwheel_driver::{
     Driver, DriverKind, Host, Operation, Options, StartError, Wait,
