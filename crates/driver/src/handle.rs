@@ -25,6 +25,8 @@ struct Descriptor {
     registration: RefCell<Option<Registration>>,
     /// `registration`'s slot again, or [`UNREGISTERED`]: read on the hot path.
     slot: Cell<u32>,
+    /// Whose slot it is; compared, never followed.
+    registry: Cell<*const Registry>,
     uses: Cell<u32>,
     nature: Cell<Nature>,
 }
@@ -109,6 +111,7 @@ impl Handle {
             fd: Some(fd),
             registration: RefCell::new(None),
             slot: Cell::new(UNREGISTERED),
+            registry: Cell::new(std::ptr::null()),
             uses: Cell::new(0),
             nature: Cell::new(Nature::Unknown),
         };
@@ -126,11 +129,13 @@ impl Handle {
         Rc::strong_count(&self.inner) == 1
     }
 
-    /// The slot in the ring's file table.
+    /// The slot in that ring's file table. `None` also for a handle that another driver registered: its slot would name
+    /// somebody else's file here.
     #[inline]
-    pub(crate) fn slot(&self) -> Option<u32> {
+    pub(crate) fn slot(&self, registry: *const Registry) -> Option<u32> {
         let slot = self.inner.slot.get();
-        (slot != UNREGISTERED).then_some(slot)
+        // The registration keeps its registry alive, so an equal address is the same registry.
+        (slot != UNREGISTERED && self.inner.registry.get() == registry).then_some(slot)
     }
 
     /// Counts one use. True once: at the use where registering begins to pay.
@@ -155,6 +160,7 @@ impl Handle {
     /// Notes that the ring knows the descriptor under a slot.
     pub(crate) fn set_registration(&self, registration: Registration) {
         self.inner.slot.set(registration.slot());
+        self.inner.registry.set(Rc::as_ptr(&registration.registry));
         *self.inner.registration.borrow_mut() = Some(registration);
     }
 
@@ -192,7 +198,7 @@ impl From<OwnedFd> for Handle {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("fd", &self.inner.fd).field("slot", &self.slot()).finish()
+        f.debug_struct("Handle").field("fd", &self.inner.fd).field("slot", &self.inner.slot.get()).finish()
     }
 }
 
@@ -220,7 +226,9 @@ mod tests {
         let registry = Rc::new(Registry::new(2));
         let handle = Handle::from_owned(open());
         handle.set_registration(registry.take().unwrap());
-        assert_eq!(handle.slot(), Some(0));
+        assert_eq!(handle.slot(Rc::as_ptr(&registry)), Some(0));
+        let other = Rc::new(Registry::new(2));
+        assert_eq!(handle.slot(Rc::as_ptr(&other)), None, "another ring's table");
         let clone = handle.clone();
         drop(handle);
         assert!(!registry.has_retired());

@@ -5,6 +5,7 @@
 use super::{CANCEL, CLEAR_FILE, Capabilities, Entry, Place, Registered, Uring};
 use crate::{
     Errno, Handle, Operation, Refused, RefusedReason, Ticket,
+    handle::Registry,
     inflight::Key,
     limits::MULTISHOT,
     memory::{Source, Target},
@@ -34,6 +35,8 @@ pub(crate) struct Kit {
     pub(crate) arena_registered: bool,
     /// Buffer group for receives.
     pub(crate) buffer_group: Option<u16>,
+    /// Which file table the slots of handles must belong to; compared, never followed.
+    pub(crate) registry: *const Registry,
 }
 
 /// Turns an operation into what runs it. The same for the first time, a retry and arming again.
@@ -44,23 +47,23 @@ fn plan(operation: &mut Operation, aside: &mut Option<Box<Aside>>, kit: Kit) -> 
         Operation::Close(close) => op::file::uring::close(close),
         Operation::Read(read) => op::file::uring::read(read, kit),
         Operation::Write(write) => op::file::uring::write(write, kit),
-        Operation::Sync(sync) => op::file::uring::sync(sync),
+        Operation::Sync(sync) => op::file::uring::sync(sync, kit),
         Operation::Truncate(truncate) => op::file::uring::truncate(truncate, kit),
         Operation::Stat(stat) => op::file::uring::stat(stat),
         Operation::Accept(accept) => op::socket::uring::accept(accept, kit),
         Operation::Receive(receive) => op::socket::uring::receive(receive, kit),
-        Operation::Send(send) => op::socket::uring::send(send),
-        Operation::Connect(connect) => op::socket::uring::connect(connect, aside),
-        Operation::Ready(ready) => op::ready::uring::ready(ready),
+        Operation::Send(send) => op::socket::uring::send(send, kit),
+        Operation::Connect(connect) => op::socket::uring::connect(connect, aside, kit),
+        Operation::Ready(ready) => op::ready::uring::ready(ready, kit),
         Operation::Job(job) => op::job::uring::job(job),
     }
 }
 
 /// The descriptor of an entry, and the flag that says whether it is a slot of the file table.
 #[inline]
-pub(crate) fn descriptor(handle: &Handle) -> (types::Fd, squeue::Flags) {
+pub(crate) fn descriptor(handle: &Handle, kit: Kit) -> (types::Fd, squeue::Flags) {
     use std::os::fd::AsRawFd;
-    match handle.slot() {
+    match handle.slot(kit.registry) {
         Some(slot) => (types::Fd(slot as i32), squeue::Flags::FIXED_FILE),
         None => (types::Fd(handle.as_raw_fd()), squeue::Flags::empty()),
     }
@@ -246,6 +249,7 @@ impl Uring {
             capabilities: self.capabilities,
             arena_registered: self.arena_registration == Registered::Yes,
             buffer_group: self.buffers.as_ref().map(|_| super::buffers::GROUP),
+            registry: std::rc::Rc::as_ptr(&self.registry),
         }
     }
 

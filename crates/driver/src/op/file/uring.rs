@@ -83,7 +83,7 @@ pub(crate) fn close(close: &Close) -> Plan {
 #[inline]
 pub(crate) fn read(read: &mut Read, kit: Kit) -> Plan {
     let Some((pointer, length)) = read.target.destination() else { return Plan::Refuse(INVALID) };
-    let (fd, flags) = descriptor(&read.file);
+    let (fd, flags) = descriptor(&read.file, kit);
     let fixed = kit.arena_registered && length > 0 && matches!(read.target, Target::Lease(..));
     let entry = if fixed {
         opcode::ReadFixed::new(fd, pointer, length, ARENA).offset(read.offset).build()
@@ -96,7 +96,7 @@ pub(crate) fn read(read: &mut Read, kit: Kit) -> Plan {
 #[inline]
 pub(crate) fn write(write: &Write, kit: Kit) -> Plan {
     let Some((pointer, length)) = write.source.origin() else { return Plan::Refuse(INVALID) };
-    let (fd, flags) = descriptor(&write.file);
+    let (fd, flags) = descriptor(&write.file, kit);
     let fixed = kit.arena_registered && length > 0 && matches!(write.source, Source::Lease(..));
     let entry = if fixed {
         opcode::WriteFixed::new(fd, pointer, length, ARENA).offset(write.offset).build()
@@ -106,8 +106,8 @@ pub(crate) fn write(write: &Write, kit: Kit) -> Plan {
     Plan::Entry(entry.flags(flags))
 }
 
-pub(crate) fn sync(sync: &Sync) -> Plan {
-    let (fd, flags) = descriptor(&sync.file);
+pub(crate) fn sync(sync: &Sync, kit: Kit) -> Plan {
+    let (fd, flags) = descriptor(&sync.file, kit);
     let kind = if sync.data_only { types::FsyncFlags::DATASYNC } else { types::FsyncFlags::empty() };
     Plan::Entry(opcode::Fsync::new(fd).flags(kind).build().flags(flags))
 }
@@ -117,7 +117,7 @@ pub(crate) fn truncate(truncate: &Truncate, kit: Kit) -> Plan {
     if i64::try_from(truncate.length).is_err() {
         return Plan::Refuse(INVALID);
     }
-    let (fd, flags) = descriptor(&truncate.file);
+    let (fd, flags) = descriptor(&truncate.file, kit);
     if kit.capabilities.ftruncate {
         return Plan::Entry(opcode::Ftruncate::new(fd, truncate.length).build().flags(flags));
     }
