@@ -225,7 +225,13 @@ function nativeOptions(options: ExecutorOptions): object {
   const { sqpoll, ...others } = options;
   // For tests: do as where the host refuses external memory.
   const copies = process.env.RINGWHEEL_COPIES === '1';
-  return { ...others, ...(sqpoll ? { sqpoll } : {}), driver: driverOf(options), copies };
+  return {
+    ...others,
+    ...(sqpoll ? { sqpoll } : {}),
+    driver: driverOf(options),
+    copies,
+    movable: 'transfer' in ArrayBuffer.prototype,
+  };
 }
 
 /** The driver that the options or, without one, the environment asks for. @internal */

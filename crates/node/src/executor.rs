@@ -34,6 +34,8 @@ pub struct NativeExecutorOptions {
     pub sqpoll: Option<NativeSqpoll>,
     /// For tests: do as where external memory is refused.
     pub copies: Option<bool>,
+    /// The host has `ArrayBuffer.prototype.transfer`. Default true.
+    pub movable: Option<bool>,
 }
 
 /// See lib/api/options.ts.
@@ -110,7 +112,9 @@ pub fn start_executor(
     let arena = executor.edge(|edge| edge.driver.arena().clone());
     let arena = arena.ok_or_else(|| coded("INTERNAL", "an executor that started has a driver"))?;
     // SAFETY: needs the live environment in a handle scope. Holds: this is a native call. The same for the next two.
-    let view = unsafe { ArenaView::new(raw, arena.memory(), options.copies == Some(true)) }?;
+    let view = unsafe {
+        ArenaView::new(raw, arena.memory(), options.copies == Some(true), options.movable != Some(false))
+    }?;
     // SAFETY: as above.
     let callback = unsafe { Reference::new(raw, on_completions.raw()) }?;
     // SAFETY: as above.

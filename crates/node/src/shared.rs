@@ -65,6 +65,8 @@ pub struct ArenaView {
     memory: Arc<Mapping>,
     /// The host refuses external memory: the buffer is a copy that `pull` and `push` keep in step.
     pub copies: bool,
+    /// The host has `ArrayBuffer.prototype.transfer`, which moves even an external buffer to where we cannot follow.
+    movable: bool,
 }
 
 impl ArenaView {
@@ -76,7 +78,12 @@ impl ArenaView {
     ///
     /// # Safety
     /// `env` must be live, on its thread, in a handle scope.
-    pub unsafe fn new(env: sys::napi_env, memory: &Arc<Mapping>, copies: bool) -> Result<ArenaView> {
+    pub unsafe fn new(
+        env: sys::napi_env,
+        memory: &Arc<Mapping>,
+        copies: bool,
+        movable: bool,
+    ) -> Result<ArenaView> {
         let mut value = std::ptr::null_mut();
         let mut shown = false;
         if !copies {
@@ -110,7 +117,7 @@ impl ArenaView {
         }
         // SAFETY: needs a live value. Holds: made above.
         let reference = unsafe { values::Reference::new(env, value) }?;
-        Ok(ArenaView { reference, memory: Arc::clone(memory), copies: !shown })
+        Ok(ArenaView { reference, memory: Arc::clone(memory), copies: !shown, movable })
     }
 
     /// The buffer.
@@ -139,23 +146,33 @@ impl ArenaView {
         Some(unsafe { std::slice::from_raw_parts_mut(bytes.cast(), length) })
     }
 
-    /// Ends JavaScript's view: every view of it has length 0 from here on. When a script had moved the buffer away
-    /// (`transfer`), views of it live where we cannot reach them: then the memory is left mapped for ever (INV-3).
+    /// Ends JavaScript's view: every view of it has length 0 from here on, and the memory goes with its last owner.
+    ///
+    /// When the buffer is detached already, either an ending environment did it (Node detaches external buffers before it
+    /// runs cleanup hooks, and calls `let_go`), or a script moved it away (`transfer`, from Node 22 on) and views of it live
+    /// where we cannot reach them. Where the second may be, the pages are given back and the addresses never are: a stale
+    /// view sees zeros of its own, never anybody's memory (INV-3).
     ///
     /// # Safety
-    /// `env` must be live, on its thread, in a handle scope.
+    /// `env` must be live, on its thread, in a handle scope, and the driver shut down.
     pub unsafe fn end(self, env: sys::napi_env) {
         // SAFETY: the caller's contract.
         let value = unsafe { self.reference.value(env) };
         let mut gone = false;
         // SAFETY: needs a live ArrayBuffer. Holds: the reference keeps it.
         let told = unsafe { sys::napi_is_detached_arraybuffer(env, value, &mut gone) };
-        let mut ended = false;
+        let mut ended = self.copies || (gone && !self.movable && Arc::strong_count(&self.memory) == 1);
         if told == sys::Status::napi_ok && !gone {
             // SAFETY: as above.
-            ended = unsafe { sys::napi_detach_arraybuffer(env, value) } == sys::Status::napi_ok;
+            ended |= unsafe { sys::napi_detach_arraybuffer(env, value) } == sys::Status::napi_ok;
         }
-        if !ended && !self.copies {
+        if !ended {
+            // SAFETY: `madvise` needs a range of ours; MADV_DONTNEED makes its pages zeros. Holds: the mapping is whole, it is
+            // never unmapped after the line below, and Rust reads nothing of it any more: the driver is shut down.
+            // Checked: __test__/hostile/buffers.spec.ts, worker.spec.ts.
+            unsafe {
+                libc::madvise(self.memory.start().as_ptr().cast(), self.memory.length(), libc::MADV_DONTNEED)
+            };
             std::mem::forget(self.memory);
         }
         // SAFETY: the caller's contract.
