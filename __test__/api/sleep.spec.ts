@@ -114,3 +114,21 @@ test('an idle process with one sleep wakes a few times, not every millisecond', 
   ended(t, result);
   t.true(Number(result.stdout) <= 16, `${result.stdout} turns`); // Two turns a wake-up: prepare and check.
 });
+
+test('after a completion that came late the process sleeps again', async (t) => {
+  const result = await script(`
+    const { execFileSync } = await import('node:child_process');
+    const { mkdtempSync, writeFileSync } = await import('node:fs');
+    const fifo = mkdtempSync(require('node:os').tmpdir() + '/ringwheel-') + '/fifo';
+    execFileSync('mkfifo', [fifo]);
+    const file = await File.open(fifo, require('node:fs').constants.O_RDWR);
+    const read = file.read(new Uint8Array(8));
+    setTimeout(() => writeFileSync(fifo, 'late'), 50);
+    if ((await read) !== 4) throw new Error('not 4 bytes');
+    const before = Executor.current().stats().turns;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    console.log(Executor.current().stats().turns - before);
+    await file.close();`);
+  ended(t, result);
+  t.true(Number(result.stdout) <= 16, `${result.stdout} turns`); // A level that is never reset makes this millions.
+});

@@ -261,8 +261,11 @@ impl Watcher for Host {
         }
     }
 
-    /// The turn that reads the completions is `check`'s, a moment later; it resets the descriptor, too.
-    fn readable(&self) {}
+    /// Resets the descriptor, or libuv, which looks at its level, would never sleep again. The turn that reads the
+    /// completions is `check`'s, a moment later.
+    fn readable(&self) {
+        let _closed = self.with(|core| core.edge(|_, edge| edge.driver.acknowledge()));
+    }
 
     fn closed(&self) {
         self.handles.borrow_mut().take();
