@@ -343,10 +343,12 @@ impl NativeExecutor {
             self.host.with(|core| {
                 let copied = core.bridge.with_lease(lease, |offset, bytes| {
                     let length = (length as usize).min(bytes.len());
-                    // SAFETY: needs the live environment, and no JavaScript while the slice is used. Holds: a native call.
-                    let shown = unsafe { view.copy(raw) }?;
-                    work(&mut bytes[..length], shown.get_mut(offset..offset + length)?);
-                    Some(())
+                    let both = |shown: &mut [u8]| {
+                        work(&mut bytes[..length], shown.get_mut(offset..offset + length)?);
+                        Some(())
+                    };
+                    // SAFETY: needs the live environment and no JavaScript in `both`. Holds: a native call; it copies bytes.
+                    unsafe { view.with_copy(raw, both) }.flatten()
                 });
                 match copied {
                     Ok(Some(())) => Ok(()),

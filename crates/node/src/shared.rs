@@ -129,21 +129,22 @@ impl ArenaView {
         unsafe { self.reference.value(env) }
     }
 
-    /// The bytes of the plain buffer, where JavaScript sees a copy; `None` when it was detached.
+    /// Lets `work` see the bytes of the plain buffer, where JavaScript sees a copy; `None` when it was detached.
     ///
     /// # Safety
-    /// `env` must be live, on its thread, in a handle scope; nothing may run JavaScript while the slice is used.
-    pub unsafe fn copy(&self, env: sys::napi_env) -> Option<&mut [u8]> {
+    /// `env` must be live, on its thread, in a handle scope; `work` must not run JavaScript.
+    pub unsafe fn with_copy<R>(&self, env: sys::napi_env, work: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
         let (mut bytes, mut length) = (std::ptr::null_mut(), 0);
         // SAFETY: the caller's contract.
         let value = unsafe { self.reference.value(env) };
         // SAFETY: needs a live ArrayBuffer. Holds: the reference keeps it.
         let status = unsafe { sys::napi_get_arraybuffer_info(env, value, &mut bytes, &mut length) };
-        if status != sys::Status::napi_ok || bytes.is_null() || length == 0 {
+        if status != sys::Status::napi_ok || bytes.is_null() || length == 0 || !self.copies {
             return None;
         }
-        // SAFETY: needs `length` valid bytes that nothing else uses. Holds: Node-API just said so, and no JavaScript runs meanwhile.
-        Some(unsafe { std::slice::from_raw_parts_mut(bytes.cast(), length) })
+        // SAFETY: needs `length` valid bytes that nothing else uses. Holds: Node-API just said so, they are no mapping of ours
+        // (`copies`), and no JavaScript runs meanwhile.
+        Some(work(unsafe { std::slice::from_raw_parts_mut(bytes.cast(), length) }))
     }
 
     /// Ends JavaScript's view: every view of it has length 0 from here on, and the memory goes with its last owner.
@@ -167,12 +168,11 @@ impl ArenaView {
             ended |= unsafe { sys::napi_detach_arraybuffer(env, value) } == sys::Status::napi_ok;
         }
         if !ended {
+            let start = self.memory.start().as_ptr().cast();
             // SAFETY: `madvise` needs a range of ours; MADV_DONTNEED makes its pages zeros. Holds: the mapping is whole, it is
             // never unmapped after the line below, and Rust reads nothing of it any more: the driver is shut down.
             // Checked: __test__/hostile/buffers.spec.ts, worker.spec.ts.
-            unsafe {
-                libc::madvise(self.memory.start().as_ptr().cast(), self.memory.length(), libc::MADV_DONTNEED)
-            };
+            unsafe { libc::madvise(start, self.memory.length(), libc::MADV_DONTNEED) };
             std::mem::forget(self.memory);
         }
         // SAFETY: the caller's contract.

@@ -31,6 +31,17 @@ type Raw = *mut c_void;
 type Callback = extern "C" fn(Raw);
 type PollCallback = extern "C" fn(Raw, c_int, c_int);
 
+type HandleSize = unsafe extern "C" fn(c_int) -> usize;
+type OnHandle = unsafe extern "C" fn(Raw);
+type SetData = unsafe extern "C" fn(Raw, Raw);
+type Close = unsafe extern "C" fn(Raw, Callback);
+type Init = unsafe extern "C" fn(Raw, Raw) -> c_int;
+type PollInit = unsafe extern "C" fn(Raw, Raw, c_int) -> c_int;
+type Start = unsafe extern "C" fn(Raw, Callback) -> c_int;
+type PollStart = unsafe extern "C" fn(Raw, c_int, PollCallback) -> c_int;
+type TimerStart = unsafe extern "C" fn(Raw, Callback, u64, u64) -> c_int;
+type Stop = unsafe extern "C" fn(Raw) -> c_int;
+
 /// `uv_handle_type` of libuv 1.x: an ABI that cannot change before 2.0.
 #[derive(Clone, Copy)]
 enum Kind {
@@ -46,24 +57,24 @@ const READABLE: c_int = 1;
 /// libuv's functions, found by name.
 #[derive(Clone, Copy)]
 struct Api {
-    handle_size: unsafe extern "C" fn(c_int) -> usize,
-    set_data: unsafe extern "C" fn(Raw, Raw),
-    keep: unsafe extern "C" fn(Raw),
-    let_go: unsafe extern "C" fn(Raw),
-    close: unsafe extern "C" fn(Raw, Callback),
-    update_time: unsafe extern "C" fn(Raw),
-    prepare_init: unsafe extern "C" fn(Raw, Raw) -> c_int,
-    prepare_start: unsafe extern "C" fn(Raw, Callback) -> c_int,
-    check_init: unsafe extern "C" fn(Raw, Raw) -> c_int,
-    check_start: unsafe extern "C" fn(Raw, Callback) -> c_int,
-    idle_init: unsafe extern "C" fn(Raw, Raw) -> c_int,
-    idle_start: unsafe extern "C" fn(Raw, Callback) -> c_int,
-    idle_stop: unsafe extern "C" fn(Raw) -> c_int,
-    poll_init: unsafe extern "C" fn(Raw, Raw, c_int) -> c_int,
-    poll_start: unsafe extern "C" fn(Raw, c_int, PollCallback) -> c_int,
-    timer_init: unsafe extern "C" fn(Raw, Raw) -> c_int,
-    timer_start: unsafe extern "C" fn(Raw, Callback, u64, u64) -> c_int,
-    timer_stop: unsafe extern "C" fn(Raw) -> c_int,
+    handle_size: HandleSize,
+    set_data: SetData,
+    keep: OnHandle,
+    let_go: OnHandle,
+    close: Close,
+    update_time: OnHandle,
+    prepare_init: Init,
+    prepare_start: Start,
+    check_init: Init,
+    check_start: Start,
+    idle_init: Init,
+    idle_start: Start,
+    idle_stop: Stop,
+    poll_init: PollInit,
+    poll_start: PollStart,
+    timer_init: Init,
+    timer_start: TimerStart,
+    timer_stop: Stop,
 }
 
 /// The address of a function that the host process exports.
@@ -75,36 +86,36 @@ fn address(name: &CStr) -> Option<NonNull<c_void>> {
 }
 
 macro_rules! function {
-    ($name:literal) => {{
+    ($signature:ty, $name:literal) => {{
         let found = address($name)?.as_ptr();
         // SAFETY: the address must be of a function with the field's signature.
         // Holds: libuv 1.x documents that signature for this name and keeps its ABI within a major version.
         // Checked: every ava spec runs through these.
-        unsafe { std::mem::transmute::<*mut c_void, _>(found) }
+        unsafe { std::mem::transmute::<*mut c_void, $signature>(found) }
     }};
 }
 
 impl Api {
     fn find() -> Option<Api> {
         Some(Api {
-            handle_size: function!(c"uv_handle_size"),
-            set_data: function!(c"uv_handle_set_data"),
-            keep: function!(c"uv_ref"),
-            let_go: function!(c"uv_unref"),
-            close: function!(c"uv_close"),
-            update_time: function!(c"uv_update_time"),
-            prepare_init: function!(c"uv_prepare_init"),
-            prepare_start: function!(c"uv_prepare_start"),
-            check_init: function!(c"uv_check_init"),
-            check_start: function!(c"uv_check_start"),
-            idle_init: function!(c"uv_idle_init"),
-            idle_start: function!(c"uv_idle_start"),
-            idle_stop: function!(c"uv_idle_stop"),
-            poll_init: function!(c"uv_poll_init"),
-            poll_start: function!(c"uv_poll_start"),
-            timer_init: function!(c"uv_timer_init"),
-            timer_start: function!(c"uv_timer_start"),
-            timer_stop: function!(c"uv_timer_stop"),
+            handle_size: function!(HandleSize, c"uv_handle_size"),
+            set_data: function!(SetData, c"uv_handle_set_data"),
+            keep: function!(OnHandle, c"uv_ref"),
+            let_go: function!(OnHandle, c"uv_unref"),
+            close: function!(Close, c"uv_close"),
+            update_time: function!(OnHandle, c"uv_update_time"),
+            prepare_init: function!(Init, c"uv_prepare_init"),
+            prepare_start: function!(Start, c"uv_prepare_start"),
+            check_init: function!(Init, c"uv_check_init"),
+            check_start: function!(Start, c"uv_check_start"),
+            idle_init: function!(Init, c"uv_idle_init"),
+            idle_start: function!(Start, c"uv_idle_start"),
+            idle_stop: function!(Stop, c"uv_idle_stop"),
+            poll_init: function!(PollInit, c"uv_poll_init"),
+            poll_start: function!(PollStart, c"uv_poll_start"),
+            timer_init: function!(Init, c"uv_timer_init"),
+            timer_start: function!(TimerStart, c"uv_timer_start"),
+            timer_stop: function!(Stop, c"uv_timer_stop"),
         })
     }
 }
@@ -176,8 +187,8 @@ impl<W: Watcher> Handles<W> {
     fn begin(self: &Rc<Self>, fd: c_int) -> Result<(), JoinError> {
         let Api { prepare_init, check_init, idle_init, poll_init, timer_init, .. } = self.api;
         let event_loop = self.event_loop;
-        // SAFETY (all five): `init` needs the loop and memory of the handle's size.
-        // Holds: `join`'s contract; `make` allocated what uv_handle_size says.
+        // SAFETY: `init` needs the loop, on its thread, and memory of the handle's size.
+        // Holds: `join`'s contract; `make` allocated what uv_handle_size says. The same for the next four.
         // Checked: __test__/hostile/worker.spec.ts makes and closes them 500 times.
         self.prepare.set(self.make(Kind::Prepare, |handle| unsafe { prepare_init(event_loop, handle) })?);
         // SAFETY: as above.
@@ -188,12 +199,15 @@ impl<W: Watcher> Handles<W> {
         self.timer.set(self.make(Kind::Timer, |handle| unsafe { timer_init(event_loop, handle) })?);
         // SAFETY: as above; the descriptor is open for as long as `watched` holds it.
         self.poll.set(self.make(Kind::Poll, |handle| unsafe { poll_init(event_loop, handle, fd) })?);
-        // SAFETY (all three): `start` needs an initialised handle that is not closing. Holds: made above.
-        self.check_call(unsafe { (self.api.prepare_start)(self.prepare.get(), on_prepare::<W>) })?;
+        // SAFETY: `start` needs an initialised handle that is not closing. Holds: made above. The same for the next two.
+        let status = unsafe { (self.api.prepare_start)(self.prepare.get(), on_prepare::<W>) };
+        self.check_call(status)?;
         // SAFETY: as above.
-        self.check_call(unsafe { (self.api.check_start)(self.check.get(), on_check::<W>) })?;
+        let status = unsafe { (self.api.check_start)(self.check.get(), on_check::<W>) };
+        self.check_call(status)?;
         // SAFETY: as above.
-        self.check_call(unsafe { (self.api.poll_start)(self.poll.get(), READABLE, on_poll::<W>) })?;
+        let status = unsafe { (self.api.poll_start)(self.poll.get(), READABLE, on_poll::<W>) };
+        self.check_call(status)?;
         for handle in [&self.prepare, &self.check, &self.idle, &self.timer, &self.poll] {
             // SAFETY: `uv_unref` needs an initialised handle. Holds: made above.
             unsafe { (self.api.let_go)(handle.get()) };
