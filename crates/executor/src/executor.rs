@@ -174,6 +174,11 @@ pub fn driver_features() -> Vec<&'static str> {
     features.unwrap_or_default()
 }
 
+/// Counters of the current executor; `None` outside of one.
+pub fn stats() -> Option<Stats> {
+    current::with(|core| core.filter(|core| core.driver.try_borrow().is_ok()).map(|core| core.stats()))
+}
+
 /// Why the current executor's driver is not io_uring, or what it gave up on the way; empty outside of one.
 pub fn driver_notes() -> Vec<String> {
     let notes = current::with(|core| {

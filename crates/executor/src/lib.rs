@@ -26,7 +26,9 @@ mod turn;
 mod waker_ring;
 
 pub use error::{JoinError, RunError, SpawnError, StartError};
-pub use executor::{Executor, ExecutorWaker, ShutdownReport, driver_features, driver_kind, driver_notes};
+pub use executor::{
+    Executor, ExecutorWaker, ShutdownReport, driver_features, driver_kind, driver_notes, stats,
+};
 pub use options::Options;
 pub use ringwheel_clock::TimerKey;
 pub use ringwheel_driver::{

@@ -1,49 +1,22 @@
 //! No allocation in the steady state: counted by the allocator, per thread.
 mod common;
 use common::both_drivers;
+use ringwheel_counts::{Counting, allocations_here};
 use ringwheel_executor::{
     Source, Target, fs,
     net::{Listener, Stream},
     spawn, time, yield_now,
 };
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
-    time::Duration,
-};
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: hands everything to the system's allocator unchanged; the counter has no destructor and allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.dealloc(block, layout) }
-    }
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.realloc(block, layout, size) }
-    }
-}
+use std::time::Duration;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 /// Allocations of this thread in `work`.
 async fn count(work: impl Future<Output = ()>) -> u64 {
-    let before = ALLOCATIONS.get();
+    let before = allocations_here();
     work.await;
-    ALLOCATIONS.get() - before
+    allocations_here() - before
 }
 
 #[test]

@@ -46,6 +46,8 @@ pub(crate) struct Counters {
     pub(crate) cache_bytes: Counter,
     pub(crate) cache_entries: Counter,
     pub(crate) open_files: Counter,
+    pub(crate) turns: Counter,
+    pub(crate) enters: Counter,
     statuses: [Counter; Status::ALL.len()],
 }
 
@@ -67,6 +69,14 @@ impl Counters {
         Status::ALL.iter().position(|each| *each == status).map_or(0, |index| self.statuses[index].get())
     }
 
+    /// Publishes what the core's executor has counted.
+    pub(crate) fn publish_executor(&self) {
+        if let Some(stats) = ringwheel_executor::stats() {
+            self.turns.set(stats.turns);
+            self.enters.set(stats.driver.enters);
+        }
+    }
+
     /// A copy for readers.
     pub(crate) fn read(&self) -> CoreStats {
         CoreStats {
@@ -82,6 +92,8 @@ impl Counters {
             cache_bytes: self.cache_bytes.get(),
             cache_entries: self.cache_entries.get(),
             open_files: self.open_files.get(),
+            turns: self.turns.get(),
+            enters: self.enters.get(),
             statuses: Status::ALL
                 .iter()
                 .map(|status| (status.code(), self.count_of(*status)))
@@ -118,6 +130,10 @@ pub struct CoreStats {
     pub cache_entries: u64,
     /// Large files held open now.
     pub open_files: u64,
+    /// Turns of the executor, as of the last look at the connections' deadlines: at most a second ago while there are any.
+    pub turns: u64,
+    /// System calls made to submit and wait; as of then, too.
+    pub enters: u64,
     /// Responses by status code, ascending; codes that never occurred are left out.
     pub statuses: Vec<(u16, u64)>,
 }
@@ -136,6 +152,8 @@ impl CoreStats {
         self.cache_bytes += other.cache_bytes;
         self.cache_entries += other.cache_entries;
         self.open_files += other.open_files;
+        self.turns += other.turns;
+        self.enters += other.enters;
         for (code, count) in &other.statuses {
             match self.statuses.binary_search_by_key(code, |entry| entry.0) {
                 Ok(at) => self.statuses[at].1 += count,

@@ -164,5 +164,6 @@ pub(crate) async fn patrol(watches: &Watches, interval: Duration, counters: &Cou
     while watches.count() > 0 {
         time::sleep(interval).await;
         counters.timeouts.add(watches.expire(time::now()));
+        counters.publish_executor();
     }
 }

@@ -1,36 +1,8 @@
 //! What a cached request costs, counted: no allocation. Alone in its binary, because the allocator is the process's.
 mod common;
 use common::{Client, on_each_driver, pattern, serve};
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    io::{Read, Write},
-    sync::atomic::{AtomicU64, Ordering},
-};
-
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: needs the rules of GlobalAlloc kept. Holds: every call is passed on to System as it came; only a counter is added.
-// Checked: by every test of this binary.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise about `layout`, passed on. Checked: as above.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise about `pointer` and `layout`, passed on. Checked: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise about all three, passed on. Checked: as above.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
+use ringwheel_counts::{Counting, allocations_elsewhere};
+use std::io::{Read, Write};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -69,11 +41,11 @@ fn a_cached_request_allocates_nothing_and_neither_does_a_304_or_a_range() {
             for _ in 0..200 {
                 exchange(&mut client, &request, length, &mut buffer);
             }
-            let before = ALLOCATIONS.load(Ordering::Relaxed);
+            let before = allocations_elsewhere();
             for _ in 0..1000 {
                 exchange(&mut client, &request, length, &mut buffer);
             }
-            let count = ALLOCATIONS.load(Ordering::Relaxed) - before;
+            let count = allocations_elsewhere() - before;
             eprintln!("{name}: {count} allocations in 1000 exchanges");
             // Once a second the Date moves on, and a response that is just being sent is copied for that.
             assert!(count <= 20, "{name}: {count}");

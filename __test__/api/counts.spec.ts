@@ -1,0 +1,158 @@
+// What reads, sleeps and idling cost, counted and gated: native calls, calls into JavaScript, system calls, turns. Each script
+// is a process of its own, so that nothing but the executor uses its event loop.
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { ended, fileOf, folder, pattern, script } from '../drivers';
+import { root } from '../support/command';
+import { checkCount } from '../support/gates';
+
+interface Counts {
+  driver: string;
+  native: number;
+  callbacks: number;
+  enters: number;
+  turns: number;
+  loops: number;
+}
+
+/** Counts every use of the addon's executor: methods and getters alike. */
+const COUNTING = `
+let native = 0;
+const addon = require(${JSON.stringify(join(root, 'dist/lib/wire/binding.js'))}).binding();
+const { startExecutor } = addon;
+addon.startExecutor = (...given) => {
+  const executor = startExecutor(...given);
+  return new Proxy(executor, {
+    get(target, key) {
+      native++;
+      const value = target[key];
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+};
+const executor = Executor.start();
+assert(native > 0, 'the addon is wrapped');
+if (wanted !== undefined && wanted !== 'auto') assert.equal(executor.driver, wanted);
+const { performance } = require('node:perf_hooks');
+const read = () => {
+  const before = native;
+  const { callbacks, enters, turns } = executor.stats();
+  native = before; // Looking does not count.
+  return { native, callbacks, enters, turns, loops: performance.nodeTiming.uvMetricsInfo?.loopCount ?? 0 };
+};
+async function count(work) {
+  const before = read();
+  await work();
+  const after = read();
+  const counts = Object.fromEntries(Object.keys(after).map((key) => [key, after[key] - before[key]]));
+  console.log(JSON.stringify({ driver: executor.driver, ...counts }));
+}
+async function reads(file, leases, each) {
+  const worker = async (lease, number) => {
+    for (let round = 0; round < each; round++) {
+      assert.equal(await file.readAt(lease, ((number * 7 + round) % 64) * 4096), 4096);
+    }
+  };
+  await Promise.all(leases.map(worker));
+}
+`;
+
+async function counted(t: ExecutionContext, body: string): Promise<Counts> {
+  const result = await script(`${COUNTING}\n${body}\nawait executor.close();`);
+  ended(t, result);
+  return JSON.parse(result.stdout.trim().split('\n').at(-1) as string) as Counts;
+}
+
+const pages = fileOf(pattern(64 * 4096));
+
+/** 1,000 reads into leases in the steady state. */
+const readingBody = (depth: number): string => `
+const file = await File.open(${JSON.stringify(pages)});
+const leases = Array.from({ length: ${depth} }, () => executor.lease(4096));
+await reads(file, leases, ${1000 / depth});
+await count(() => reads(file, leases, ${1000 / depth}));
+await file.close();`;
+
+for (const depth of [1, 100]) {
+  test.serial(`1,000 reads into leases, ${depth} in flight`, async (t) => {
+    const { driver, native, callbacks, enters, turns } = await counted(t, readingBody(depth));
+    const of = (what: string) => `api: ${what} per 1,000 readAt, depth ${depth}`;
+    checkCount(t, of('native calls'), driver, native);
+    checkCount(t, of('calls into JavaScript'), driver, callbacks);
+    checkCount(t, of('enters'), driver, enters);
+    checkCount(t, of('turns'), driver, turns);
+  });
+}
+
+test.serial('1,000 reads into plain arrays, 100 in flight', async (t) => {
+  const { driver, native, enters } = await counted(
+    t,
+    `
+const file = await File.open(${JSON.stringify(pages)});
+const arrays = Array.from({ length: 100 }, () => new Uint8Array(4096));
+await reads(file, arrays, 10);
+await count(() => reads(file, arrays, 10));
+await file.close();`,
+  );
+  checkCount(t, 'api: native calls per 1,000 readAt into arrays, depth 100', driver, native);
+  checkCount(t, 'api: enters per 1,000 readAt into arrays, depth 100', driver, enters);
+});
+
+test.serial('1,000 sleeps of one deadline', async (t) => {
+  const { driver, native, callbacks, enters, turns } = await counted(
+    t,
+    `
+const sleeps = () => Promise.all(Array.from({ length: 1000 }, () => sleep(50)));
+await sleeps();
+await count(sleeps);`,
+  );
+  const of = (what: string) => `api: ${what} per 1,000 sleeps of one deadline`;
+  checkCount(t, of('native calls'), driver, native);
+  checkCount(t, of('calls into JavaScript'), driver, callbacks);
+  checkCount(t, of('enters'), driver, enters);
+  checkCount(t, of('turns'), driver, turns);
+});
+
+test.serial('an idle executor with a timer of 1 s sleeps', async (t) => {
+  const { driver, turns, loops } = await counted(t, 'await sleep(20);\nawait count(() => sleep(1000));');
+  checkCount(t, 'api: turns of one sleep of 1 s', driver, turns);
+  checkCount(t, 'api: wake-ups of one sleep of 1 s', driver, loops);
+});
+
+/** System calls of Node's main thread for a number of reads, counted by strace; or why they cannot be. */
+function systemCalls(reads: number): number | string {
+  const report = join(folder, `strace-${reads}.txt`);
+  const code = `
+const { Executor, File } = require(${JSON.stringify(join(root, 'dist/index.js'))});
+(async () => {
+  const executor = Executor.start();
+  const file = await File.open(${JSON.stringify(pages)});
+  const leases = Array.from({ length: 100 }, () => executor.lease(4096));
+  await Promise.all(leases.map(async (lease, number) => {
+    for (let round = 0; round < ${reads / 100}; round++) await file.readAt(lease, (number % 64) * 4096);
+  }));
+  process.exit(0);
+})();`;
+  // A heap that needs no collection meanwhile, since that would be counted too.
+  const args = ['-c', '-U', 'calls,name', '-o', report, process.execPath, '--max-semi-space-size=64', '-e', code];
+  const { error, status, stderr } = spawnSync('strace', args, { encoding: 'utf8', timeout: 60_000 });
+  if (error !== undefined) return error.message;
+  if (status !== 0) return stderr.trim().split('\n').at(-1) ?? `exit code ${status}`;
+  const total = /^\s*(\d+)\s+total$/m.exec(readFileSync(report, 'utf8'));
+  return total === null ? 'strace printed no total' : Number(total[1]);
+}
+
+test.serial('strace sees no more system calls than we count', async (t) => {
+  const { driver } = await counted(t, 'await count(() => sleep(0));');
+  const few = systemCalls(10_000);
+  const many = systemCalls(30_000);
+  if (typeof few === 'string' || typeof many === 'string') {
+    console.error(`skip: strace: ${typeof few === 'string' ? few : many}`);
+    t.pass();
+    return;
+  }
+  const each = Math.round((many - few) / 20);
+  checkCount(t, 'api: system calls of the thread per 1,000 readAt, depth 100 (strace)', driver, each);
+});
