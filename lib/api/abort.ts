@@ -1,4 +1,29 @@
 // How an AbortSignal reaches an operation, and how its listener leaves when the promise has settled.
+//
+// Signals are asked by AbortSignal's own getters and methods: a property that a program put over one of them would run in
+// the middle of settling other operations.
+const { get: aborted } = Object.getOwnPropertyDescriptor(AbortSignal.prototype, 'aborted') as PropertyDescriptor;
+const { get: reason } = Object.getOwnPropertyDescriptor(AbortSignal.prototype, 'reason') as PropertyDescriptor;
+const { addEventListener, removeEventListener } = EventTarget.prototype;
+
+/** True for an AbortSignal, of whatever realm. @internal */
+export function isSignal(value: unknown): value is AbortSignal {
+  try {
+    return typeof aborted?.call(value) === 'boolean';
+  } catch {
+    return false;
+  }
+}
+
+/** True when there is a signal and it has aborted. @internal */
+export function isAborted(signal: AbortSignal | undefined): boolean {
+  return signal !== undefined && aborted?.call(signal) === true;
+}
+
+/** Why it has aborted. @internal */
+export function reasonOf(signal: AbortSignal | undefined): unknown {
+  return reason?.call(signal);
+}
 
 /** The operations that wait for one signal: they share a listener, so that a thousand reads under one signal add one. */
 const waiting = new WeakMap<AbortSignal, Set<() => void>>();
@@ -17,13 +42,13 @@ export function listen(signal: AbortSignal | undefined, onAbort: () => void): ((
   all.add(onAbort);
   if (others === undefined) {
     waiting.set(signal, all);
-    signal.addEventListener('abort', tellAll, { once: true });
+    addEventListener.call(signal, 'abort', tellAll as never, { once: true });
   }
   return () => {
     all.delete(onAbort);
     if (all.size > 0 || waiting.get(signal) !== all) return;
     waiting.delete(signal);
-    signal.removeEventListener('abort', tellAll);
+    removeEventListener.call(signal, 'abort', tellAll as never);
   };
 }
 
@@ -33,7 +58,7 @@ export function listen(signal: AbortSignal | undefined, onAbort: () => void): ((
  */
 export function rejectsEarly<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
-    const forget = listen(signal, () => reject(signal.reason));
+    const forget = listen(signal, () => reject(reasonOf(signal)));
     work.then(
       (value) => {
         forget?.();

@@ -191,7 +191,10 @@ export class Executor implements AsyncDisposable {
     const link = this.#link;
     link.open = false;
     link.cancelAll(OPCODE_SLEEP);
-    const grace = setTimeout(() => link.cancelAll(), CLOSE_GRACE_MS);
+    const grace = setTimeout(() => {
+      link.cancelAll();
+      link.scratch.abandon(); // Whoever waits for memory that a program keeps in leases waits for ever.
+    }, CLOSE_GRACE_MS);
     // What the kernel does not end even then is left to native.close, which leaks its memory rather than freeing it.
     const enough = new Promise<void>((resolve) => setTimeout(resolve, 2 * CLOSE_GRACE_MS).unref());
     await Promise.race([new Promise<void>((resolve) => link.whenIdle(resolve)), enough]);

@@ -20,6 +20,9 @@ export interface ServerStats extends NativeServerStats {}
 
 const KEY = Symbol('server');
 
+/** Servers that run. A server that its program has let go of goes on, as one of node:http's does, and is not collected. */
+const serving = new Set<FileServer>();
+
 /**
  * A static file server on native threads, one a core: HTTP/1.1 without JavaScript per request.
  *
@@ -50,6 +53,7 @@ export class FileServer implements AsyncDisposable {
     this.#stats = native.stats() as ServerStats;
     // The threads are not this loop's: a timer that never matters keeps it alive, as a listening socket would.
     this.#alive = setInterval(() => {}, 2 ** 31 - 1);
+    serving.add(this);
   }
 
   /**
@@ -153,6 +157,7 @@ export class FileServer implements AsyncDisposable {
     } finally {
       process.removeListener('exit', hurry);
       clearInterval(this.#alive);
+      serving.delete(this);
     }
   }
 }

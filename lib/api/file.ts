@@ -14,6 +14,7 @@ import {
 } from '../ring/layout.js';
 import type { Link } from '../ring/link.js';
 import { FileState, HELD, type Hold, NO_HOLD } from '../ring/state.js';
+import { isAborted, reasonOf } from './abort.js';
 import { ourError, type RingwheelError, rejected } from './errors.js';
 import { currentLink } from './executor.js';
 import { openFlags, pathOf } from './flags.js';
@@ -244,7 +245,7 @@ export class File implements AsyncDisposable {
       throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message);
     }
     const bytes = length ?? room;
-    if (signal?.aborted) throw signal.reason;
+    if (isAborted(signal)) throw reasonOf(signal);
     if (hold !== undefined) return operate(link, opcode, this.#state, hold, bytes, position, signal);
     if (bytes === 0) return 0;
     const plain = array as Uint8Array;

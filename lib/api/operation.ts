@@ -2,14 +2,17 @@
 //
 // One operation the careful way: it may have to wait for a slot or for memory, and a signal may end it early.
 
-import { OPCODE_OPEN } from '../ring/layout.js';
+import type { Waiter } from '../ring/fifo.js';
+import { OPCODE_OPEN, OPCODE_READ } from '../ring/layout.js';
 import type { Link } from '../ring/link.js';
 import { RAW } from '../ring/pending.js';
 import { FileState, type Hold, IN_OPERATION, NO_FILE, NO_HOLD } from '../ring/state.js';
-import { listen } from './abort.js';
+import { isAborted, listen, reasonOf } from './abort.js';
 
 const ECANCELED = -125;
 const EINTR = -4;
+/** The reject for work on a closed executor. */
+const CLOSED = -100_013;
 
 /** True when a result says that an operation was ended early. */
 export function wasCancelled(result: number): boolean {
@@ -29,47 +32,55 @@ export function operate(
   operand: number,
   signal?: AbortSignal,
 ): Promise<number> {
-  if (signal?.aborted) return Promise.reject(signal.reason);
+  if (isAborted(signal)) return Promise.reject(reasonOf(signal));
   return new Promise((resolve, reject) => {
     let slot = -1;
     let generation = 0;
-    const settle = (result: number): void => {
-      forget?.();
-      if (result >= 0) {
-        if (link.copies) link.pullInto(hold, length);
-        resolve(result);
-      } else if (signal?.aborted && wasCancelled(result)) reject(signal.reason);
-      else resolve(link.fail(result, opcode & ~RAW, file));
-    };
-    const start = (): void => {
-      file.inFlight--; // It counted as one that waits; `begin` counts it as one in flight.
-      slot = link.begin(opcode | RAW, settle, file, hold, undefined, length, operand);
-      generation = link.table.generations[slot];
-    };
-    file.inFlight++;
-    if (hold !== NO_HOLD) hold.state = IN_OPERATION;
-    if (link.ready) start();
-    const waiter = slot === -1 ? link.whenReady(start) : undefined;
+    let waiter: Waiter | undefined;
+    // First of all: were the signal to refuse, nothing has begun yet.
     const forget = listen(signal, () => {
       if (slot !== -1) return link.cancel(slot, generation);
       if (waiter !== undefined) waiter.wanted = false;
       if (hold !== NO_HOLD) link.handBack(hold);
       if (--file.inFlight === 0 && file !== NO_FILE) file.becameIdle();
-      reject((signal as AbortSignal).reason);
+      reject(reasonOf(signal));
     });
+    const settle = (result: number): void => {
+      forget?.();
+      if (result >= 0) {
+        if (link.copies) link.pullInto(hold, length);
+        resolve(result);
+      } else if (isAborted(signal) && wasCancelled(result)) reject(reasonOf(signal));
+      else resolve(link.fail(result, opcode & ~RAW, file));
+    };
+    const start = (): void => {
+      file.inFlight--; // It counted as one that waits; `begin` counts it as one in flight.
+      if (link.ended !== 0) {
+        if (hold !== NO_HOLD) link.handBack(hold);
+        settle(link.ended);
+        return;
+      }
+      slot = link.begin(opcode | RAW, settle, file, hold, undefined, length, operand);
+      generation = link.table.generations[slot];
+    };
+    file.inFlight++;
+    if (hold !== NO_HOLD) hold.state = IN_OPERATION;
+    if (link.ended !== 0 || link.ready) start();
+    else waiter = link.whenReady(start);
   });
 }
 
 /** Waits for a scratch range, in order. */
 export function scratchFor(link: Link, bytes: number, signal?: AbortSignal): Promise<Hold> {
   return new Promise((resolve, reject) => {
-    const waiter = link.scratch.wait(bytes, (hold) => {
-      forget?.();
-      resolve(hold);
-    });
+    let waiter: Waiter | undefined;
     const forget = listen(signal, () => {
-      waiter.wanted = false;
-      reject((signal as AbortSignal).reason);
+      if (waiter !== undefined) waiter.wanted = false;
+      reject(reasonOf(signal));
+    });
+    waiter = link.scratch.wait(bytes, (hold) => {
+      forget?.();
+      resolve(hold ?? link.fail(link.ended || CLOSED, OPCODE_READ, NO_FILE));
     });
     link.scratch.serve();
   });
@@ -84,26 +95,38 @@ export function openThrough(
   mode: number,
   signal?: AbortSignal,
 ): Promise<{ slot: number; generation: number }> {
-  if (signal?.aborted) return Promise.reject(signal.reason);
+  if (isAborted(signal)) return Promise.reject(reasonOf(signal));
   return new Promise((resolve, reject) => {
     let slot = -1;
     let generation = 0;
+    let waiter: Waiter | undefined;
+    const forget = listen(signal, () => {
+      if (slot !== -1) return link.cancel(slot, generation);
+      if (waiter !== undefined) waiter.wanted = false;
+      reject(reasonOf(signal));
+    });
     const settle = (result: number, fileGeneration: number): void => {
       forget?.();
       if (result >= 0) resolve({ slot: result, generation: fileGeneration });
-      else if (signal?.aborted && wasCancelled(result)) reject(signal.reason);
+      else if (isAborted(signal) && wasCancelled(result)) reject(reasonOf(signal));
       else resolve(link.fail(result, OPCODE_OPEN, new FileState(0, 0, path)));
     };
     const start = (): void => {
+      if (link.ended !== 0) {
+        settle(link.ended, 0);
+        return;
+      }
       slot = link.beginCall(OPCODE_OPEN | RAW, settle);
       generation = link.table.generations[slot];
-      link.native.open(bytes, flags, mode, slot, generation);
+      try {
+        link.native.open(bytes, flags, mode, slot, generation);
+      } catch (error) {
+        link.takeBackCall(slot);
+        forget?.();
+        reject(error);
+      }
     };
-    const waiter = link.whenReady(start);
-    const forget = listen(signal, () => {
-      if (slot !== -1) return link.cancel(slot, generation);
-      waiter.wanted = false;
-      reject((signal as AbortSignal).reason);
-    });
+    if (link.ended !== 0) start();
+    else waiter = link.whenReady(start);
   });
 }

@@ -7,7 +7,7 @@ import { OPCODE_READ, OPCODE_WRITE } from '../ring/layout.js';
 import { BUFFER_GONE, type Link } from '../ring/link.js';
 import type { Settle } from '../ring/pending.js';
 import { type FileState, HELD, type Hold } from '../ring/state.js';
-import { rejectsEarly } from './abort.js';
+import { isAborted, reasonOf, rejectsEarly } from './abort.js';
 import { operate, scratchFor } from './operation.js';
 
 /** The longest array that one scratch range can carry. */
@@ -108,28 +108,30 @@ async function rangeAfterRange(
   position: number,
   signal?: AbortSignal,
 ): Promise<number> {
-  file.inFlight++; // Close waits for all ranges, not only for the one in flight.
+  // Close, of the file and of the executor, waits for all ranges, not only for the one in flight.
+  file.inFlight++;
+  link.transfers++;
   try {
     let done = 0;
     while (done < length) {
       const hold = link.scratch.take(length - done) ?? (await scratchFor(link, length - done, signal));
       const wanted = Math.min(length - done, hold.length);
       try {
-        signal?.throwIfAborted();
+        if (isAborted(signal)) throw reasonOf(signal);
         if (array.length < done + wanted) await link.fail(BUFFER_GONE, opcode, file);
         if (opcode === OPCODE_WRITE && !copied(hold.bytes, array.subarray(done), wanted)) {
           await link.fail(BUFFER_GONE, opcode, file);
         }
         const moved = await operate(link, opcode, file, hold, wanted, position < 0 ? -1 : position + done, signal);
         if (opcode === OPCODE_READ && moved > 0) {
-          signal?.throwIfAborted(); // The promise is rejected already: the array is its owner's again.
+          if (isAborted(signal)) throw reasonOf(signal); // The promise is rejected already: the array is its owner's again.
           if (!link.copyInto(array, done, hold, moved)) await link.fail(BUFFER_GONE, opcode, file);
         }
         done += moved;
         if (moved < wanted) break;
       } catch (error) {
         // Bytes that earlier ranges moved count, as they do for pread(2) and pwrite(2); the next call meets the error.
-        if (done > 0 && !signal?.aborted) break;
+        if (done > 0 && !isAborted(signal)) break;
         throw error;
       } finally {
         if (hold.state === HELD) link.scratch.give(hold);
@@ -138,6 +140,7 @@ async function rangeAfterRange(
     return done;
   } finally {
     if (--file.inFlight === 0) file.becameIdle();
+    link.transferred();
   }
 }
 

@@ -1,4 +1,5 @@
 // Checks an options object once: unknown keys (naming the nearest known one), kinds and ranges.
+import { isSignal } from './abort.js';
 import { ourError } from './errors.js';
 
 /** Says what is wrong with a value, as the end of "NAME must be …", or undefined when it is fine. @internal */
@@ -45,8 +46,8 @@ export const text: Rule = (value) =>
     ? undefined
     : 'a string, not empty and without NUL';
 
-/** An AbortSignal. @internal */
-export const abortSignal: Rule = (value) => (value instanceof AbortSignal ? undefined : 'an AbortSignal');
+/** An AbortSignal: a true one, not an object that only looks like it and would fail when it is listened to. @internal */
+export const abortSignal: Rule = (value) => (isSignal(value) ? undefined : 'an AbortSignal');
 
 /** Either rule holds. @internal */
 export function either(one: Rule, other: Rule): Rule {
@@ -66,7 +67,7 @@ export function shape(rules: Record<string, Rule>): Rule {
   return (value) => {
     if (typeof value !== 'object' || value === null) return `an object with ${Object.keys(rules).join(', ')}`;
     for (const [key, inner] of Object.entries(value)) {
-      const rule = rules[key];
+      const rule = Object.hasOwn(rules, key) ? rules[key] : undefined;
       if (rule === undefined) return `an object without the unknown key "${key}"${nearest(key, Object.keys(rules))}`;
       if (inner === undefined) continue;
       const wrong = rule(inner);
@@ -87,11 +88,13 @@ export function shown(value: unknown): string {
 }
 
 /**
- * Checks `options` against `rules` and returns it, or `{}` for undefined. An undefined value counts as left out.
+ * Checks `options` against `rules` and returns a copy, or `{}` for undefined. An undefined value counts as left out. Every
+ * value is read once, so that what was checked is what is used, whatever getters say; inherited options count.
  * Throws ERR_RINGWHEEL_INVALID_OPTION that names the value, the allowed range and, for a typo, the nearest known key. @internal
  */
 export function checked<T extends object>(where: string, options: T | undefined, rules: Record<string, Rule>): T {
-  if (options === undefined) return {} as T;
+  const known: Record<string, unknown> = {};
+  if (options === undefined) return known as T;
   if (typeof options !== 'object' || options === null) {
     throw ourError(
       'ERR_RINGWHEEL_INVALID_OPTION',
@@ -100,23 +103,30 @@ export function checked<T extends object>(where: string, options: T | undefined,
     );
   }
   for (const key of Object.keys(options)) {
-    const rule = Object.hasOwn(rules, key) ? rules[key] : undefined;
-    if (rule === undefined) {
-      const known = Object.keys(rules);
-      throw ourError(
-        'ERR_RINGWHEEL_INVALID_OPTION',
-        `${where}: unknown option "${key}"${nearest(key, known)}. Known options: ${known.join(', ')}`,
-        checked,
-      );
-    }
-    const value = (options as Record<string, unknown>)[key];
+    if (Object.hasOwn(rules, key)) continue;
+    const names = Object.keys(rules);
+    throw ourError(
+      'ERR_RINGWHEEL_INVALID_OPTION',
+      `${where}: unknown option "${key}"${nearest(key, names)}. Known options: ${names.join(', ')}`,
+      checked,
+    );
+  }
+  for (const [key, rule] of Object.entries(rules)) {
+    const value = ownCopy((options as Record<string, unknown>)[key]);
     if (value === undefined) continue;
     const wrong = rule(value);
     if (wrong !== undefined) {
       throw ourError('ERR_RINGWHEEL_INVALID_OPTION', `${where}: ${key} must be ${wrong}; got ${shown(value)}`, checked);
     }
+    known[key] = value;
   }
-  return options;
+  return known as T;
+}
+
+/** A list or a group of options as it is now. */
+function ownCopy(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || isSignal(value)) return value;
+  return Array.isArray(value) ? [...value] : { ...value };
 }
 
 function nearest(key: string, known: readonly string[]): string {

@@ -28,6 +28,10 @@ export class Link {
   /** True where JavaScript cannot see the arena itself: bytes are copied at both ends of an operation. */
   readonly copies: boolean;
   open = true;
+  /** Not 0 once Rust reads no more commands: the result of everything that would still begin. */
+  ended = 0;
+  /** Transfers that go on with another range when the one in flight has ended. */
+  transfers = 0;
   readonly #words: Uint32Array;
   readonly #writer: CommandWriter;
   readonly #waiting = new Fifo();
@@ -96,6 +100,13 @@ export class Link {
     return slot;
   }
 
+  /** Gives back the slot of a call that was refused. */
+  takeBackCall(slot: number): void {
+    this.table.giveBack(slot);
+    NO_FILE.inFlight--;
+    this.unkeep();
+  }
+
   /** Runs `start` once a command can be written, in the order of the calls. */
   whenReady(start: () => void): Waiter {
     const waiter = this.#waiting.push(start);
@@ -135,7 +146,7 @@ export class Link {
 
   /** True when nothing is pending and nobody waits. */
   get idle(): boolean {
-    return this.table.free === this.table.size && this.#waiting.empty;
+    return this.table.free === this.table.size && this.#waiting.empty && this.transfers === 0;
   }
 
   /** Operations that have a slot. */
@@ -145,6 +156,7 @@ export class Link {
 
   /** Settles everything that still waits with a result that no completion will bring any more. */
   abandon(result: number): void {
+    this.ended = result;
     const table = this.table;
     for (let slot = 0; slot < this.table.size; slot++) {
       const kind = table.kinds[slot];
@@ -155,6 +167,14 @@ export class Link {
       if ((kind & RAW) !== 0) settle(result, 0);
       else settle(this.#fail(result, kind & OPCODE_BITS, file) as never, 0);
     }
+    while (!this.#waiting.empty) this.#waiting.runFirst();
+    this.scratch.abandon();
+  }
+
+  /** A transfer of several ranges has ended. */
+  transferred(): void {
+    this.transfers--;
+    if (this.#whenIdle.length > 0 && this.idle) for (const then of this.#whenIdle.splice(0)) then();
   }
 
   /** Calls `then` when nothing is pending. */
@@ -181,6 +201,7 @@ export class Link {
       return;
     }
     hold.state = RELEASED;
+    if (this.ended !== 0) return;
     this.native.release(hold.slot, hold.generation);
     this.scratch.serve();
   }

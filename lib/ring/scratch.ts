@@ -17,6 +17,7 @@ export class Scratch {
   /** Bytes of all ranges, in use and idle, and the most they may be: half of the arena stays for leases of users. */
   #bytes = 0;
   readonly #bytesMax: number;
+  #abandoned = false;
 
   constructor(native: NativeExecutor, arena: ArrayBuffer) {
     this.#native = native;
@@ -32,13 +33,18 @@ export class Scratch {
    * or when others wait for one.
    */
   take(bytes: number): Hold | undefined {
-    return this.#waiting.empty ? this.#take(bytes) : undefined;
+    return this.#waiting.empty && !this.#abandoned ? this.#take(bytes) : undefined;
   }
 
-  /** Calls `then` with a range when it is this one's turn. Taking the waiter back is the way out. */
-  wait(bytes: number, then: (hold: Hold) => void): Waiter {
-    const waiter = this.#waiting.push(() => then(this.#take(bytes) as Hold));
-    return waiter;
+  /** Calls `then` with a range when it is this one's turn; with none after `abandon`. Taking the waiter back is the way out. */
+  wait(bytes: number, then: (hold: Hold | undefined) => void): Waiter {
+    return this.#waiting.push(() => then(this.#abandoned ? undefined : this.#take(bytes)));
+  }
+
+  /** No range will come any more: whoever waits hears so. */
+  abandon(): void {
+    this.#abandoned = true;
+    while (!this.#waiting.empty) this.#waiting.runFirst();
   }
 
   /** Takes a range back. */
@@ -50,7 +56,7 @@ export class Scratch {
 
   /** Memory may have come free: whoever waits is served, in order. */
   serve(): void {
-    while (!this.#waiting.empty && this.#any()) this.#waiting.runFirst();
+    while (!this.#waiting.empty && (this.#abandoned || this.#any())) this.#waiting.runFirst();
   }
 
   /** Gives what lies idle back to the arena; true when that was anything. The last range is kept. */
