@@ -52,3 +52,28 @@ test('a signal whose properties throw disturbs nobody', async (t) => {
     await file.close();`);
   ended(t, result);
 });
+
+test('an array is as long as it is, whatever it says, and its methods are not called', async (t) => {
+  const result = await script(`
+    const file = await File.open(__filename + '.out', 'w+');
+    for (const says of [2 ** 32 + 4, 1e9, -5, Number.NaN, 0.5, '10', 0]) {
+      class Liar extends Uint8Array {
+        get length() { return says; }
+        set() { throw new Error('mine'); }
+        subarray() { throw new Error('mine'); }
+      }
+      const liar = new Liar(10).fill(7);
+      assert.strictEqual(await file.writeAt(liar, 0), 10);
+      assert.strictEqual(await file.write(liar, { position: 0 }), 10);
+      liar.fill(0);
+      assert.strictEqual(await file.readAt(liar, 0), 10);
+      assert.ok(liar.every((byte) => byte === 7));
+      liar.fill(0);
+      assert.strictEqual(await file.read(liar, { position: 0, signal: new AbortController().signal }), 10);
+      assert.ok(liar.every((byte) => byte === 7));
+      assert.strictEqual(await file.size(), 10);
+    }
+    assert.throws(() => new Executor({}), { code: 'ERR_RINGWHEEL_INVALID_OPTION' });
+    await file.close();`);
+  ended(t, result);
+});

@@ -20,6 +20,8 @@ export interface ExecutorStats extends NativeStats {
   pending: number;
 }
 
+const KEY = Symbol('executor');
+
 /** This thread's executor: module state is per thread, since each worker_thread loads its own copy of the module. */
 let running: Executor | undefined;
 let runningLink: Link | undefined;
@@ -51,7 +53,12 @@ export class Executor implements AsyncDisposable {
     linkOf = (executor) => executor.#link;
   }
 
-  private constructor(options: ExecutorOptions) {
+  /** @internal */
+  constructor(key: typeof KEY, options: ExecutorOptions) {
+    if (key !== KEY) {
+      const message = 'Executor has no public constructor: use Executor.current() or Executor.start(options)';
+      throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message, Executor);
+    }
     let self: Link | undefined;
     this.#link = new Link(
       (memory, onCompletions) => startNative(options, memory, onCompletions),
@@ -92,7 +99,7 @@ export class Executor implements AsyncDisposable {
       const message = 'this thread has an executor already: use Executor.current(), or await its close() first';
       throw ourError('ERR_RINGWHEEL_EXECUTOR_RUNNING', message, Executor.start);
     }
-    const executor = new Executor(known);
+    const executor = new Executor(KEY, known);
     running = executor;
     runningLink = executor.#link;
     return executor;
@@ -196,9 +203,13 @@ export class Executor implements AsyncDisposable {
       link.scratch.abandon(); // Whoever waits for memory that a program keeps in leases waits for ever.
     }, CLOSE_GRACE_MS);
     // What the kernel does not end even then is left to native.close, which leaks its memory rather than freeing it.
-    const enough = new Promise<void>((resolve) => setTimeout(resolve, 2 * CLOSE_GRACE_MS).unref());
-    await Promise.race([new Promise<void>((resolve) => link.whenIdle(resolve)), enough]);
+    let enough: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      enough = setTimeout(resolve, 2 * CLOSE_GRACE_MS).unref();
+      link.whenIdle(resolve);
+    });
     clearTimeout(grace);
+    clearTimeout(enough); // It would hold the rings for ten seconds more.
     link.native.close();
     link.abandon(-100013);
     this.#leave();

@@ -2,6 +2,7 @@
 //
 // class File: checks arguments and passes them on. The file-server pages of the same path: transfer.ts moves the bytes.
 import { isUint8Array } from 'node:util/types';
+import { lengthOf } from '../ring/bytes.js';
 import {
   OPCODE_CLOSE,
   OPCODE_DATASYNC,
@@ -110,8 +111,8 @@ export class File implements AsyncDisposable {
       return moveDirect(this.#link, OPCODE_READ, this.#state, hold, hold.length, position);
     }
     if (!isUint8Array(target)) return rejected(badArray('readAt', 'target', target));
-    if (target.length === 0) return Promise.resolve(0);
-    return readCopied(this.#link, this.#state, target, target.length, position);
+    const length = lengthOf(target);
+    return length === 0 ? Promise.resolve(0) : readCopied(this.#link, this.#state, target, length, position);
   }
 
   /**
@@ -133,8 +134,8 @@ export class File implements AsyncDisposable {
       return moveDirect(this.#link, OPCODE_WRITE, this.#state, hold, hold.length, position);
     }
     if (!isUint8Array(source)) return rejected(badArray('writeAt', 'source', source));
-    if (source.length === 0) return Promise.resolve(0);
-    return writeCopied(this.#link, this.#state, source, source.length, position);
+    const length = lengthOf(source);
+    return length === 0 ? Promise.resolve(0) : writeCopied(this.#link, this.#state, source, length, position);
   }
 
   /**
@@ -239,7 +240,7 @@ export class File implements AsyncDisposable {
     if (hold === undefined && !isUint8Array(array)) throw badArray(method, argument, array);
     if (hold !== undefined && (hold.state !== HELD || !Lease.belongs(array as Lease, link)))
       throw badLease(method, hold);
-    const room = array.length;
+    const room = hold === undefined ? lengthOf(array as Uint8Array) : hold.length;
     if (length !== undefined && length > room) {
       const message = `file.${method}: length must be at most the ${argument}'s ${room} bytes; got ${length}`;
       throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message);

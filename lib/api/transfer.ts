@@ -3,6 +3,7 @@
 // Moves bytes between a file and a lease (no copy) or a plain Uint8Array (one copy, through scratch ranges). Each has a
 // fast path that allocates nothing but its promise, and a general one for aborts, long arrays and full queues.
 
+import { copyBytes, lengthOf } from '../ring/bytes.js';
 import { OPCODE_READ, OPCODE_WRITE } from '../ring/layout.js';
 import { BUFFER_GONE, type Link } from '../ring/link.js';
 import type { Settle } from '../ring/pending.js';
@@ -68,7 +69,7 @@ export function writeCopied(
     const hold = link.scratch.take(length);
     if (hold !== undefined) {
       if (hold.length >= length) {
-        if (!copied(hold.bytes, source, length)) {
+        if (!copied(hold.bytes, source, 0, length)) {
           link.scratch.give(hold);
           return link.fail(BUFFER_GONE, OPCODE_WRITE, file);
         }
@@ -118,8 +119,8 @@ async function rangeAfterRange(
       const wanted = Math.min(length - done, hold.length);
       try {
         if (isAborted(signal)) throw reasonOf(signal);
-        if (array.length < done + wanted) await link.fail(BUFFER_GONE, opcode, file);
-        if (opcode === OPCODE_WRITE && !copied(hold.bytes, array.subarray(done), wanted)) {
+        if (lengthOf(array) < done + wanted) await link.fail(BUFFER_GONE, opcode, file);
+        if (opcode === OPCODE_WRITE && !copied(hold.bytes, array, done, wanted)) {
           await link.fail(BUFFER_GONE, opcode, file);
         }
         const moved = await operate(link, opcode, file, hold, wanted, position < 0 ? -1 : position + done, signal);
@@ -144,10 +145,11 @@ async function rangeAfterRange(
   }
 }
 
-/** Copies a source's first bytes into a range. False when either buffer was detached, whatever its getters say. */
-function copied(range: Uint8Array, source: Uint8Array, length: number): boolean {
+/** Copies a part of a source into a range. False when either buffer was detached or has shrunk. */
+function copied(range: Uint8Array, source: Uint8Array, start: number, length: number): boolean {
   try {
-    range.set(length === source.length ? source : source.subarray(0, length));
+    if (lengthOf(source) < start + length) return false;
+    copyBytes(range, 0, source, start, length);
     return true;
   } catch {
     return false;

@@ -65,7 +65,8 @@ export const off: Rule = (value) => (value === false ? undefined : 'false');
 /** An object with the keys of `rules`. @internal */
 export function shape(rules: Record<string, Rule>): Rule {
   return (value) => {
-    if (typeof value !== 'object' || value === null) return `an object with ${Object.keys(rules).join(', ')}`;
+    if (typeof value !== 'object' || value === null || isSignal(value))
+      return `an object with ${Object.keys(rules).join(', ')}`;
     for (const [key, inner] of Object.entries(value)) {
       const rule = Object.hasOwn(rules, key) ? rules[key] : undefined;
       if (rule === undefined) return `an object without the unknown key "${key}"${nearest(key, Object.keys(rules))}`;

@@ -3,6 +3,7 @@
 // What one executor's rings need on this side, in one object of fixed shape: the shared memory, the pending table, the
 // scratch ranges, and the queue of operations that wait for a slot.
 import type { NativeExecutor } from '../wire/binding.js';
+import { copyBytes } from './bytes.js';
 import { CommandWriter } from './command-writer.js';
 import { CompletionReader } from './completion-reader.js';
 import { Fifo, type Waiter } from './fifo.js';
@@ -225,7 +226,7 @@ export class Link {
   copyInto(target: Uint8Array, at: number, hold: Hold, length: number): boolean {
     if (this.copies) this.pullInto(hold, length);
     try {
-      target.set(length === hold.length ? hold.bytes : hold.bytes.subarray(0, length), at);
+      copyBytes(target, at, hold.bytes, 0, length);
       return true;
     } catch {
       return false;
