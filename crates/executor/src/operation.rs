@@ -21,8 +21,8 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// Chunks that a stream may have waiting before its receive pauses: two of them keep the data flowing, more only pay when
-/// messages are small.
+/// Chunks that a stream may have waiting, in provided buffers, before its receive pauses: two of them keep the data flowing,
+/// more only pay when messages are small.
 const CHUNKS_WAITING_MAX: usize = 8;
 /// Connections that a listener may have waiting before it pauses and leaves them to the kernel's backlog.
 const CONNECTIONS_WAITING_MAX: usize = 128;
@@ -57,6 +57,10 @@ pub(crate) struct Arrival {
 impl Arrival {
     fn end(result: i32) -> Arrival {
         Arrival { result, chunk: None, handle: None }
+    }
+
+    fn holds_buffer(&self) -> bool {
+        self.chunk.as_ref().is_some_and(Chunk::is_attached)
     }
 }
 
@@ -175,14 +179,22 @@ impl Operations {
                 After { wake: waker, ..After::default() }
             }
             Phase::Multishot => {
-                let chunks = usize::from(completion.chunk.is_some());
-                let mut cancel = None;
+                let mut completion = completion;
+                let (mut cancel, mut holds) = (None, 0);
                 if completion.more || completion.chunk.is_some() || completion.handle.is_some() {
-                    let waiting_max = match (chunks, held >= held_max) {
-                        (0, _) => CONNECTIONS_WAITING_MAX,
-                        (_, false) => CHUNKS_WAITING_MAX,
-                        (_, true) => 1,
+                    let waiting_max = match (&completion.chunk, held >= held_max) {
+                        (None, _) => CONNECTIONS_WAITING_MAX,
+                        (Some(_), false) => CHUNKS_WAITING_MAX,
+                        (Some(_), true) => 1,
                     };
+                    if let Some(chunk) = &mut completion.chunk {
+                        // The kernel fills dozens in one go, before a cancel can reach it. Those beyond the bound give their
+                        // buffers back now; so does what nobody waits for while half of all buffers are held.
+                        if slot.arrivals.len() >= CHUNKS_WAITING_MAX || held >= held_max && waker.is_none() {
+                            chunk.detach();
+                        }
+                        holds = usize::from(chunk.is_attached());
+                    }
                     slot.arrivals.push_back(Arrival {
                         result: completion.result,
                         chunk: completion.chunk,
@@ -200,7 +212,7 @@ impl Operations {
                     // The operation itself holds nothing but a handle; dropping that here could only close a descriptor.
                     slot.done = Some(Completion { operation: None, ..completion });
                 }
-                self.held += chunks;
+                self.held += holds;
                 After { wake: waker, cancel, dispose: None }
             }
             Phase::Abandoned => {
@@ -218,7 +230,7 @@ impl Operations {
         let Some(slot) = self.get(key) else { return [const { None }; 4] };
         let waker = slot.waker.take().map(Deferred::Wake);
         let arrivals = std::mem::take(&mut slot.arrivals);
-        let chunks = arrivals.iter().filter(|arrival| arrival.chunk.is_some()).count();
+        let chunks = arrivals.iter().filter(|arrival| arrival.holds_buffer()).count();
         let done = slot.done.take().map(Deferred::Dispose);
         let ticket = slot.ticket.take().map(Deferred::Cancel);
         slot.phase = Phase::Abandoned;
@@ -496,7 +508,7 @@ impl Multishot {
                 continue;
             };
             if let Some(arrival) = slot.arrivals.pop_front() {
-                operations.held -= usize::from(arrival.chunk.is_some());
+                operations.held -= usize::from(arrival.holds_buffer());
                 return Poll::Ready(arrival);
             }
             if let Some(completion) = slot.done.take() {

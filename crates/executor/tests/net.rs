@@ -3,11 +3,22 @@
 mod common;
 use common::both_drivers;
 use ringwheel_executor::{
-    Source, Target, fs,
+    DriverKind, Executor, Source, Target, fs,
     net::{ListenOptions, Listener, Shutdown, Stream},
     spawn, time,
 };
 use std::{io, net::SocketAddr, rc::Rc, time::Duration};
+
+/// Both drivers, and io_uring with queues so short that they overflow all the time (INV-4).
+fn each_driver(test: impl Fn(Executor)) {
+    both_drivers(&test);
+    if common::kinds().contains(&DriverKind::Uring) {
+        test(common::start(DriverKind::Uring, |options| {
+            options.driver.entries = 8;
+            options.driver.completion_entries = Some(8);
+        }));
+    }
+}
 
 fn local() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
@@ -38,7 +49,7 @@ fn pattern(count: usize) -> Vec<u8> {
 
 #[test]
 fn echo_of_many_connections_at_once() {
-    both_drivers(|mut executor| {
+    each_driver(|mut executor| {
         executor
             .run(async {
                 let listener =
@@ -86,7 +97,7 @@ fn echo_of_many_connections_at_once() {
 
 #[test]
 fn a_large_send_is_whole_and_its_source_comes_back() {
-    both_drivers(|mut executor| {
+    each_driver(|mut executor| {
         executor
             .run(async {
                 let (server, client) = pair().await.unwrap();
@@ -104,7 +115,7 @@ fn a_large_send_is_whole_and_its_source_comes_back() {
 
 #[test]
 fn a_slow_reader_pauses_the_receive_and_starves_nobody() {
-    both_drivers(|mut executor| {
+    each_driver(|mut executor| {
         executor
             .run(async {
                 // 32 chunks of 4 KiB in all: the first peers send much more than that to readers that do not read.
@@ -142,7 +153,7 @@ fn a_slow_reader_pauses_the_receive_and_starves_nobody() {
 
 #[test]
 fn dropping_a_receive_loses_nothing() {
-    both_drivers(|mut executor| {
+    each_driver(|mut executor| {
         executor
             .run(async {
                 let (server, client) = pair().await.unwrap();
@@ -157,7 +168,7 @@ fn dropping_a_receive_loses_nothing() {
 
 #[test]
 fn shutdown_from_another_task_ends_a_receive_and_a_send() {
-    both_drivers(|mut executor| {
+    each_driver(|mut executor| {
         executor
             .run(async {
                 let (server, _client) = pair().await.unwrap();
@@ -183,7 +194,7 @@ fn shutdown_from_another_task_ends_a_receive_and_a_send() {
 
 #[test]
 fn dropping_a_stream_closes_it_for_the_peer() {
-    both_drivers(|mut executor| {
+    each_driver(|mut executor| {
         executor
             .run(async {
                 let (server, client) = pair().await.unwrap();
@@ -198,7 +209,7 @@ fn dropping_a_stream_closes_it_for_the_peer() {
 
 #[test]
 fn dropping_a_listener_refuses_and_forgets_nothing() {
-    both_drivers(|mut executor| {
+    each_driver(|mut executor| {
         executor
             .run(async {
                 let listener = Listener::bind(local(), ListenOptions::default()).unwrap();
@@ -220,7 +231,7 @@ fn dropping_a_listener_refuses_and_forgets_nothing() {
 
 #[test]
 fn errors_of_bind_are_the_systems() {
-    both_drivers(|mut executor| {
+    each_driver(|mut executor| {
         executor
             .run(async {
                 let first = Listener::bind(local(), ListenOptions::default()).unwrap();
@@ -251,7 +262,7 @@ fn temporary(name: &str, bytes: &[u8]) -> std::path::PathBuf {
 fn send_file_sends_ranges_and_stops_at_the_end() {
     let bytes = pattern(3_000_000);
     let path = temporary("send", &bytes);
-    both_drivers(|mut executor| {
+    each_driver(|mut executor| {
         executor
             .run(async {
                 let (server, client) = pair().await.unwrap();
@@ -279,7 +290,7 @@ fn send_file_sends_ranges_and_stops_at_the_end() {
 
 #[test]
 fn send_file_copies_what_sendfile_refuses_and_reports_a_gone_peer() {
-    both_drivers(|mut executor| {
+    each_driver(|mut executor| {
         executor
             .run(async {
                 let (server, client) = pair().await.unwrap();
@@ -301,7 +312,7 @@ fn send_file_copies_what_sendfile_refuses_and_reports_a_gone_peer() {
 #[test]
 fn send_file_leaves_turns_to_others() {
     let path = temporary("fair", &vec![5; 64 << 20]);
-    both_drivers(|mut executor| {
+    each_driver(|mut executor| {
         executor
             .run(async {
                 let (server, client) = pair().await.unwrap();
@@ -328,7 +339,7 @@ fn send_file_leaves_turns_to_others() {
 
 #[test]
 fn operations_fail_once_the_executor_is_gone() {
-    both_drivers(|mut executor| {
+    each_driver(|mut executor| {
         let kind = executor.driver_kind();
         let (stream, _client, file) = executor
             .run(async {

@@ -67,7 +67,7 @@ impl ChunkPool {
     #[inline]
     pub(crate) fn take(&self) -> Option<Chunk> {
         let index = self.inner.pop(Place::Chunk)?;
-        Some(Chunk { pool: Rc::clone(&self.inner), index, length: self.inner.bytes })
+        Some(Chunk { pool: Rc::clone(&self.inner), index, length: self.inner.bytes, copy: None })
     }
 
     /// Takes a free chunk for the kernel's ring: its index and address.
@@ -85,7 +85,7 @@ impl ChunkPool {
             return None;
         }
         place.set(Place::Chunk);
-        Some(Chunk { pool: Rc::clone(&self.inner), index, length })
+        Some(Chunk { pool: Rc::clone(&self.inner), index, length, copy: None })
     }
 
     /// Keeps the memory mapped for ever: the kernel may still write to it (INV-1).
@@ -128,6 +128,8 @@ pub struct Chunk {
     pool: Rc<Inner>,
     index: u16,
     length: u32,
+    /// The bytes, once they have left their buffer.
+    copy: Option<Box<[u8]>>,
 }
 
 impl Chunk {
@@ -135,12 +137,28 @@ impl Chunk {
     pub fn truncate(&mut self, length: usize) {
         self.length = self.length.min(u32::try_from(length).unwrap_or(u32::MAX));
     }
+
+    /// Copies the bytes to memory of their own and gives the buffer back: for bytes that nobody will read soon. One
+    /// allocation; nothing the second time.
+    pub fn detach(&mut self) {
+        if self.copy.is_none() {
+            self.copy = Some(Box::from(&**self));
+            self.pool.push(self.index);
+        }
+    }
+
+    /// Whether it still holds one of the driver's buffers.
+    pub fn is_attached(&self) -> bool {
+        self.copy.is_none()
+    }
 }
 
 impl Drop for Chunk {
     #[inline]
     fn drop(&mut self) {
-        self.pool.push(self.index);
+        if self.copy.is_none() {
+            self.pool.push(self.index);
+        }
     }
 }
 
@@ -149,6 +167,9 @@ impl Deref for Chunk {
 
     #[inline]
     fn deref(&self) -> &[u8] {
+        if let Some(copy) = &self.copy {
+            return &copy[..self.length as usize];
+        }
         // SAFETY: `from_raw_parts` needs `length` initialised bytes that nobody writes meanwhile.
         // Holds: `length` never exceeds the chunk (checked where a Chunk is made), mmap zeroed it, the Rc keeps it mapped, and
         // a chunk in place `Chunk` is in no ring.
@@ -160,6 +181,9 @@ impl Deref for Chunk {
 impl DerefMut for Chunk {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
+        if let Some(copy) = &mut self.copy {
+            return &mut copy[..self.length as usize];
+        }
         // SAFETY: as in `deref`; a Chunk is not Clone, so `&mut self` makes this the only reference.
         unsafe { std::slice::from_raw_parts_mut(self.pool.address(self.index), self.length as usize) }
     }
@@ -207,6 +231,27 @@ mod tests {
             assert_eq!(chunk.len(), 100);
             assert!(chunk.iter().all(|byte| *byte == n as u8));
         }
+    }
+
+    #[test]
+    fn a_detached_chunk_keeps_its_bytes_and_not_its_buffer() {
+        let pool = ChunkPool::new(8, 512).unwrap();
+        let mut chunks: Vec<_> = std::iter::from_fn(|| pool.take()).collect();
+        let mut chunk = chunks.pop().unwrap();
+        chunk.fill(7);
+        chunk.truncate(100);
+        assert!(chunk.is_attached());
+        chunk.detach();
+        chunk.detach();
+        assert!(!chunk.is_attached());
+        assert_eq!(pool.free(), 1);
+        pool.take().unwrap().fill(9);
+        assert_eq!(chunk[..], [7; 100]);
+        chunk.truncate(10);
+        chunk[0] = 1;
+        assert_eq!(chunk[..2], [1, 7]);
+        drop(chunk);
+        assert_eq!(pool.free(), 1, "it is given back once");
     }
 
     #[test]

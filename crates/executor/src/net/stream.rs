@@ -49,8 +49,9 @@ impl Stream {
 
     /// The next bytes, in the buffer that the kernel put them in; `None` when the peer has ended, then and ever after.
     ///
-    /// Drop the chunk soon: its buffer is one of the executor's few hundred. What arrives while nobody receives waits in at
-    /// most 8 buffers (one, when half of all are taken); then the receive pauses and the peer is held up by TCP.
+    /// Drop the chunk soon, or [`Chunk::detach`] it: its buffer is one of the executor's few hundred. What arrives while nobody
+    /// receives waits in at most 8 buffers, and in none while half of all are held by such streams (it is copied then); the
+    /// receive pauses, and TCP holds the peer up.
     /// Dropping the future loses nothing. One task at a time waits here.
     ///
     /// # Errors
