@@ -6,6 +6,8 @@
 pub(crate) mod attempt;
 pub(crate) mod lent;
 pub(crate) mod pool;
+#[cfg(target_os = "linux")]
+mod quick;
 mod shutdown;
 mod sources;
 mod turn;

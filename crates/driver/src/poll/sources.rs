@@ -4,6 +4,8 @@
 //! removed with its last: no system call per event. Edge-triggered, because the poller always asks for urgent data and
 //! hang-ups too, and a level that nobody consumes (one byte of TCP urgent data) would make every wait return at once.
 //! The price: whoever waits must have met EAGAIN first, and who stops before EAGAIN must come back on its own (`again`).
+#[cfg(target_os = "linux")]
+use super::quick::{Quick, Then};
 use crate::{Errno, inflight::Key};
 use polling::{Event, Events, PollMode, Poller};
 use std::{
@@ -52,6 +54,8 @@ pub(super) struct News {
 pub(super) struct Sources {
     poller: Arc<Poller>,
     events: Events,
+    #[cfg(target_os = "linux")]
+    quick: Quick,
     /// Indexed by descriptor: they are small and dense. Entries keep their queues' memory.
     table: Vec<Source>,
     registered: usize,
@@ -77,7 +81,15 @@ impl Source {
 
 impl Sources {
     pub(super) fn new(poller: Arc<Poller>) -> Sources {
-        Sources { poller, events: Events::new(), table: Vec::new(), registered: 0, again: VecDeque::new() }
+        Sources {
+            poller,
+            events: Events::new(),
+            #[cfg(target_os = "linux")]
+            quick: Quick::default(),
+            table: Vec::new(),
+            registered: 0,
+            again: VecDeque::new(),
+        }
     }
 
     /// True when nobody waits.
@@ -171,6 +183,11 @@ impl Sources {
 
     /// Waits for news, at most so long, and appends them. EINTR is waited out by the poller.
     pub(super) fn wait(&mut self, timeout: Option<Duration>, news: &mut Vec<News>) -> Result<(), Errno> {
+        #[cfg(target_os = "linux")]
+        let timeout = match self.quick.wait(&self.poller, timeout, news)? {
+            Then::Done => return Ok(()),
+            Then::Wait(left) => left,
+        };
         self.events.clear();
         self.poller.wait(&mut self.events, timeout).map_err(|error| Errno::of(&error))?;
         news.extend(self.events.iter().map(|event| News {
