@@ -1,18 +1,16 @@
 // Every error class and code of the package in one list, and how a completion's number becomes an Error.
 import { getSystemErrorMap } from 'node:util';
+import type { Fail } from '../ring/link.js';
+import { BUFFER_GONE } from '../ring/link.js';
+import { OPCODE_OPEN } from '../ring/pending.js';
+import { LINUX_ERRORS } from '../wire/errno.generated.js';
 import {
   OPCODE_CLOSE,
   OPCODE_DATASYNC,
   OPCODE_NAMES,
-  OPCODE_OPEN,
   OPCODE_STAT,
   OPCODE_SYNC,
   OPCODE_TRUNCATE,
-} from '../ring/layout.js';
-import type { Fail } from '../ring/link.js';
-import { BUFFER_GONE } from '../ring/link.js';
-import { LINUX_ERRORS } from '../wire/errno.generated.js';
-import {
   REJECT_CEILING,
   REJECT_CLOSED,
   REJECT_STALE_FILE,

@@ -1,8 +1,9 @@
 // class Executor: one per thread. Starts the addon over the shared rings, hands out leases, closes in order.
-import { OPCODE_SLEEP, REGION_BYTES } from '../ring/layout.js';
+
 import { Link } from '../ring/link.js';
 import { Hold } from '../ring/state.js';
 import { binding, LAYOUT_VERSION, type NativeStats } from '../wire/binding.js';
+import { OPCODE_SLEEP, REGION_BYTES } from '../wire/layout.generated.js';
 import { completionError, failLater, ourError } from './errors.js';
 import { type Lease, makeLease } from './lease.js';
 import { EXECUTOR_RULES, type ExecutorOptions } from './options.js';

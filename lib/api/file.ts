@@ -3,6 +3,8 @@
 // class File: checks arguments and passes them on. The file-server pages of the same path: transfer.ts moves the bytes.
 import { isUint8Array } from 'node:util/types';
 import { lengthOf } from '../ring/bytes.js';
+import type { Link } from '../ring/link.js';
+import { FileState, HELD, type Hold, NO_HOLD } from '../ring/state.js';
 import {
   OPCODE_CLOSE,
   OPCODE_DATASYNC,
@@ -12,9 +14,7 @@ import {
   OPCODE_TRUNCATE,
   OPCODE_WRITE,
   STAT_BYTES,
-} from '../ring/layout.js';
-import type { Link } from '../ring/link.js';
-import { FileState, HELD, type Hold, NO_HOLD } from '../ring/state.js';
+} from '../wire/layout.generated.js';
 import { isAborted, reasonOf } from './abort.js';
 import { ourError, type RingwheelError, rejected } from './errors.js';
 import { currentLink } from './executor.js';

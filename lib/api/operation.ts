@@ -3,10 +3,10 @@
 // One operation the careful way: it may have to wait for a slot or for memory, and a signal may end it early.
 
 import type { Waiter } from '../ring/fifo.js';
-import { OPCODE_OPEN, OPCODE_READ } from '../ring/layout.js';
 import type { Link } from '../ring/link.js';
-import { RAW } from '../ring/pending.js';
+import { OPCODE_OPEN, RAW } from '../ring/pending.js';
 import { FileState, type Hold, IN_OPERATION, NO_FILE, NO_HOLD } from '../ring/state.js';
+import { OPCODE_READ } from '../wire/layout.generated.js';
 import { isAborted, listen, reasonOf } from './abort.js';
 
 const ECANCELED = -125;

@@ -1,7 +1,8 @@
 // sleep: a timer of the executor's wheel. No kernel timer of its own, no object but its promise.
-import { OPCODE_SLEEP } from '../ring/layout.js';
+
 import { QUIET, type Settle } from '../ring/pending.js';
 import { NO_FILE, NO_HOLD } from '../ring/state.js';
+import { OPCODE_SLEEP } from '../wire/layout.generated.js';
 import { ourError, rejected } from './errors.js';
 import { currentLink } from './executor.js';
 import { operate } from './operation.js';

@@ -4,10 +4,10 @@
 // fast path that allocates nothing but its promise, and a general one for aborts, long arrays and full queues.
 
 import { copyBytes, lengthOf } from '../ring/bytes.js';
-import { OPCODE_READ, OPCODE_WRITE } from '../ring/layout.js';
 import { BUFFER_GONE, type Link } from '../ring/link.js';
 import type { Settle } from '../ring/pending.js';
 import { type FileState, HELD, type Hold } from '../ring/state.js';
+import { OPCODE_READ, OPCODE_WRITE } from '../wire/layout.generated.js';
 import { isAborted, reasonOf, rejectsEarly } from './abort.js';
 import { operate, scratchFor } from './operation.js';
 

@@ -8,7 +8,15 @@ import {
   COMMAND_WORDS,
   COMMANDS_WORD,
   OPCODE_CANCEL,
-} from './layout.js';
+} from '../wire/layout.generated.js';
+
+// Module constants: an imported name is a property of another module's exports, looked up at each use.
+const MASK = COMMAND_CAPACITY - 1;
+const CAPACITY = COMMAND_CAPACITY;
+const FIRST = COMMANDS_WORD;
+const WORDS = COMMAND_WORDS;
+const TAIL = COMMAND_TAIL_WORD;
+const HEAD = COMMAND_HEAD_WORD;
 
 /** The writing end of the command ring. Plain fields and numbers: `write` is on the path of every operation. */
 export class CommandWriter {
@@ -23,7 +31,7 @@ export class CommandWriter {
 
   /** True when no command fits until Rust has read some. */
   get full(): boolean {
-    return ((this.#tail - this.#words[COMMAND_HEAD_WORD]) | 0) >= COMMAND_CAPACITY;
+    return ((this.#tail - this.#words[HEAD]) | 0) >= CAPACITY;
   }
 
   /**
@@ -43,7 +51,7 @@ export class CommandWriter {
   ): void {
     const words = this.#words;
     const tail = this.#tail;
-    const base = COMMANDS_WORD + (tail & (COMMAND_CAPACITY - 1)) * COMMAND_WORDS;
+    const base = FIRST + (tail & MASK) * WORDS;
     words[base] = opcode;
     words[base + 1] = pendingSlot;
     words[base + 2] = pendingGeneration;
@@ -54,7 +62,7 @@ export class CommandWriter {
     words[base + 8] = length;
     this.#operands[(base + 10) >> 1] = operand;
     this.#tail = (tail + 1) | 0;
-    words[COMMAND_TAIL_WORD] = this.#tail;
+    words[TAIL] = this.#tail;
   }
 
   /** Asks for the end of the command that a pending slot stands for. It still completes once. */

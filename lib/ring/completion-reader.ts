@@ -8,10 +8,18 @@ import {
   COMPLETION_WORDS,
   COMPLETIONS_WORD,
   OPCODE_SLEEP,
-} from './layout.js';
+} from '../wire/layout.generated.js';
 import type { Link } from './link.js';
 import { OPCODE_BITS, QUIET, RAW, type Settle } from './pending.js';
 import { NO_FILE, NO_HOLD } from './state.js';
+
+// Module constants: an imported name is a property of another module's exports, looked up at each use.
+const MASK = COMPLETION_CAPACITY - 1;
+const FIRST = COMPLETIONS_WORD;
+const WORDS = COMPLETION_WORDS;
+const TAIL = COMPLETION_TAIL_WORD;
+const HEAD = COMPLETION_HEAD_WORD;
+const SLEEP = OPCODE_SLEEP;
 
 /** The reading end of the completion ring. */
 export class CompletionReader {
@@ -31,10 +39,10 @@ export class CompletionReader {
     const words = this.#words;
     const link = this.#link;
     const table = link.table;
-    const tail = words[COMPLETION_TAIL_WORD];
+    const tail = words[TAIL];
     let head = this.#head;
     while (head >>> 0 !== tail) {
-      const base = COMPLETIONS_WORD + (head & (COMPLETION_CAPACITY - 1)) * COMPLETION_WORDS;
+      const base = FIRST + (head & MASK) * WORDS;
       head = (head + 1) | 0;
       const slot = words[base];
       if (slot >= table.size || table.generations[slot] !== words[base + 1]) continue; // Stale: was settled otherwise.
@@ -52,11 +60,11 @@ export class CompletionReader {
       else if (target !== undefined) link.settleCopied(settle, target, hold, kind, file, result);
       else if (result >= 0) {
         if (link.copies) link.pullInto(hold, result);
-        settle((kind & OPCODE_BITS) === OPCODE_SLEEP ? (undefined as never) : result, 0);
+        settle((kind & OPCODE_BITS) === SLEEP ? (undefined as never) : result, 0);
       } else settle(link.fail(result, kind & OPCODE_BITS, file) as never, 0);
     }
     this.#head = head;
-    words[COMPLETION_HEAD_WORD] = head;
+    words[HEAD] = head;
     link.runWaiting();
   }
 }

@@ -3,11 +3,11 @@
 // What one executor's rings need on this side, in one object of fixed shape: the shared memory, the pending table, the
 // scratch ranges, and the queue of operations that wait for a slot.
 import type { NativeExecutor } from '../wire/binding.js';
+import { HELD_WORD, KEEP_WORD, OPCODE_READ, OPCODE_WRITE, REGION_BYTES } from '../wire/layout.generated.js';
 import { copyBytes } from './bytes.js';
 import { CommandWriter } from './command-writer.js';
 import { CompletionReader } from './completion-reader.js';
 import { Fifo, type Waiter } from './fifo.js';
-import { HELD_WORD, KEEP_WORD, OPCODE_READ, OPCODE_WRITE, REGION_BYTES } from './layout.js';
 import { OPCODE_BITS, PendingTable, QUIET, RAW, type Settle } from './pending.js';
 import { Scratch } from './scratch.js';
 import { type FileState, HELD, type Hold, IN_OPERATION, NO_FILE, NO_HOLD, RELEASED } from './state.js';

@@ -2,7 +2,7 @@
 //
 // A slot is taken when a command is written and given back when its one completion was read (INV-4). The generation is
 // bumped as it is given back, so a completion or a cancel that names an older one is known as stale.
-import { PENDING_CAPACITY } from './layout.js';
+import { PENDING_CAPACITY } from '../wire/layout.generated.js';
 import { type FileState, type Hold, NO_FILE, NO_HOLD } from './state.js';
 
 /** Called with the result of a completion and its second word. A promise's `resolve` is one, too. */
@@ -10,6 +10,9 @@ export type Settle = (result: number, extra: number) => void;
 
 /** Slots to begin with; doubled when they run out. */
 const SLOTS_FIRST = 1024;
+
+/** Opens have no command, since a path does not fit; the opcode under which they wait. */
+export const OPCODE_OPEN = 32;
 
 /** The low bits of a kind: the opcode. */
 export const OPCODE_BITS = 0x3f;
