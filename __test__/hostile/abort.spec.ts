@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { getEventListeners } from 'node:events';
 import test from 'ava';
 import { File } from '../../index';
-import { executorOf, fileOf, folder, pattern } from '../drivers';
+import { ended, executorOf, fileOf, folder, pattern, script } from '../drivers';
 
 const reason = new Error('enough');
 let pipes = 0;
@@ -165,4 +165,23 @@ test.serial('ten thousand reads aborted at random moments each settle once', asy
   }
   t.is(results + aborts, 10_000);
   t.is(executor.stats().pending, 0);
+});
+
+test('an open that waits for the other end of a FIFO rejects at once on abort, and does not hold the process', async (t) => {
+  const result = await script(`
+    const fs = require('node:fs');
+    require('node:child_process').execFileSync('mkfifo', [__filename + '.fifo']);
+    const controller = new AbortController();
+    const opening = settled(File.open(__filename + '.fifo', 'r', { signal: controller.signal }));
+    await sleep(20);
+    const reason = new Error('enough');
+    controller.abort(reason);
+    const begun = Date.now();
+    assert.strictEqual((await opening).error, reason);
+    assert.ok(Date.now() - begun < 1000);
+    const writer = fs.openSync(__filename + '.fifo', 'r+'); // Lets a thread of the poll driver's pool go on.
+    while (Executor.current().stats().pending > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    assert.strictEqual(Executor.current().stats().files, 0);
+    fs.closeSync(writer);`);
+  ended(t, result);
 });

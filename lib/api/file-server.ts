@@ -23,6 +23,13 @@ const KEY = Symbol('server');
 /** Servers that run. A server that its program has let go of goes on, as one of node:http's does, and is not collected. */
 const serving = new Set<FileServer>();
 
+/** Servers that drain: one listener for all, however many they are. */
+const draining = new Set<NativeFileServer>();
+
+function cutAll(): void {
+  for (const native of draining) native.hurry(0);
+}
+
 /**
  * A static file server on native threads, one a core: HTTP/1.1 without JavaScript per request.
  *
@@ -150,12 +157,13 @@ export class FileServer implements AsyncDisposable {
   async #close(deadlineMs: number): Promise<void> {
     this.#stats = this.stats();
     // The drain waits on libuv's pool, which an ending process waits for in turn: process.exit() cuts it short.
-    const hurry = (): void => this.#native.hurry(0);
-    process.once('exit', hurry);
+    if (draining.size === 0) process.on('exit', cutAll);
+    draining.add(this.#native);
     try {
       this.#stats = await this.#native.close(deadlineMs);
     } finally {
-      process.removeListener('exit', hurry);
+      draining.delete(this.#native);
+      if (draining.size === 0) process.removeListener('exit', cutAll);
       clearInterval(this.#alive);
       serving.delete(this);
     }

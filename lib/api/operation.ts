@@ -100,15 +100,24 @@ export function openThrough(
     let slot = -1;
     let generation = 0;
     let waiter: Waiter | undefined;
+    let left = false;
+    // Rejects at once: an open of a FIFO on the pool cannot be interrupted, and what it opens late is closed unseen (INV-7).
     const forget = listen(signal, () => {
-      if (slot !== -1) return link.cancel(slot, generation);
+      left = true;
       if (waiter !== undefined) waiter.wanted = false;
+      if (slot !== -1) {
+        link.cancel(slot, generation);
+        link.letGo(slot);
+      }
       reject(reasonOf(signal));
     });
     const settle = (result: number, fileGeneration: number): void => {
+      if (left) {
+        if (result >= 0) link.native.forget(result, fileGeneration);
+        return;
+      }
       forget?.();
       if (result >= 0) resolve({ slot: result, generation: fileGeneration });
-      else if (isAborted(signal) && wasCancelled(result)) reject(reasonOf(signal));
       else resolve(link.fail(result, OPCODE_OPEN, new FileState(0, 0, path)));
     };
     const start = (): void => {

@@ -101,6 +101,13 @@ export class Link {
     return slot;
   }
 
+  /** Nobody waits for this slot any more: it does not keep the process alive. */
+  letGo(slot: number): void {
+    if ((this.table.kinds[slot] & QUIET) !== 0) return;
+    this.table.kinds[slot] |= QUIET;
+    this.unkeep();
+  }
+
   /** Gives back the slot of a call that was refused. */
   takeBackCall(slot: number): void {
     this.table.giveBack(slot);
