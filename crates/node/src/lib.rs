@@ -2,16 +2,26 @@
 //!
 //! `executor.rs` and `server.rs` are the exports. `host.rs` joins an executor to the environment's event loop through `uv.rs`;
 //! `env.rs` ends it in order; `shared.rs` and `values.rs` are the memory and the objects that cross.
-#![cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "compiled elsewhere, run on Linux"))]
 
+#[cfg(unix)]
 mod diagnose;
+#[cfg(not(unix))]
+mod elsewhere;
+#[cfg(unix)]
 mod env;
+#[cfg(unix)]
 mod error;
+#[cfg(unix)]
 mod executor;
+#[cfg(unix)]
 mod host;
+#[cfg(unix)]
 mod server;
+#[cfg(unix)]
 mod shared;
+#[cfg(unix)]
 mod uv;
+#[cfg(unix)]
 mod values;
 
 use napi_derive::napi;

@@ -1,0 +1,42 @@
+//! Systems that are not Unix (Windows): the same exports, each with one clear error. Compiled by the release workflow only.
+use napi::Result;
+use napi_derive::napi;
+
+fn unsupported() -> napi::Error {
+    napi::Error::from_reason(
+        "ERR_RINGWHEEL_DRIVER: no driver for this system: io_uring needs Linux, the poll driver a Unix; use WSL or a container",
+    )
+}
+
+/// Fails.
+#[napi]
+pub fn start_executor() -> Result<()> {
+    Err(unsupported())
+}
+
+/// Fails.
+#[napi]
+pub fn start_file_server() -> Result<()> {
+    Err(unsupported())
+}
+
+/// What a driver says of itself.
+#[napi(object)]
+pub struct NativeDiagnosis {
+    /// `none`.
+    pub driver: String,
+    /// Nothing.
+    pub features: Vec<String>,
+    /// Why.
+    pub notes: Vec<String>,
+}
+
+/// Says that there is none.
+#[napi]
+pub fn diagnose() -> NativeDiagnosis {
+    NativeDiagnosis {
+        driver: "none".to_owned(),
+        features: Vec::new(),
+        notes: vec![unsupported().reason.to_string()],
+    }
+}
