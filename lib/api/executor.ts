@@ -6,6 +6,7 @@ import { binding, LAYOUT_VERSION, type NativeStats } from '../wire/binding.js';
 import { OPCODE_SLEEP, REGION_BYTES } from '../wire/layout.generated.js';
 import { completionError, failLater, ourError } from './errors.js';
 import { type Lease, makeLease } from './lease.js';
+import { credentials } from './operation.js';
 import { EXECUTOR_RULES, type ExecutorOptions } from './options.js';
 import { checked, shown } from './validate.js';
 
@@ -74,6 +75,7 @@ export class Executor implements AsyncDisposable {
       (what) => this.#end(what),
     );
     self = this.#link;
+    if (options.sqpoll) this.#link.credentials = credentials();
   }
 
   /**

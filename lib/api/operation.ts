@@ -8,6 +8,7 @@ import { OPCODE_OPEN, RAW } from '../ring/pending.js';
 import { FileState, type Hold, IN_OPERATION, NO_FILE, NO_HOLD } from '../ring/state.js';
 import { OPCODE_READ } from '../wire/layout.generated.js';
 import { isAborted, listen, reasonOf } from './abort.js';
+import { ourError } from './errors.js';
 
 const ECANCELED = -125;
 const EINTR = -4;
@@ -86,6 +87,12 @@ export function scratchFor(link: Link, bytes: number, signal?: AbortSignal): Pro
   });
 }
 
+/** Who this process is to the kernel, as far as Node tells. @internal */
+export function credentials(): string {
+  const { geteuid, getegid, getgroups } = process;
+  return [geteuid?.(), getegid?.(), ...(getgroups?.() ?? [])].join();
+}
+
 /** Opens a file: a native call, since a path does not fit into a command. */
 export function openThrough(
   link: Link,
@@ -96,6 +103,12 @@ export function openThrough(
   signal?: AbortSignal,
 ): Promise<{ slot: number; generation: number }> {
   if (isAborted(signal)) return Promise.reject(reasonOf(signal));
+  if (link.credentials !== '' && link.credentials !== credentials()) {
+    const message =
+      "File.open: the process has changed its user or groups, but the executor's sqpoll thread opens files with those of " +
+      'its start: close the executor and start another';
+    return Promise.reject(ourError('ERR_RINGWHEEL_DRIVER', message));
+  }
   return new Promise((resolve, reject) => {
     let slot = -1;
     let generation = 0;

@@ -14,7 +14,8 @@ export interface ExecutorOptions {
   memory?: number;
   /**
    * A kernel thread that submits without system calls. Default false. It needs a CPU of its own, so it is refused with fewer
-   * than 4 usable CPUs unless `force` is set.
+   * than 4 usable CPUs unless `force` is set. It keeps the user and groups of its start: after `process.setuid()` files are not
+   * opened (ERR_RINGWHEEL_DRIVER) until another executor is started.
    */
   sqpoll?: false | SqpollOptions;
 }

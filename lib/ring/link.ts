@@ -31,6 +31,8 @@ export class Link {
   open = true;
   /** Not 0 once Rust reads no more commands: the result of everything that would still begin. */
   ended = 0;
+  /** With a submission thread, which keeps the credentials of its start: those. Else empty. */
+  credentials = '';
   /** Transfers that go on with another range when the one in flight has ended. */
   transfers = 0;
   readonly #words: Uint32Array;
