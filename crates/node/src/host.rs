@@ -238,6 +238,11 @@ impl Watcher for Host {
         }
     }
 
+    /// Nothing is armed any more, so the next prepare arms anew whatever is due next, the same deadline too.
+    fn rang(&self) {
+        self.alarm.set(None);
+    }
+
     fn check(&self) {
         let mut started = None;
         for _ in 0..ROUNDS_MAX {
@@ -255,9 +260,6 @@ impl Watcher for Host {
             if now.duration_since(*started.get_or_insert(now)) > ROUNDS_TIME {
                 break;
             }
-        }
-        if self.alarm.get().is_some_and(|alarm| alarm <= Instant::now()) {
-            self.alarm.set(None); // It rang: the next prepare sets it anew.
         }
     }
 

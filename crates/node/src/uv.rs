@@ -19,6 +19,8 @@ pub trait Watcher {
     fn prepare(&self);
     /// The loop has looked for events.
     fn check(&self);
+    /// The alarm rang, possibly a fraction of a millisecond early: the loop's clock counts whole ones.
+    fn rang(&self);
     /// The watched descriptor is readable.
     fn readable(&self);
     /// All handles are closed: libuv will touch nothing of ours any more.
@@ -280,7 +282,7 @@ impl<W: Watcher> Handles<W> {
                 // SAFETY: needs the loop, on its thread. Without it the timer would count from the loop's last look at the clock.
                 unsafe { (self.api.update_time)(self.event_loop) };
                 // SAFETY: needs an initialised handle that is not closing. Holds: `closing` is false.
-                unsafe { (self.api.timer_start)(self.timer.get(), on_idle, ms, 0) };
+                unsafe { (self.api.timer_start)(self.timer.get(), on_timer::<W>, ms, 0) };
             }
             None => {
                 // SAFETY: as above.
@@ -343,7 +345,11 @@ extern "C" fn on_poll<W: Watcher>(handle: Raw, _status: c_int, _events: c_int) {
     owner::<W>(handle).call(W::readable);
 }
 
-/// An idle handle only keeps the loop from sleeping, the timer only wakes it: `check` does the work.
+extern "C" fn on_timer<W: Watcher>(handle: Raw) {
+    owner::<W>(handle).call(W::rang);
+}
+
+/// An idle handle only keeps the loop from sleeping: `check` does the work.
 extern "C" fn on_idle(_handle: Raw) {}
 
 extern "C" fn on_closed<W: Watcher, const KIND: u8>(handle: Raw) {
