@@ -26,6 +26,11 @@ const wrongCommandLines: [string, string[], RegExp][] = [
   ['a limit that is no pair', ['serve', '--limit', 'connections'], /'connections' is invalid.*NAME=NUMBER/],
   ['an unknown limit', ['serve', '--port', '0', '--limit', 'conections=5'], /conections.*connections/],
   ['a limit out of its range', ['serve', '--port', '0', '--limit', 'connections=0'], /connections.*1\.\.=10000000/],
+  [
+    'limits that contradict each other',
+    ['serve', '--limit', 'uriBytes=999', '--limit', 'headerBytes=500'],
+    /limits\.uriBytes is 999/,
+  ],
   ['an option without its value', ['serve', '--port'], /argument missing.*--help/],
   ['two directories', ['serve', 'a', 'b'], /too many arguments.*--help/],
   ['an unknown command', ['sevre'], /unknown command 'sevre'.*serve/],
@@ -44,6 +49,12 @@ function directory(): string {
 test('a directory that does not exist', async (t) => {
   const missing = join(directory(), 'nowhere');
   isOneLine(t, await ringwheel(['serve', missing, '--port', '0']), 1, /no directory .*nowhere: check the path/);
+});
+
+test('an index takes one name, so that it cannot take the directory too', async (t) => {
+  const missing = join(directory(), 'nowhere');
+  const args = ['serve', '--index', 'home.html', missing, '--port', '0'];
+  isOneLine(t, await ringwheel(args), 1, /no directory .*nowhere: check the path/);
 });
 
 test('a file where a directory is meant', async (t) => {

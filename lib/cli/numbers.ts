@@ -1,4 +1,4 @@
-// Reads numbers, lists of CPUs and NAME=NUMBER pairs from the command line, and says what is allowed.
+// Reads numbers, lists and NAME=NUMBER pairs from the command line, and says what is allowed.
 import { InvalidArgumentError } from 'commander';
 
 /** A parser for an option that is a whole number from `least` to `most`. */
@@ -23,4 +23,9 @@ export function namedNumber(text: string, before: Readonly<Record<string, number
   const pair = /^(\w+)=(\d+)$/.exec(text);
   if (pair === null) throw new InvalidArgumentError('It has to be NAME=NUMBER.');
   return { ...before, [pair[1] as string]: Number(pair[2]) };
+}
+
+/** Collects an option that may be given more than once. One value each time: a list would swallow the directory after it. */
+export function repeated(text: string, before: readonly string[] = []): string[] {
+  return [...before, text];
 }

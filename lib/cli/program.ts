@@ -2,7 +2,7 @@
 import { Command, Option } from 'commander';
 import { doctor } from './doctor.js';
 import { Failure, report } from './failure.js';
-import { cpuList, namedNumber, wholeNumber } from './numbers.js';
+import { cpuList, namedNumber, repeated, wholeNumber } from './numbers.js';
 import { type ServeOptions, serve } from './serve.js';
 import { version } from './version.js';
 
@@ -45,7 +45,7 @@ export function commands(defaults: Defaults): Command {
     .option('-c, --cores <number>', 'executors, one a core (default: every usable core)', wholeNumber(1, 1024))
     .addOption(new Option('--cpus <list>', 'on which CPUs, instead of how many').argParser(cpuList).conflicts('cores'))
     .addOption(new Option('--driver <name>', 'instead of RINGWHEEL_DRIVER').choices(['auto', 'uring', 'poll']))
-    .option('--index <names...>', 'files that stand for their directory (default: index.html)')
+    .option('--index <name>', 'file that stands for its directory, may be repeated (default: index.html)', repeated)
     .addOption(new Option('--dotfiles <policy>', 'names that begin with a dot').choices(['deny', 'allow', 'ignore']))
     .addOption(new Option('--etag <kind>', 'what it is made from').choices(['time', 'inode', 'content', 'off']))
     .addOption(
@@ -71,10 +71,11 @@ export function commands(defaults: Defaults): Command {
 
 /** Makes commander throw instead of exiting, and report on one line that names the remedy. */
 function quiet(command: Command): Command {
+  const help = command.name() === 'ringwheel' ? 'ringwheel --help' : `ringwheel ${command.name()} --help`;
   return command.exitOverride().configureOutput({
     outputError: (text) => {
       const line = text.replace(/^error: /, '').trim();
-      report(new Failure(`${line}${line.endsWith('.') || line.endsWith(')') ? '' : ':'} see \`ringwheel --help\``));
+      report(new Failure(`${line}${line.endsWith('.') || line.endsWith(')') ? '' : ':'} see \`${help}\``));
     },
   });
 }

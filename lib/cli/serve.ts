@@ -47,10 +47,11 @@ export async function serve(directory: string, options: ServeOptions): Promise<v
   } catch (error) {
     throw explain(error, place);
   }
+  // Before a word is said: who reads the banner may send the signal at once, and that one has to drain too.
+  const signals = new Signals();
   process.stdout.write(
     options.json ? `${JSON.stringify(facts(server, place.directory))}\n` : banner(server, place.directory),
   );
-  const signals = new Signals();
   await signals.first;
   process.stderr.write('\nringwheel: finishing what is being sent; once more stops at once\n');
   const drained = server.close({ deadlineMs: options.drain });
