@@ -55,8 +55,7 @@ export class Executor implements AsyncDisposable {
     linkOf = (executor) => executor.#link;
   }
 
-  /** @internal */
-  constructor(key: typeof KEY, options: ExecutorOptions) {
+  private constructor(key: typeof KEY, options: ExecutorOptions) {
     if (key !== KEY) {
       const message = 'Executor has no public constructor: use Executor.current() or Executor.start(options)';
       throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message, Executor);

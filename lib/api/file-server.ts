@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { binding, type NativeFileServer, type NativeServerStats } from '../wire/binding.js';
 import { ourError, systemError } from './errors.js';
-import { driverOf, nativeError } from './executor.js';
+import { driverOf } from './executor.js';
 import { type FileServerOptions, SERVER_RULES } from './server-options.js';
 import { checked, shown, whole } from './validate.js';
 
@@ -50,8 +50,7 @@ export class FileServer implements AsyncDisposable {
   #stats: ServerStats;
   #closing: Promise<void> | undefined;
 
-  /** @internal */
-  constructor(key: typeof KEY, native: NativeFileServer) {
+  private constructor(key: typeof KEY, native: NativeFileServer) {
     if (key !== KEY) {
       const message = 'FileServer has no public constructor: use FileServer.start(options)';
       throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message, FileServer);
@@ -194,6 +193,14 @@ function startError(error: unknown, options: FileServerOptions): unknown {
     if (listening) Object.assign(system, { address: options.host ?? '127.0.0.1', port: options.port ?? 8080 });
     return system;
   }
-  if (code === 'ERR_RINGWHEEL_INVALID_OPTION') return nativeError(error);
+  if (code === 'ERR_RINGWHEEL_INVALID_OPTION')
+    return ourError(code, `FileServer.start: ${inOurNames(message as string)}`);
   return ourError('ERR_RINGWHEEL_SERVER', `FileServer.start: ${message ?? shown(error)}`);
+}
+
+/** The native side speaks of `option limits.uri_bytes`; here it is `limits.uriBytes`. */
+function inOurNames(message: string): string {
+  return message.replace(/^option ([\w.]+)/, (_, name: string) =>
+    name === 'server' ? 'serverHeader' : name.replace(/_([a-z])/g, (__, letter: string) => letter.toUpperCase()),
+  );
 }

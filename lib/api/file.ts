@@ -56,8 +56,7 @@ export class File implements AsyncDisposable {
   readonly #state: FileState;
   #closing: Promise<void> | undefined;
 
-  /** @internal */
-  constructor(key: typeof KEY, link: Link, state: FileState) {
+  private constructor(key: typeof KEY, link: Link, state: FileState) {
     if (key !== KEY)
       throw ourError('ERR_RINGWHEEL_INVALID_OPTION', 'File has no public constructor: use File.open(path)', File);
     this.#link = link;

@@ -5,6 +5,9 @@ import { ourError } from './errors.js';
 
 const KEY = Symbol('lease');
 
+/** Makes a lease over a range. @internal */
+export let makeLease: (link: Link, hold: Hold) => Lease;
+
 /**
  * Memory that the kernel may read and write: a range of the executor's arena. Made by {@link Executor.lease}.
  *
@@ -27,8 +30,11 @@ export class Lease implements Disposable {
   readonly #hold: Hold;
   readonly #link: Link;
 
-  /** @internal */
-  constructor(key: typeof KEY, link: Link, hold: Hold) {
+  static {
+    makeLease = (link, hold) => new Lease(KEY, link, hold);
+  }
+
+  private constructor(key: typeof KEY, link: Link, hold: Hold) {
     if (key !== KEY)
       throw ourError(
         'ERR_RINGWHEEL_INVALID_OPTION',
@@ -86,9 +92,4 @@ export class Lease implements Disposable {
   static belongs(value: Lease, link: Link): boolean {
     return value.#link === link;
   }
-}
-
-/** Makes a lease over a range. @internal */
-export function makeLease(link: Link, hold: Hold): Lease {
-  return new Lease(KEY, link, hold);
 }
