@@ -257,6 +257,12 @@ impl Driver {
         dispatch!(&self.backend, backend => backend.features())
     }
 
+    /// Registers the arena with the kernel now; without this it happens with the first transfer through a lease. Features or notes
+    /// say how it went. The poll backend has nothing to register.
+    pub fn register_memory(&mut self) {
+        dispatch!(&mut self.backend, backend => backend.register_memory());
+    }
+
     /// Why io_uring was not chosen, or what was given up on the way (memlock), one sentence each.
     pub fn notes(&self) -> &[String] {
         dispatch!(&self.backend, backend => backend.notes())

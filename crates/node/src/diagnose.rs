@@ -21,7 +21,9 @@ pub struct NativeDiagnosis {
 pub fn diagnose(driver: String) -> Result<NativeDiagnosis> {
     let kind = driver_kind(&driver)?;
     Ok(match Driver::start(&Options { kind, host: Host::Embedded, ..Options::default() }) {
-        Ok(driver) => {
+        Ok(mut driver) => {
+            // An executor does this with its first lease; here the user asks what the limits lead to.
+            driver.register_memory();
             let name = match driver.kind() {
                 DriverKind::Uring => "uring",
                 DriverKind::Poll => "poll",

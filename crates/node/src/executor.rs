@@ -192,16 +192,17 @@ impl NativeExecutor {
         }
     }
 
-    /// Kernel features in use.
+    /// Kernel features in use now: the arena's registration comes with the first lease. After close, those of the start.
     #[napi(getter)]
     pub fn features(&self) -> Vec<String> {
-        self.features.clone()
+        let now = |core: &mut Core| core.executor.features().iter().map(ToString::to_string).collect();
+        self.host.with(now).unwrap_or_else(|_| self.features.clone())
     }
 
     /// What was given up on the way.
     #[napi(getter)]
     pub fn notes(&self) -> Vec<String> {
-        self.notes.clone()
+        self.host.with(|core| core.executor.notes()).unwrap_or_else(|_| self.notes.clone())
     }
 
     /// The arena's ArrayBuffer.

@@ -152,6 +152,8 @@ impl Poll {
         FEATURES
     }
 
+    pub(crate) fn register_memory(&mut self) {}
+
     pub(crate) fn notes(&self) -> &[String] {
         &self.notes
     }

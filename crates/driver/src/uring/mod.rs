@@ -228,6 +228,13 @@ impl Uring {
         Stats { in_flight: self.slab.len() as u32, ..self.stats }
     }
 
+    /// Registers the arena unless that was tried already.
+    pub(crate) fn register_memory(&mut self) {
+        if self.arena_registration == Registered::NotYet {
+            self.register_arena();
+        }
+    }
+
     /// Registers the arena as fixed buffer 0, once.
     #[cold]
     fn register_arena(&mut self) {

@@ -262,8 +262,8 @@ impl Uring {
             Operation::Send(send) => (&send.socket, false),
             _ => return,
         };
-        if leased && self.arena_registration == Registered::NotYet {
-            self.register_arena();
+        if leased {
+            self.register_memory();
         }
         if handle.count_use() {
             self.register_file(handle);
