@@ -1,5 +1,5 @@
 // Builds the native addon and the JavaScript, each only when its sources changed. Plain Node, nothing installed but by install.mjs.
-import { chmodSync, rmSync } from 'node:fs';
+import { chmodSync, renameSync, rmSync } from 'node:fs';
 import { fail, root, say } from './checkout.mjs';
 import { run } from './child.mjs';
 import { Freshness } from './freshness.mjs';
@@ -23,8 +23,6 @@ export async function buildAddon(profile) {
   if (freshness.isFresh()) return;
   const env = requireRust();
   say(`building the native addon, profile ${profile}; the first build takes a few minutes …`);
-  // A new inode: overwriting the file would change code under a process that has the old one loaded.
-  rmSync(`${root}${addonName()}`, { force: true });
   const code = await run(
     process.execPath,
     [
@@ -32,12 +30,15 @@ export async function buildAddon(profile) {
       'build',
       ...['--manifest-path', 'crates/node/Cargo.toml', '--platform', '--no-js'],
       // lib/wire states the binding's types itself; napi's own go where nobody reads them.
-      ...['--output-dir', '.', '--dts', 'target/napi.d.ts'],
+      ...['--output-dir', 'target/addon', '--dts', 'napi.d.ts'],
       ...(profile === 'dev' ? [] : ['--profile', profile]),
     ],
     env,
   );
   if (code !== 0) fail('the native addon did not compile, see above');
+  // A rename is a new inode: overwriting would change code under a process that has the old one loaded. And the old one stays
+  // until there is a new one, should the build be broken or broken off.
+  renameSync(`${root}target/addon/${addonName()}`, `${root}${addonName()}`);
   freshness.remember();
 }
 
