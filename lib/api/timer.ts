@@ -18,8 +18,8 @@ const grab = (resolve: (value: undefined) => void): void => {
  * Waits for at least `ms` milliseconds.
  *
  * The time counts from the end of the current turn of the event loop, with a resolution of 1 ms; it is never shorter. Sleeps
- * that end in the same millisecond end in the order in which they began. Cost: 64 bytes of shared memory, no system call
- * of its own.
+ * end in the order of their deadlines; within one millisecond the order is not promised. Cost: 64 bytes of shared memory,
+ * no system call of its own.
  *
  * @param ms - Milliseconds in 0..=2^53 − 1; a fraction is rounded up.
  * @param options - `signal` ends the sleep early, `ref: false` lets the process exit meanwhile.

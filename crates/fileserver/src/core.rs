@@ -147,7 +147,7 @@ pub(crate) async fn run(core: Rc<Core>, listener: net::Listener) {
     core.draining.set(true);
     acceptor.cancel();
     drop(acceptor);
-    core.watches.close_idle();
+    core.watches.close_idle(Instant::now());
     // Connections end one by one and each is looked at again soon: a drain is rare, a notification per end is not worth it.
     while core.watches.count() > 0 && !core.control.is_over(Instant::now()) {
         time::sleep(Duration::from_millis(2)).await;

@@ -18,6 +18,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// How long a head that has begun may still take once the server drains.
+const DRAIN_HEAD: Duration = Duration::from_secs(3);
+
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -119,12 +122,13 @@ impl Watches {
         self.count.get()
     }
 
-    /// Ends every connection that waits for a request.
-    pub(crate) fn close_idle(&self) {
-        self.for_each(|watch| {
-            if watch.phase() == Phase::Idle {
-                drop(watch.stream.shutdown(Shutdown::Both));
-            }
+    /// For a drain: ends every connection that waits for a request, and gives half-sent heads little time, so that silent
+    /// clients cannot hold the drain until its deadline.
+    pub(crate) fn close_idle(&self, now: Instant) {
+        self.for_each(|watch| match watch.phase() {
+            Phase::Idle => drop(watch.stream.shutdown(Shutdown::Both)),
+            Phase::Head => watch.deadline.set(watch.deadline.get().min(now + DRAIN_HEAD)),
+            Phase::Send | Phase::Linger => {}
         });
     }
 

@@ -49,6 +49,21 @@ fn close_ends_idle_connections_at_once_and_lets_responses_finish() {
 }
 
 #[test]
+fn heads_that_never_end_do_not_hold_a_drain_to_its_deadline() {
+    on_each_driver(|site, driver| {
+        let mut server = serve(&site, driver, |_| {});
+        let mut half = Client::connect(server.local_address());
+        half.send("GET / HT");
+        std::thread::sleep(Duration::from_millis(100));
+        let start = Instant::now();
+        let report = server.close(LONG);
+        assert!(start.elapsed() < LONG / 2, "{:?}", start.elapsed());
+        assert_eq!(report.cut, 0, "it was answered, not cut");
+        assert_eq!(half.reply().status, 408);
+    });
+}
+
+#[test]
 fn the_deadline_cuts_and_a_second_signal_shortens_it() {
     on_each_driver(|site, driver| {
         site.write("large", pattern(32 << 20));
