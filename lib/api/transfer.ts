@@ -44,14 +44,11 @@ export function readCopied(
   position: number,
 ): Promise<number> {
   if (length <= ONE_RANGE && link.ready) {
-    const hold = link.scratch.take(length);
+    const hold = link.scratch.takeWhole(length);
     if (hold !== undefined) {
-      if (hold.length >= length) {
-        const promise = new Promise<number>(grab);
-        link.begin(OPCODE_READ, grabbed, file, hold, target, length, position);
-        return promise;
-      }
-      link.scratch.give(hold);
+      const promise = new Promise<number>(grab);
+      link.begin(OPCODE_READ, grabbed, file, hold, target, length, position);
+      return promise;
     }
   }
   return moveInRanges(link, OPCODE_READ, file, target, length, position);
@@ -66,18 +63,15 @@ export function writeCopied(
   position: number,
 ): Promise<number> {
   if (length <= ONE_RANGE && link.ready) {
-    const hold = link.scratch.take(length);
+    const hold = link.scratch.takeWhole(length);
     if (hold !== undefined) {
-      if (hold.length >= length) {
-        if (!copied(hold.bytes, source, 0, length)) {
-          link.scratch.give(hold);
-          return link.fail(BUFFER_GONE, OPCODE_WRITE, file);
-        }
-        const promise = new Promise<number>(grab);
-        link.begin(OPCODE_WRITE, grabbed, file, hold, source, length, position);
-        return promise;
+      if (!copied(hold.bytes, source, 0, length)) {
+        link.scratch.give(hold);
+        return link.fail(BUFFER_GONE, OPCODE_WRITE, file);
       }
-      link.scratch.give(hold);
+      const promise = new Promise<number>(grab);
+      link.begin(OPCODE_WRITE, grabbed, file, hold, source, length, position);
+      return promise;
     }
   }
   return moveInRanges(link, OPCODE_WRITE, file, source, length, position);

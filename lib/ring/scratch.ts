@@ -36,6 +36,14 @@ export class Scratch {
     return this.#waiting.empty && !this.#abandoned ? this.#take(bytes) : undefined;
   }
 
+  /** A range of all `bytes`, or none. */
+  takeWhole(bytes: number): Hold | undefined {
+    const hold = this.take(bytes);
+    if (hold === undefined || hold.length >= bytes) return hold;
+    this.give(hold);
+    return undefined;
+  }
+
   /** Calls `then` with a range when it is this one's turn; with none after `abandon`. Taking the waiter back is the way out. */
   wait(bytes: number, then: (hold: Hold | undefined) => void): Waiter {
     return this.#waiting.push(() => then(this.#abandoned ? undefined : this.#take(bytes)));
