@@ -62,18 +62,23 @@ function pack(directory: string): { tarball: string; files: string[] } {
 }
 
 let packed: { tarball: string; files: string[] };
+/** The package of this platform, with its addon. */
+let packedBinary: { tarball: string; files: string[] };
 
 test.before('the root and this platform are packed and installed', () => {
   packed = pack(root);
-  const own = join(place, 'platform');
-  cpSync(join(root, 'npm', platform), own, { recursive: true });
-  cpSync(join(root, addon), join(own, addon));
-  const binary = pack(own);
+  // As in a checkout: a platform's package takes the licence texts from its root.
+  const checkout = join(place, 'checkout');
+  for (const name of ['LICENSE-MIT', 'LICENSE-APACHE', 'scripts/pack', 'npm']) {
+    cpSync(join(root, name), join(checkout, name), { recursive: true });
+  }
+  cpSync(join(root, addon), join(checkout, 'npm', platform, addon));
+  packedBinary = pack(join(checkout, 'npm', platform));
   mkdirSync(join(app, 'site'), { recursive: true });
   writeFileSync(join(app, 'package.json'), '{ "private": true }');
   writeFileSync(join(app, 'site/index.html'), '<p>from the package</p>');
   const userconfig = execFileSync('npm', ['config', 'get', 'userconfig'], { encoding: 'utf8', cwd: root }).trim();
-  npm(['install', '--no-audit', '--no-fund', '--prefer-offline', packed.tarball, binary.tarball], app, {
+  npm(['install', '--no-audit', '--no-fund', '--prefer-offline', packed.tarball, packedBinary.tarball], app, {
     npm_config_userconfig: userconfig,
   });
 });
@@ -210,6 +215,17 @@ test('the tarball has the code, its types and its licences, and nothing else', (
   }
 });
 
+test('the package of a platform has its binary and the texts of its licences, which are those of the root', (t) => {
+  t.deepEqual(
+    [...packedBinary.files].sort(),
+    ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'package.json', addon].sort(),
+  );
+  const installed = join(app, 'node_modules', `ringwheel-${platform}`);
+  for (const name of ['LICENSE-MIT', 'LICENSE-APACHE']) {
+    t.is(readFileSync(join(installed, name), 'utf8'), readFileSync(join(root, name), 'utf8'));
+  }
+});
+
 test('the packages of all platforms have the version of the root, and so has Rust', (t) => {
   const { version, napi } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   t.is(/^version = "(.+)"$/m.exec(readFileSync(join(root, 'Cargo.toml'), 'utf8'))?.[1], version);
@@ -228,6 +244,8 @@ test('the packages of all platforms have the version of the root, and so has Rus
     t.is(own.name, `ringwheel-${name}`);
     t.is(own.version, version);
     t.is(own.main, `ringwheel.${name}.node`);
+    t.deepEqual(own.files, [own.main, 'LICENSE-MIT', 'LICENSE-APACHE']);
+    t.is(own.scripts.prepack, 'node ../../scripts/pack/licenses.mjs');
     t.is(own.libc?.[0], name.endsWith('gnu') ? 'glibc' : name.endsWith('musl') ? 'musl' : undefined);
   }
 });
@@ -245,6 +263,12 @@ test('a missing binary says the platform, its C library and how to build', async
   t.true(failed.stderr.includes(process.arch), failed.stderr);
   if (process.platform === 'linux') t.regex(failed.stderr, /glibc|gnu|musl/);
   t.regex(failed.stderr, /build/);
+  t.is(
+    failed.stderr.split(`ringwheel-${platform}`).length,
+    2,
+    'the package is named once, with the command that installs it',
+  );
+  t.notRegex(failed.stderr, /ringwheel: ringwheel/);
   const help = await new Running(command, ['--help'], { cwd: bare, env }).ended;
   t.is(help.code, 0, 'help needs no binary');
 });
