@@ -1,10 +1,8 @@
 // `npm run build [-- --profile quick|dev]`: installs, then builds the addon and dist/. Plain Node: it runs on a fresh clone.
 import { parseArgs } from 'node:util';
-import { buildAddon, buildJavaScript } from './bootstrap/build.mjs';
+import { buildAddon, buildJavaScript, profiles } from './bootstrap/build.mjs';
 import { fail, requireNode, say } from './bootstrap/checkout.mjs';
 import { install } from './bootstrap/install.mjs';
-
-const profiles = ['release', 'quick', 'dev'];
 
 function profile() {
   try {

@@ -6,7 +6,8 @@ import { install } from './bootstrap/install.mjs';
 
 requireNode();
 await install();
-await buildAddon('release');
+// Another profile is for specs, which serve with whatever addon is at hand.
+await buildAddon(process.env.RINGWHEEL_BUILD_PROFILE ?? 'release');
 await buildJavaScript();
 // npm moves to the package's root; a DIR is meant from where the user stands.
 if (process.env.INIT_CWD !== undefined) process.chdir(process.env.INIT_CWD);

@@ -14,12 +14,25 @@ export function addonName() {
   return `ringwheel.linux-${process.arch}-${header.glibcVersionRuntime === undefined ? 'musl' : 'gnu'}.node`;
 }
 
+/** How the addon can be compiled: optimized; optimized and incremental, for people who iterate; not optimized. */
+export const profiles = ['release', 'quick', 'dev'];
+
+/** @param {string} profile */
+function addonFreshness(profile) {
+  return new Freshness('addon', ['Cargo.toml', 'Cargo.lock', 'crates'], addonName(), profile);
+}
+
+/** The profile of the addon at hand; undefined when there is none, or its sources have changed since. */
+export function builtProfile() {
+  return profiles.find((profile) => addonFreshness(profile).isFresh());
+}
+
 /**
  * Compiles the Rust side; cargo's own progress is shown.
- * @param {string} profile `release`, `quick` (optimized, incremental, for people who iterate) or `dev`
+ * @param {string} profile one of {@link profiles}
  */
 export async function buildAddon(profile) {
-  const freshness = new Freshness('addon', ['Cargo.toml', 'Cargo.lock', 'crates'], addonName(), profile);
+  const freshness = addonFreshness(profile);
   if (freshness.isFresh()) return;
   const env = requireRust();
   say(`building the native addon, profile ${profile}; the first build takes a few minutes …`);
