@@ -48,19 +48,19 @@ function directory(): string {
 
 test('a directory that does not exist', async (t) => {
   const missing = join(directory(), 'nowhere');
-  isOneLine(t, await ringwheel(['serve', missing, '--port', '0']), 1, /no directory .*nowhere: check the path/);
+  isOneLine(t, await ringwheel(['serve', missing, '--port', '0']), 1, /no directory '.*nowhere': check the path/);
 });
 
 test('an index takes one name, so that it cannot take the directory too', async (t) => {
   const missing = join(directory(), 'nowhere');
   const args = ['serve', '--index', 'home.html', missing, '--port', '0'];
-  isOneLine(t, await ringwheel(args), 1, /no directory .*nowhere: check the path/);
+  isOneLine(t, await ringwheel(args), 1, /no directory '.*nowhere': check the path/);
 });
 
 test('a file where a directory is meant', async (t) => {
   const file = join(directory(), 'page.html');
   writeFileSync(file, 'x');
-  isOneLine(t, await ringwheel(['serve', file, '--port', '0']), 1, /page\.html is not a directory/);
+  isOneLine(t, await ringwheel(['serve', file, '--port', '0']), 1, /page\.html' is not a directory/);
 });
 
 test('a directory that may not be read', async (t) => {
@@ -75,7 +75,7 @@ test('a directory that may not be read', async (t) => {
     t.pass();
     return;
   }
-  isOneLine(t, await ringwheel(['serve', closed, '--port', '0'], options), 1, /closed: change its mode/);
+  isOneLine(t, await ringwheel(['serve', closed, '--port', '0'], options), 1, /closed': change its mode/);
 });
 
 test('a port that is in use', async (t) => {
@@ -113,4 +113,15 @@ test('a driver that does not exist', async (t) => {
     2,
     /(?=.*turbo)(?=.*auto, uring or poll)/,
   );
+});
+
+test('what steers a terminal is escaped, in a path and in an argument', async (t) => {
+  const place = join(directory(), '\x1b[2J\nnone');
+  isOneLine(
+    t,
+    await ringwheel(['serve', place, '--port', '0']),
+    1,
+    /no directory '[^']*\\x1B\[2J\\nnone': check the path/,
+  );
+  isOneLine(t, await ringwheel(['serve', '--port', '\x1b[2J\x07']), 2, /'\\x1B\[2J\\x07' is invalid/);
 });

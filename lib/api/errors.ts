@@ -1,5 +1,5 @@
 // Every error class and code of the package in one list, and how a completion's number becomes an Error.
-import { getSystemErrorMap } from 'node:util';
+import { getSystemErrorMap, inspect } from 'node:util';
 import type { Fail } from '../ring/link.js';
 import { BUFFER_GONE } from '../ring/link.js';
 import { OPCODE_OPEN } from '../ring/pending.js';
@@ -116,10 +116,15 @@ export interface SystemError extends Error {
   path?: string;
 }
 
+/** A string in quotes, with NUL, line ends and whatever else could steer a terminal escaped, as Node shows it. @internal */
+export function quoted(text: string): string {
+  return inspect(text, { breakLength: Number.POSITIVE_INFINITY });
+}
+
 /** Makes the Error for a negative errno. @internal */
 export function systemError(errno: number, syscall: string, path?: string): SystemError {
   const [code, what] = getSystemErrorMap().get(errno) ?? LINUX_ERRORS.get(errno) ?? [`E${-errno}`, 'unknown error'];
-  const place = path === undefined || path === '' ? '' : ` '${path}'`;
+  const place = path === undefined || path === '' ? '' : ` ${quoted(path)}`;
   const error = new Error(`${code}: ${what}, ${syscall}${place}`) as SystemError;
   error.errno = errno;
   error.code = code;

@@ -20,6 +20,8 @@ const BROKEN = -200_001;
 export interface ExecutorStats extends NativeStats {
   /** Operations and sleeps of this API that wait now. */
   pending: number;
+  /** Files that were collected without `close()`, and closed then. */
+  forgotten: number;
 }
 
 const KEY = Symbol('executor');
@@ -158,7 +160,7 @@ export class Executor implements AsyncDisposable {
    */
   stats(): ExecutorStats {
     try {
-      return { ...this.#link.native.stats(), pending: this.#link.pending };
+      return { ...this.#link.native.stats(), pending: this.#link.pending, forgotten: this.#link.forgotten };
     } catch (error) {
       throw nativeError(error);
     }

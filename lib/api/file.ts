@@ -16,7 +16,7 @@ import {
   STAT_BYTES,
 } from '../wire/layout.generated.js';
 import { isAborted, reasonOf } from './abort.js';
-import { ourError, type RingwheelError, rejected } from './errors.js';
+import { ourError, quoted, type RingwheelError, rejected } from './errors.js';
 import { currentLink } from './executor.js';
 import { openFlags, pathOf } from './flags.js';
 import { Lease } from './lease.js';
@@ -29,15 +29,30 @@ import { checked, shown } from './validate.js';
 const O_DIRECT = 0o40000;
 const KEY = Symbol('file');
 
-/** Closes what a program forgot: the file's slot, never memory. The message says where to look. */
+/** Closes what a program forgot: the file's slot, never memory. */
 const forgotten = new FinalizationRegistry<{ state: FileState; link: Link }>(({ state, link }) => {
   if (!link.open || !link.native.forget(state.slot, state.generation)) return;
-  process.emitWarning(`A ringwheel File of '${state.path}' was collected without close(); it was closed now`, {
+  link.forgotten++;
+  if (warned) return;
+  // Not now: one collection ends many files, and this is said once in the life of a process.
+  warned = true;
+  const { forgotten: before } = link;
+  queueMicrotask(() => warnOfForgotten(1 + link.forgotten - before, state.path));
+});
+let warned = false;
+
+function warnOfForgotten(count: number, path: string): void {
+  const what =
+    count === 1
+      ? `A ringwheel File, ${quoted(path)}, was`
+      : `${count} ringwheel Files, one of them ${quoted(path)}, were`;
+  process.emitWarning(`${what} collected without close() and closed now`, {
     type: 'RingwheelWarning',
     code: 'RINGWHEEL_FILE_NOT_CLOSED',
-    detail: 'Await file.close(), or declare it with `await using`.',
+    detail:
+      'Await file.close(), or declare it with `await using`. This is said once; executor.stats().forgotten counts on.',
   });
-});
+}
 
 /**
  * An open file. Reads and writes go through this thread's {@link Executor}: no thread pool, no native call for each.
@@ -70,7 +85,7 @@ export class File implements AsyncDisposable {
    * @param path - A string, a `file:` URL, or the bytes of a path.
    * @param flags - As for node:fs: `r` (default), `r+`, `w`, `wx`, `a`, … or O_ bits.
    * @param options - See {@link OpenOptions}.
-   * @returns The file. Close it; a forgotten one is closed with a warning when it is collected.
+   * @returns The file. Close it; a forgotten one is closed when it is collected, and the first collection that finds any warns.
    * @throws ERR_RINGWHEEL_INVALID_OPTION when an argument is wrong.
    * @throws A system error of syscall `open` (ENOENT, EACCES, EMFILE, …) with `path`.
    */
@@ -262,7 +277,10 @@ export class File implements AsyncDisposable {
 
   #closedError(method: string): RingwheelError {
     if (!this.#link.open) return executorClosed(`file.${method}`);
-    return ourError('ERR_RINGWHEEL_CLOSED', `file.${method}: the file '${this.#state.path}' is closed; open it again`);
+    return ourError(
+      'ERR_RINGWHEEL_CLOSED',
+      `file.${method}: the file ${quoted(this.#state.path)} is closed; open it again`,
+    );
   }
 }
 

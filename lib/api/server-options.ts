@@ -1,5 +1,5 @@
 // The options of FileServer.start: unit, range and default of each, and the rules that check them once.
-import { either, off, oneOf, type Rule, shape, text, whole } from './validate.js';
+import { either, listOf, off, oneOf, type Rule, shape, text, whole } from './validate.js';
 
 /** What a server keeps in memory. */
 export interface ServerCacheOptions {
@@ -69,17 +69,6 @@ export interface FileServerOptions {
 }
 
 const DAY_MS = 86_400_000;
-
-function listOf(rule: Rule, longest: number): Rule {
-  return (value) => {
-    if (!Array.isArray(value) || value.length > longest) return `an array of at most ${longest}`;
-    for (const entry of value) {
-      const wrong = rule(entry);
-      if (wrong !== undefined) return `an array whose entries are each ${wrong}`;
-    }
-    return undefined;
-  };
-}
 
 /** @internal */
 export const SERVER_RULES: Record<string, Rule> = {

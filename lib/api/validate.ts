@@ -1,86 +1,132 @@
 // Checks an options object once: unknown keys (naming the nearest known one), kinds and ranges.
 import { isSignal } from './abort.js';
-import { ourError } from './errors.js';
+import { ourError, quoted } from './errors.js';
 
-/** Says what is wrong with a value, as the end of "NAME must be …", or undefined when it is fine. @internal */
-export type Rule = (value: unknown) => string | undefined;
+/** What an option's value must be, and the whole sentence when it is not: "NAME must be RANGE; got VALUE". @internal */
+export interface Rule {
+  /** The end of "NAME must be …". */
+  readonly range: string;
+  /** What is wrong with the value of the option `name`, or undefined when it is fine. */
+  wrong(value: unknown, name: string): string | undefined;
+  /** Whether this rule, and no other, is meant for such a value: its sentence is then the one to say. */
+  isMeantFor?(value: unknown): boolean;
+}
+
+function rule(range: string, fits: (value: unknown) => boolean): Rule {
+  return { range, wrong: (value, name) => (fits(value) ? undefined : mustBe(name, range, value)) };
+}
+
+function mustBe(name: string, range: string, value: unknown): string {
+  return `${name} must be ${range}; got ${shown(value)}`;
+}
+
+function isWhole(value: unknown, minimum: number, maximum: number): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= minimum && (value as number) <= maximum;
+}
 
 /** A whole number in `minimum..=maximum`. @internal */
 export function whole(minimum: number, maximum: number): Rule {
-  return (value) =>
-    Number.isSafeInteger(value) && (value as number) >= minimum && (value as number) <= maximum
-      ? undefined
-      : `a whole number in ${minimum}..=${maximum}`;
+  return rule(`a whole number in ${minimum}..=${maximum}`, (value) => isWhole(value, minimum, maximum));
 }
 
 /** A power of two in `minimum..=maximum`. @internal */
 export function powerOfTwo(minimum: number, maximum: number): Rule {
-  const range = whole(minimum, maximum);
-  return (value) =>
-    range(value) === undefined && Number.isInteger(Math.log2(value as number))
-      ? undefined
-      : `a power of two in ${minimum}..=${maximum}`;
+  return rule(
+    `a power of two in ${minimum}..=${maximum}`,
+    (value) => isWhole(value, minimum, maximum) && Number.isInteger(Math.log2(value)),
+  );
 }
 
 /** A multiple of `step` in `minimum..=maximum`. @internal */
 export function multipleOf(step: number, minimum: number, maximum: number): Rule {
-  const range = whole(minimum, maximum);
-  return (value) =>
-    range(value) === undefined && (value as number) % step === 0
-      ? undefined
-      : `a multiple of ${step} in ${minimum}..=${maximum}`;
+  return rule(
+    `a multiple of ${step} in ${minimum}..=${maximum}`,
+    (value) => isWhole(value, minimum, maximum) && value % step === 0,
+  );
 }
 
 /** One of a closed list of strings. @internal */
 export function oneOf(...allowed: readonly string[]): Rule {
   const list = allowed.map((name) => `"${name}"`).join(', ');
-  return (value) => (allowed.includes(value as string) ? undefined : `one of ${list}`);
+  return rule(`one of ${list}`, (value) => allowed.includes(value as string));
 }
 
 /** True or false. @internal */
-export const truth: Rule = (value) => (typeof value === 'boolean' ? undefined : 'true or false');
+export const truth: Rule = rule('true or false', (value) => typeof value === 'boolean');
 
 /** A string that is not empty and has no NUL. @internal */
-export const text: Rule = (value) =>
-  typeof value === 'string' && value !== '' && !value.includes('\0')
-    ? undefined
-    : 'a string, not empty and without NUL';
+export const text: Rule = rule(
+  'a string, not empty and without NUL',
+  (value) => typeof value === 'string' && value !== '' && !value.includes('\0'),
+);
 
 /** An AbortSignal: a true one, not an object that only looks like it and would fail when it is listened to. @internal */
-export const abortSignal: Rule = (value) => (isSignal(value) ? undefined : 'an AbortSignal');
+export const abortSignal: Rule = rule('an AbortSignal', isSignal);
+
+/** `false`, for an option that can be switched off. @internal */
+export const off: Rule = rule('false', (value) => value === false);
 
 /** Either rule holds. @internal */
 export function either(one: Rule, other: Rule): Rule {
-  return (value) => {
-    const first = one(value);
-    if (first === undefined) return undefined;
-    const second = other(value);
-    return second === undefined ? undefined : `${first}, or ${second}`;
+  const range = `${one.range}, or ${other.range}`;
+  const both = [one, other];
+  return {
+    range,
+    wrong(value, name) {
+      if (both.some((each) => each.wrong(value, name) === undefined)) return undefined;
+      const meant = both.find((each) => each.isMeantFor?.(value));
+      return meant === undefined ? mustBe(name, range, value) : meant.wrong(value, name);
+    },
   };
 }
 
-/** `false`, for an option that can be switched off. @internal */
-export const off: Rule = (value) => (value === false ? undefined : 'false');
+/** An array of at most `longest` entries, each as `entries` says. @internal */
+export function listOf(entries: Rule, longest: number): Rule {
+  const range = `an array of at most ${longest} entries`;
+  return {
+    range,
+    isMeantFor: Array.isArray,
+    wrong(value, name) {
+      if (!Array.isArray(value)) return mustBe(name, range, value);
+      if (value.length > longest) return `${name} must be ${range}; got ${value.length}`;
+      for (const [index, entry] of value.entries()) {
+        const wrong = entries.wrong(entry, `${name}[${index}]`);
+        if (wrong !== undefined) return wrong;
+      }
+      return undefined;
+    },
+  };
+}
 
 /** An object with the keys of `rules`. @internal */
 export function shape(rules: Record<string, Rule>): Rule {
-  return (value) => {
-    if (typeof value !== 'object' || value === null || isSignal(value))
-      return `an object with ${Object.keys(rules).join(', ')}`;
-    for (const [key, inner] of Object.entries(value)) {
-      const rule = Object.hasOwn(rules, key) ? rules[key] : undefined;
-      if (rule === undefined) return `an object without the unknown key "${key}"${nearest(key, Object.keys(rules))}`;
-      if (inner === undefined) continue;
-      const wrong = rule(inner);
-      if (wrong !== undefined) return `an object whose ${key} is ${wrong}; got ${shown(inner)}`;
-    }
-    return undefined;
+  const known = Object.keys(rules);
+  const range = `an object with ${known.join(', ')}`;
+  const isGroup = (value: unknown): value is object =>
+    typeof value === 'object' && value !== null && !Array.isArray(value) && !isSignal(value);
+  return {
+    range,
+    isMeantFor: isGroup,
+    wrong(value, name) {
+      if (!isGroup(value)) return mustBe(name, range, value);
+      for (const [key, inner] of Object.entries(value)) {
+        if (!Object.hasOwn(rules, key)) return unknownOption(key, known, `${name}.`);
+        const wrong = inner === undefined ? undefined : rules[key]?.wrong(inner, `${name}.${key}`);
+        if (wrong !== undefined) return wrong;
+      }
+      return undefined;
+    },
   };
+}
+
+function unknownOption(key: string, known: readonly string[], group = ''): string {
+  const name = shown(group + key);
+  return `unknown option ${name}${nearest(key, known, group)}. Known options: ${known.map((each) => group + each).join(', ')}`;
 }
 
 /** How a value is shown in a message: short, and never with a getter run. @internal */
 export function shown(value: unknown): string {
-  if (typeof value === 'string') return value.length > 40 ? `"${value.slice(0, 40)}…"` : `"${value}"`;
+  if (typeof value === 'string') return quoted(value.length > 40 ? `${value.slice(0, 40)}…` : value);
   if (typeof value === 'bigint') return `${value}n`;
   if (typeof value === 'function') return 'a function';
   if (typeof value === 'symbol') return 'a symbol';
@@ -96,29 +142,17 @@ export function shown(value: unknown): string {
 export function checked<T extends object>(where: string, options: T | undefined, rules: Record<string, Rule>): T {
   const known: Record<string, unknown> = {};
   if (options === undefined) return known as T;
-  if (typeof options !== 'object' || options === null) {
-    throw ourError(
-      'ERR_RINGWHEEL_INVALID_OPTION',
-      `${where}: options must be an object; got ${shown(options)}`,
-      checked,
-    );
-  }
+  const refuse = (sentence: string) => ourError('ERR_RINGWHEEL_INVALID_OPTION', `${where}: ${sentence}`, checked);
+  if (typeof options !== 'object' || options === null) throw refuse(mustBe('options', 'an object', options));
+  const names = Object.keys(rules);
   for (const key of Object.keys(options)) {
-    if (Object.hasOwn(rules, key)) continue;
-    const names = Object.keys(rules);
-    throw ourError(
-      'ERR_RINGWHEEL_INVALID_OPTION',
-      `${where}: unknown option "${key}"${nearest(key, names)}. Known options: ${names.join(', ')}`,
-      checked,
-    );
+    if (!Object.hasOwn(rules, key)) throw refuse(unknownOption(key, names));
   }
   for (const [key, rule] of Object.entries(rules)) {
     const value = ownCopy((options as Record<string, unknown>)[key]);
     if (value === undefined) continue;
-    const wrong = rule(value);
-    if (wrong !== undefined) {
-      throw ourError('ERR_RINGWHEEL_INVALID_OPTION', `${where}: ${key} must be ${wrong}; got ${shown(value)}`, checked);
-    }
+    const wrong = rule.wrong(value, key);
+    if (wrong !== undefined) throw refuse(wrong);
     known[key] = value;
   }
   return known as T;
@@ -130,7 +164,7 @@ function ownCopy(value: unknown): unknown {
   return Array.isArray(value) ? [...value] : { ...value };
 }
 
-function nearest(key: string, known: readonly string[]): string {
+function nearest(key: string, known: readonly string[], group: string): string {
   let best = '';
   let bestDistance = 4; // Farther than three edits is no typo.
   for (const name of known) {
@@ -140,7 +174,7 @@ function nearest(key: string, known: readonly string[]): string {
       bestDistance = distance;
     }
   }
-  return best === '' ? '' : ` (did you mean "${best}"?)`;
+  return best === '' ? '' : ` (did you mean "${group}${best}"?)`;
 }
 
 function editDistance(one: string, other: string): number {

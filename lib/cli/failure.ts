@@ -1,5 +1,7 @@
 // What the command line says when something fails: one line, `ringwheel: what is wrong: what helps`.
 
+import { quoted } from '../api/errors.js';
+
 /** A failure whose text is already written for a person; `exitCode` 2 means that the command line itself was wrong. */
 export class Failure extends Error {
   readonly exitCode: number;
@@ -21,10 +23,12 @@ const REMEDIES: Readonly<Record<string, (place: Place) => string>> = {
   EADDRINUSE: ({ host, port }) =>
     `port ${port} on ${host} is in use: stop the program that has it, or choose another with --port N (0 picks a free one)`,
   EADDRNOTAVAIL: ({ host }) => `no network interface here has the address ${host}: try --host 127.0.0.1 or 0.0.0.0`,
-  EACCES: ({ directory }) => `no permission to read the directory ${directory}: change its mode, or run as its owner`,
-  EPERM: ({ directory }) => `not permitted to read the directory ${directory}: change its mode, or run as its owner`,
-  ENOENT: ({ directory }) => `there is no directory ${directory}: check the path, or create it`,
-  ENOTDIR: ({ directory }) => `${directory} is not a directory: name the directory that holds the file`,
+  EACCES: ({ directory }) =>
+    `no permission to read the directory ${quoted(directory)}: change its mode, or run as its owner`,
+  EPERM: ({ directory }) =>
+    `not permitted to read the directory ${quoted(directory)}: change its mode, or run as its owner`,
+  ENOENT: ({ directory }) => `there is no directory ${quoted(directory)}: check the path, or create it`,
+  ENOTDIR: ({ directory }) => `${quoted(directory)} is not a directory: name the directory that holds the file`,
   EMFILE: () => 'too many open files: raise the limit with `ulimit -n 65536`, or use fewer --cores',
   ENFILE: () => 'the system has too many open files: close programs, or raise fs.file-max',
   ENOMEM: () => 'not enough memory, or not enough that may be locked: raise `ulimit -l`, or use fewer --cores',
@@ -50,7 +54,16 @@ export function explain(error: unknown, place: Place): Failure {
   return new Failure(remedy === undefined ? error.message : remedy(place));
 }
 
-/** Prints the failure on stderr, on one line whatever the text had in it. */
+/** Prints the failure on stderr, on one line whatever the text had in it, and without what steers a terminal. */
 export function report(failure: Failure): void {
-  process.stderr.write(`ringwheel: ${failure.message.trim().replace(/\s*\n\s*/g, ' ')}\n`);
+  process.stderr.write(
+    `ringwheel: ${failure.message
+      .trim()
+      .replace(/\s*\n\s*/g, ' ')
+      .replace(/\p{Cc}/gu, escaped)}\n`,
+  );
+}
+
+function escaped(character: string): string {
+  return quoted(character).slice(1, -1);
 }

@@ -35,6 +35,8 @@ export class Link {
   credentials = '';
   /** Transfers that go on with another range when the one in flight has ended. */
   transfers = 0;
+  /** Files that were collected without `close()`. */
+  forgotten = 0;
   readonly #words: Uint32Array;
   readonly #writer: CommandWriter;
   readonly #waiting = new Fifo();

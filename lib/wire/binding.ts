@@ -1,6 +1,7 @@
 // Life of a command, below stage 2: loads the native addon, and says plainly what is missing when it cannot.
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { inspect } from 'node:util';
 
 export { LAYOUT_VERSION } from './layout.generated.js';
 
@@ -155,7 +156,7 @@ function load(): Binding {
   try {
     require.resolve(`ringwheel-${name}`);
   } catch (cause) {
-    throw loadError(`neither the package ringwheel-${name} nor the file ${local} is there`, name, cause);
+    throw loadError(`neither its package nor the file ${inspect(local)} is there`, name, cause);
   }
   return attempt(`ringwheel-${name}`, name);
 }
@@ -164,14 +165,14 @@ function attempt(specifier: string, name: string): Binding {
   try {
     return require(specifier) as Binding;
   } catch (cause) {
-    throw loadError(`${specifier} does not load: ${(cause as Error).message}`, name, cause);
+    throw loadError(`${inspect(specifier)} does not load: ${(cause as Error).message}`, name, cause);
   }
 }
 
 function loadError(what: string, name: string, cause: unknown): LoadError {
   const [platform, arch, libc] = name.split('-');
   const error = new Error(
-    `ringwheel has no native binary for ${platform} ${arch}${libc === undefined ? '' : ` (${libc})`}: ${what}. ` +
+    `no native binary for ${platform} ${arch}${libc === undefined ? '' : ` (${libc})`}: ${what}. ` +
       `Install it with \`npm install ringwheel-${name}\` (optional dependencies must not be left out), ` +
       'or, with a Rust toolchain (https://rustup.rs), clone the repository and run `npm run build`.',
     { cause },

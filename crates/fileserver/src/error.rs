@@ -52,7 +52,8 @@ impl fmt::Display for StartError {
                 write!(f, "option {name} is {value}; allowed: {allowed}")
             }
             StartError::Root { path, error } => {
-                let path = path.display();
+                // As Rust quotes a string: a path may hold what steers a terminal.
+                let path = format!("{path:?}");
                 match error.kind() {
                     ErrorKind::NotFound => {
                         write!(f, "root {path} does not exist; create it or name another directory")
@@ -149,7 +150,7 @@ mod tests {
         let root = |kind: io::ErrorKind| {
             StartError::Root { path: "/srv".into(), error: io::Error::from(kind) }.to_string()
         };
-        assert!(root(io::ErrorKind::NotFound).contains("/srv does not exist; create it"));
+        assert!(root(io::ErrorKind::NotFound).contains("\"/srv\" does not exist; create it"));
         assert!(root(io::ErrorKind::PermissionDenied).contains("chmod"));
         assert!(root(io::ErrorKind::NotADirectory).contains("not a directory"));
     }
