@@ -5,6 +5,7 @@
 mod accounting;
 mod cancel;
 mod connections;
+mod faults;
 mod files;
 mod jobs;
 mod lifecycle;
@@ -30,6 +31,7 @@ pub struct Case {
 pub fn cases() -> Vec<Case> {
     [
         files::CASES,
+        faults::CASES,
         streams::CASES,
         connections::CASES,
         sockets::CASES,

@@ -1,6 +1,12 @@
-//! What the cases cannot do through a library: signals to one thread, and descriptors that are only numbers.
+//! What the cases cannot do through a library: signals, limits and memory of the process, and descriptors that are only numbers.
+use rustix::{
+    mm::{MapFlags, ProtFlags, mmap, munmap},
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+};
 use std::{
+    ffi::c_void,
     os::fd::{BorrowedFd, RawFd},
+    path::Path,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -42,4 +48,53 @@ pub(super) fn under_signals(work: impl FnOnce()) {
         work();
         done.store(true, Ordering::Relaxed);
     });
+}
+
+/// Two pages of address space over a file of one: the second is there for nobody.
+pub(super) struct TornPages(*mut c_void);
+
+impl TornPages {
+    const LENGTH: usize = 2 * crate::limits::PAGE;
+
+    /// Maps a file of one page.
+    pub(super) fn new(path: &Path) -> TornPages {
+        let file = std::fs::File::open(path).expect("the file to map");
+        let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
+        // SAFETY: `mmap` with a null hint needs nothing: the kernel picks a free range, and no reference into it is made.
+        let start = unsafe { mmap(std::ptr::null_mut(), Self::LENGTH, protection, flags, &file, 0) };
+        TornPages(start.expect("map two pages"))
+    }
+
+    /// Where they are in the process, and so in /proc/self/mem.
+    pub(super) fn address(&self) -> u64 {
+        self.0 as u64
+    }
+}
+
+impl Drop for TornPages {
+    fn drop(&mut self) {
+        // SAFETY: `munmap` needs that nobody uses the range any more: it was reached through /proc/self/mem only, and what
+        // reads that after the end gets an errno.
+        let _ = unsafe { munmap(self.0, Self::LENGTH) };
+    }
+}
+
+/// A limit of file sizes for the whole process, until it is dropped.
+pub(super) struct FileSizeLimit(Rlimit);
+
+impl FileSizeLimit {
+    pub(super) fn set(bytes: u64) -> FileSizeLimit {
+        // SAFETY: `signal` with SIG_IGN installs no code; the default action of SIGXFSZ would end the process.
+        unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+        let before = getrlimit(Resource::Fsize);
+        let limit = Rlimit { current: Some(bytes), maximum: before.maximum };
+        setrlimit(Resource::Fsize, limit).expect("lower a soft limit");
+        FileSizeLimit(before)
+    }
+}
+
+impl Drop for FileSizeLimit {
+    fn drop(&mut self) {
+        setrlimit(Resource::Fsize, self.0).expect("raise a soft limit to what it was");
+    }
 }

@@ -86,7 +86,7 @@ impl Uring {
     }
 
     #[inline]
-    fn completed(&mut self, key: Key, result: i32, flags: u32) -> Option<Completion> {
+    pub(super) fn completed(&mut self, key: Key, result: i32, flags: u32) -> Option<Completion> {
         let Some(entry) = self.slab.get_mut(key) else {
             self.not_an_operation(key, result, flags);
             return None;

@@ -16,6 +16,7 @@ pub(crate) use submit::{Kit, Plan, descriptor};
 use crate::{
     Arena, Errno, Handle, Operation, Options, StartError, Waker,
     driver::{Host, Stats},
+    error::remedy,
     handle::Registry,
     inflight::{Key, Slab},
     limits::FIXED_FILES,
@@ -127,10 +128,26 @@ const CLEAR_FILE: u64 = 3 << 32 | INTERNAL as u64;
 
 impl Uring {
     pub(crate) fn start(options: &Options, arena: Arena, chunks: ChunkPool) -> Result<Uring, StartError> {
-        let setup::Started { ring, eventfd, mut features, mut notes } = setup::start(options)?;
+        Ok(Self::over(setup::start(options)?, options, arena, chunks))
+    }
+
+    /// Over a ring that works: registers what can be registered, and notes what cannot.
+    fn over(started: setup::Started, options: &Options, arena: Arena, chunks: ChunkPool) -> Uring {
+        let setup::Started { ring, eventfd, mut features, mut notes } = started;
         let capabilities = Capabilities::of(&ring);
-        let buffers =
-            if capabilities.multishot { BufferRing::register(&ring, chunks.clone()).ok() } else { None };
+        let buffers = match capabilities.multishot.then(|| BufferRing::register(&ring, chunks.clone())) {
+            Some(Ok(buffers)) => Some(buffers),
+            refused => {
+                let why = match refused {
+                    Some(Err(errno)) => format!("{errno}; {}", remedy(errno)),
+                    _ => "Linux 6.0 has them".to_owned(),
+                };
+                notes.push(format!(
+                    "no provided-buffer ring, so receiving takes a readiness check per arrival: {why}"
+                ));
+                None
+            }
+        };
         let registry = register_file_table(&ring);
         let named = [
             (capabilities.multishot, "multishot"),
@@ -138,12 +155,6 @@ impl Uring {
             (registry.has_room(), "registered-files"),
         ];
         features.extend(named.into_iter().filter_map(|(on, name)| on.then_some(name)));
-        if buffers.is_none() {
-            notes.push(
-                "no provided-buffer ring: receiving takes a readiness check per arrival; Linux 6.0 has them"
-                    .to_owned(),
-            );
-        }
         let eventfd = Arc::new(eventfd);
         let waker = Waker::new(Signal::Eventfd(Arc::clone(&eventfd)));
         if options.host == Host::Embedded {
@@ -151,7 +162,7 @@ impl Uring {
         }
         let wake = waker.clone();
         let completion_entries = ring.params().cq_entries() as usize;
-        Ok(Uring {
+        Uring {
             slab: Slab::new(),
             backlog: VecDeque::new(),
             staged: 0,
@@ -183,7 +194,7 @@ impl Uring {
             notes,
             stats: Stats::default(),
             ring: ManuallyDrop::new(ring),
-        })
+        }
     }
 
     pub(crate) fn features(&self) -> &[&'static str] {

@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// How completions come back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tasks {
+pub(super) enum Tasks {
     /// DEFER_TASKRUN (6.1): only when we enter. The cheapest.
     Deferred,
     /// COOP_TASKRUN (5.19): at any system call of ours.
@@ -25,8 +25,8 @@ enum Tasks {
 
 /// One set-up to try.
 #[derive(Clone, Copy, Debug)]
-struct Attempt {
-    tasks: Tasks,
+pub(super) struct Attempt {
+    pub(super) tasks: Tasks,
     single_issuer: bool,
     no_sqarray: bool,
     submit_all: bool,
@@ -52,6 +52,14 @@ pub(super) struct Started {
 
 /// Starts a ring for this thread.
 pub(super) fn start(options: &Options) -> Result<Started, StartError> {
+    start_checked(options, |_, ring, eventfd| wakes_its_host(ring, eventfd))
+}
+
+/// `wakes` says of a set-up whether its completions wake an embedded host; tests let it say no.
+pub(super) fn start_checked(
+    options: &Options,
+    mut wakes: impl FnMut(Attempt, &IoUring, &OwnedFd) -> bool,
+) -> Result<Started, StartError> {
     if let Some(sqpoll) = &options.sqpoll {
         check_cpus(sqpoll)?;
     }
@@ -72,16 +80,18 @@ pub(super) fn start(options: &Options) -> Result<Started, StartError> {
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
         let eventfd =
             eventfd(0, flags).map_err(|e| StartError::System { what: "eventfd", errno: e.into() })?;
-        if options.host == Host::Embedded && !wakes_its_host(&ring, &eventfd) {
+        let features = features(attempt, options);
+        if options.host == Host::Embedded && !wakes(attempt, &ring, &eventfd) {
             notes.push(format!(
-                "{attempt:?}: a completion did not make the eventfd readable; trying the next set-up"
+                "with {} a completion does not wake an event loop here, so the next set-up was tried",
+                features.join(", ")
             ));
             continue;
         }
         if !ring.params().is_feature_nodrop() || !ring.params().is_feature_ext_arg() {
             break; // Before 5.11: completions could be lost.
         }
-        return Ok(Started { features: features(attempt, options), ring, eventfd, notes });
+        return Ok(Started { features, ring, eventfd, notes });
     }
     Err(refused(refusal))
 }
@@ -139,7 +149,7 @@ fn build(options: &Options, attempt: Attempt, notes: &mut Vec<String>) -> Result
 
 /// Posts a completion asynchronously and asks poll(2) whether the registered eventfd shows it: some combinations of kernel
 /// and set-up never wake a foreign event loop (a ring's own descriptor with DEFER_TASKRUN, for one).
-fn wakes_its_host(ring: &IoUring, host: &OwnedFd) -> bool {
+pub(super) fn wakes_its_host(ring: &IoUring, host: &OwnedFd) -> bool {
     let check = || -> Result<bool, E> {
         let io = |error: std::io::Error| E::from_io_error(&error).unwrap_or(E::IO);
         ring.submitter().register_eventfd(host.as_raw_fd()).map_err(io)?;
