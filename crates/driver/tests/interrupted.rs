@@ -65,9 +65,12 @@ extern "C" fn trapped(_: libc::c_int, _: *mut libc::siginfo_t, context: *mut lib
     let [a, b, c, d, e, f] = arguments;
     // SAFETY: `syscall` needs arguments that are valid for the call: they are those of the interrupted one, with fewer bytes.
     let result = unsafe { libc::syscall(call, a, b, c, d, e, f) };
-    // SAFETY: errno's place is the thread's own; the interrupted call's result is read from the register alone.
-    let errno = unsafe { *libc::__errno_location() };
-    registers[libc::REG_RAX as usize] = if result == -1 { -i64::from(errno) } else { result };
+    registers[libc::REG_RAX as usize] = if result == -1 { failed() } else { result };
+}
+
+/// Minus the errno of the call that has just failed.
+fn failed() -> i64 {
+    -i64::from(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
 }
 
 /// From here on every thread of the process has its calls trapped.
