@@ -4,9 +4,13 @@
 //! Nothing here is borrowed while foreign code (a future, a waker, a destructor, a client) runs, except the driver during a
 //! client's own callbacks; what could need it then is deferred.
 use crate::{
+    channel::{
+        inbox::{Inbox, Item},
+        submit::Remote,
+    },
     operation::{DeferredList, Operations},
     options::Options,
-    remote::Registration,
+    remote::{self, Registration, SELF_SLOT},
     task::Tasks,
     timers::{Fired, Timers},
 };
@@ -16,6 +20,7 @@ use std::{
     collections::VecDeque,
     fmt,
     os::fd::OwnedFd,
+    sync::Arc,
     task::Waker,
     time::{Duration, Instant},
 };
@@ -33,6 +38,12 @@ pub(crate) struct Core {
     pub(crate) fired: Cell<Vec<Fired>>,
     /// `None` after shutdown: then all wakers are no-ops.
     pub(crate) registration: RefCell<Option<Registration>>,
+    /// Calls of other threads; closed by shutdown.
+    pub(crate) inbox: Arc<Inbox>,
+    /// Calls taken from there that are not tasks yet.
+    pub(crate) calls: Cell<VecDeque<Item>>,
+    /// The inbox, or `calls`, may hold something.
+    pub(crate) called: Cell<bool>,
     now: Cell<Option<Instant>>,
     pub(crate) bounds: Bounds,
     pub(crate) counts: Counts,
@@ -75,6 +86,9 @@ impl Core {
             timers: RefCell::new(Timers::new(registration.handle())),
             fired: Cell::new(Vec::new()),
             registration: RefCell::new(Some(registration)),
+            inbox: Arc::default(),
+            calls: Cell::new(VecDeque::new()),
+            called: Cell::new(false),
             now: Cell::new(None),
             bounds: Bounds {
                 polls_max: options.polls_max,
@@ -93,6 +107,15 @@ impl Core {
             Some(now) => now,
             None => self.read_now(),
         }
+    }
+
+    /// The waker bits of the executor itself.
+    pub(crate) fn own_handle(&self) -> u64 {
+        remote::task_handle(self.tasks.executor(), SELF_SLOT, 0)
+    }
+
+    pub(crate) fn remote(&self) -> Remote {
+        Remote::new(self.own_handle(), self.inbox.clone())
     }
 
     /// Wraps a descriptor for this executor's driver; a plain handle once that is gone.

@@ -1,10 +1,10 @@
 //! The executor as its owner sees it: start, run or turn, look at, shut down.
 use crate::{
-    Client, Edge, JoinError, JoinHandle, NoClient, Options, Park, RunError, SpawnError, StartError, Stats,
-    Turn,
+    Client, Edge, JoinError, JoinHandle, NoClient, Options, Park, Remote, RunError, SpawnError, StartError,
+    Stats, Turn,
     core::Core,
     current,
-    remote::{self, Registration, SELF_SLOT},
+    remote::{self, Registration},
     timers::Timers,
 };
 use ringwheel_driver::{Driver, DriverKind};
@@ -146,7 +146,12 @@ impl Executor {
 
     /// A way to wake this executor from other threads.
     pub fn waker(&self) -> ExecutorWaker {
-        ExecutorWaker { handle: remote::task_handle(self.core.tasks.executor(), SELF_SLOT, 0) }
+        ExecutorWaker { handle: self.core.own_handle() }
+    }
+
+    /// This executor as other threads know it: where [`crate::submit_to`] sends work.
+    pub fn remote(&self) -> Remote {
+        self.core.remote()
     }
 
     /// Counters; copied, no system call.
@@ -199,6 +204,10 @@ impl Core {
         let (tasks_dropped, panics) = self.tasks.close();
         // Wakers of other threads are no-ops from here on.
         drop(self.registration.take());
+        let calls = (self.calls.take(), self.inbox.close());
+        for call in calls.0.into_iter().chain(calls.1) {
+            self.tasks.guarded(|| drop(call)); // with it, what the caller's closure owns
+        }
         let timers = std::mem::replace(&mut *self.timers.borrow_mut(), Timers::new(self.tasks.executor()));
         self.tasks.guarded(|| drop(timers)); // with it, foreign wakers
         self.run_deferred();

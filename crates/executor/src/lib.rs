@@ -2,11 +2,12 @@
 //!
 //! Read in this order: `turn.rs` (the six bounded steps), `task/` (tasks, their memory, their wakers), `remote.rs` and
 //! `waker_ring.rs` (the only door for other threads), `operation.rs` (futures over the driver), then what users see:
-//! [`time`], [`net`], [`fs`], [`thread`], [`event`]. `bridge/` is the embedded JavaScript client of a turn.
+//! [`time`], [`net`], [`fs`], [`thread`], [`event`], [`channel`]. `bridge/` is the embedded JavaScript client of a turn.
 #![cfg(unix)]
 #![warn(missing_docs)]
 
 pub mod bridge;
+pub mod channel;
 mod core;
 mod current;
 mod error;
@@ -25,6 +26,7 @@ mod timers;
 mod turn;
 mod waker_ring;
 
+pub use channel::submit::{Remote, SubmitError, submit_to};
 pub use error::{JoinError, RunError, SpawnError, StartError};
 pub use executor::{
     Executor, ExecutorWaker, ShutdownReport, driver_features, driver_kind, driver_notes, stats,

@@ -1,7 +1,7 @@
 //! One turn, in six named and bounded steps, and the embedded client's part in it.
 //!
 //! ```text
-//!  1 remote       wakes from other threads           ≤ one ring, or one scan
+//!  1 remote       wakes and calls of other threads   ≤ one ring, or one scan; one inbox
 //!  2 commands     the client hands in its own        bounded by the client
 //!  3 timers       expired ones wake their tasks      ≤ timers_max
 //!  4 tasks        ready ones are polled              ≤ polls_max
@@ -13,9 +13,11 @@
 //! step 4, so that their submits leave with one system call.
 use crate::{
     core::{Core, add},
-    current, remote,
+    current,
+    remote::{self, SELF_SLOT},
     task::{self, Payload},
     timers::Fired,
+    waker_ring::WakerRing,
 };
 use ringwheel_clock::TimerKey;
 use ringwheel_driver::{Completion, Driver, Errno, Wait};
@@ -132,14 +134,17 @@ impl Core {
         add(&self.counts.turns, 1);
         self.forget_now();
         self.step_remote();
+        if self.called.get() {
+            self.step_calls();
+        }
         let more_commands = self.step_commands(client, &mut turn);
         self.step_timers(client, &mut turn);
         self.tasks.run(self.bounds.polls_max);
-        let busy = more_commands || enough();
+        let busy = more_commands || enough() || self.has_calls();
         self.step_submit(park, busy, &mut turn);
         self.step_completions(client, &mut turn);
         turn.next_deadline = self.timers.borrow().next_deadline();
-        turn.ready |= more_commands || self.tasks.is_ready();
+        turn.ready |= more_commands || self.tasks.is_ready() || self.has_calls();
         match &*self.registration.borrow() {
             Some(registration) if park == Park::Host && !turn.ready => {
                 add(&self.counts.parks, 1);
@@ -157,12 +162,39 @@ impl Core {
             None => return,
         };
         ring.unpark();
-        if ring.is_empty() {
-            return;
+        if !ring.is_empty() {
+            self.drain_wakes(ring);
         }
-        let (wakes, scanned) = ring.drain(|slot| self.tasks.wake_slot(slot));
+    }
+
+    fn drain_wakes(&self, ring: &WakerRing) {
+        let (wakes, scanned) = ring.drain(|slot| match slot {
+            SELF_SLOT => self.called.set(true),
+            slot => self.tasks.wake_slot(slot),
+        });
         add(&self.counts.remote_wakes, wakes);
         add(&self.counts.remote_scans, u64::from(scanned));
+    }
+
+    /// Makes tasks of what other threads want run here. Leaves the rest for when there is room for more tasks.
+    #[cold]
+    fn step_calls(&self) {
+        let mut calls = self.calls.take();
+        // A producer that holds the lock right now is waited for in the next turn, not here.
+        let again = !calls.is_empty() || !self.inbox.take(&mut calls);
+        while let Some(call) = calls.pop_front() {
+            if let Err(call) = call.start(&self.tasks) {
+                calls.push_front(call);
+                break;
+            }
+        }
+        self.called.set(again || !calls.is_empty());
+        self.calls.set(calls);
+    }
+
+    /// True when the next turn can make tasks of calls: then it must not sleep.
+    fn has_calls(&self) -> bool {
+        self.called.get() && self.tasks.has_room()
     }
 
     fn step_commands(&self, client: &mut impl Client, turn: &mut Turn) -> bool {
@@ -248,12 +280,7 @@ impl Core {
 
     /// Looks for work for a while before the thread blocks. True when there is some. The time doubles when it paid and
     /// halves when it did not, so an idle thread soon stops burning its core.
-    fn spin(
-        &self,
-        driver: &mut Driver,
-        ring: &crate::waker_ring::WakerRing,
-        entered: &mut Result<(), Errno>,
-    ) -> bool {
+    fn spin(&self, driver: &mut Driver, ring: &WakerRing, entered: &mut Result<(), Errno>) -> bool {
         const SHORTEST: Duration = Duration::from_micros(1);
         let Some(spin_max) = self.bounds.spin_max else { return false };
         let spin = self.counts.spin.get().clamp(SHORTEST.min(spin_max), spin_max);

@@ -124,11 +124,7 @@ impl<T: Send + 'static> JoinHandle<T> {
     /// Costs one allocation and one forwarding task. [`SpawnError`] when there is no room for that task; the joined task
     /// runs on.
     pub fn into_remote(self) -> Result<RemoteHandle<T>, SpawnError> {
-        let shared = Arc::new(Shared {
-            state: Mutex::new(State::default()),
-            ended: Condvar::new(),
-            cancel: AtomicBool::new(false),
-        });
+        let shared = Shared::new();
         let core = self.core.clone();
         let forward = Forward { from: Some(self), to: shared.clone() };
         // SAFETY: needs a `'static` future. Holds: T is, and with it the handle.
@@ -153,18 +149,40 @@ impl<T> Default for State<T> {
     }
 }
 
-struct Shared<T> {
+/// A result on its way to another thread.
+pub(crate) struct Shared<T> {
     state: Mutex<State<T>>,
     ended: Condvar,
     cancel: AtomicBool,
 }
 
 impl<T> Shared<T> {
-    fn settle(&self, result: Result<T, JoinError>) {
+    pub(crate) fn new() -> Arc<Shared<T>> {
+        Arc::new(Shared {
+            state: Mutex::new(State::default()),
+            ended: Condvar::new(),
+            cancel: AtomicBool::new(false),
+        })
+    }
+
+    /// Takes the waker of the task that is to see [`RemoteHandle::cancel`].
+    pub(crate) fn listen(&self, waker: &Waker) {
+        let before =
+            self.state.lock().unwrap_or_else(PoisonError::into_inner).forwarder.replace(waker.clone());
+        drop(before); // Foreign code, perhaps: not under the lock.
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancel.load(Ordering::Acquire)
+    }
+
+    /// The result, whoever is first.
+    pub(crate) fn settle(&self, result: Result<T, JoinError>) {
         let joiner = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             if state.result.is_some() || state.taken {
-                return;
+                drop(state);
+                return; // The second result is dropped outside of the lock.
             }
             state.result = Some(result);
             state.joiner.take()
@@ -187,9 +205,8 @@ impl<T> Future for Forward<T> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         let Some(from) = &mut this.from else { return Poll::Ready(()) };
-        this.to.state.lock().unwrap_or_else(PoisonError::into_inner).forwarder =
-            Some(context.waker().clone());
-        if this.to.cancel.load(Ordering::Acquire) {
+        this.to.listen(context.waker());
+        if this.to.is_cancelled() {
             from.cancel();
         }
         let Poll::Ready(result) = Pin::new(from).poll(context) else { return Poll::Pending };
@@ -224,6 +241,10 @@ pub struct RemoteHandle<T> {
 }
 
 impl<T> RemoteHandle<T> {
+    pub(crate) fn of(shared: Arc<Shared<T>>) -> RemoteHandle<T> {
+        RemoteHandle { shared }
+    }
+
     /// Asks for the task's end. Does nothing when it, or its executor, has ended.
     pub fn cancel(&self) {
         self.shared.cancel.store(true, Ordering::Release);

@@ -16,6 +16,7 @@ mod slots;
 mod waker;
 
 pub(crate) use header::Payload;
+pub(crate) use join::Shared;
 pub use join::{JoinHandle, RemoteHandle};
 pub(crate) use run::Tasks;
 pub(crate) use waker::{handle_of, wake_handle};

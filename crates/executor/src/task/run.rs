@@ -102,6 +102,19 @@ impl Tasks {
         Ok(task)
     }
 
+    /// Spawns a task that nobody joins.
+    pub(crate) fn spawn_detached<F: Future + 'static>(&self, future: F) -> Result<(), SpawnError> {
+        // SAFETY: needs a `'static` future. Holds: the bound.
+        let task = unsafe { self.spawn(future) }?;
+        self.unjoin(task);
+        Ok(())
+    }
+
+    /// False: `spawn` would say that it is full.
+    pub(crate) fn has_room(&self) -> bool {
+        self.closing.get() || self.slots.next().is_some()
+    }
+
     #[inline]
     fn push(&self, task: NonNull<Header>) {
         // SAFETY: needs a live header. Holds: tasks are freed only when DONE and not QUEUED, and only live ones are pushed.
