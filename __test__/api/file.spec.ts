@@ -238,7 +238,7 @@ test('wrong arguments are named with their range', async (t) => {
   }
   await t.throwsAsync(file.read(target, { postion: 1 } as object), {
     code,
-    message: /unknown option "postion" \(did you mean "position"\?\)/,
+    message: /unknown option 'postion' \(did you mean 'position'\?\)/,
   });
   await t.throwsAsync(file.read(target, { signal: {} as AbortSignal }), {
     code,

@@ -31,12 +31,12 @@ const messages: [what: string, call: () => unknown, message: string][] = [
   [
     'an unknown key in a group',
     () => Executor.start({ sqpoll: { idle: 1 } as never }),
-    'Executor.start: unknown option \'sqpoll.idle\' (did you mean "sqpoll.idleMs"?). Known options: sqpoll.idleMs, sqpoll.cpu, sqpoll.force',
+    "Executor.start: unknown option 'sqpoll.idle' (did you mean 'sqpoll.idleMs'?). Known options: sqpoll.idleMs, sqpoll.cpu, sqpoll.force",
   ],
   [
     'a key with a line end',
     () => Executor.start({ 'memory\n': 1 } as never),
-    'Executor.start: unknown option \'memory\\n\' (did you mean "memory"?). Known options: driver, entries, memory, sqpoll',
+    "Executor.start: unknown option 'memory\\n' (did you mean 'memory'?). Known options: driver, entries, memory, sqpoll",
   ],
   [
     'a value in a group',
@@ -61,7 +61,7 @@ const messages: [what: string, call: () => unknown, message: string][] = [
   [
     'a string of a closed list, with what would clear a screen',
     () => FileServer.start({ root: '.', dotfiles: '\x1b[2J' as never }),
-    'FileServer.start: dotfiles must be one of "deny", "allow", "ignore"; got \'\\x1B[2J\'',
+    "FileServer.start: dotfiles must be one of 'deny', 'allow', 'ignore'; got '\\x1B[2J'",
   ],
   ['options that are none', () => sleep(1, 5 as never), 'sleep: options must be an object; got 5'],
   [

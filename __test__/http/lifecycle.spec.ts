@@ -34,7 +34,7 @@ test('a busy port, a missing root, a file as root and wrong options are one clea
   await t.throwsAsync(FileServer.start({ root, port: 70_000 }), { code });
   await t.throwsAsync(FileServer.start({ root, index: ['../x'] }), { code });
   await t.throwsAsync(FileServer.start({ root, serverHeader: 'a\r\nSet-Cookie: b' }), { code });
-  await t.throwsAsync(FileServer.start({ root, roots: 1 } as never), { code, message: /unknown option "roots"/ });
+  await t.throwsAsync(FileServer.start({ root, roots: 1 } as never), { code, message: /unknown option 'roots'/ });
   await t.throwsAsync(FileServer.start({ root, limits: { uriBytes: 5 } }), { code });
   t.is((await fetch(`${server.url}/a`)).status, 200, 'and the first still serves');
 });

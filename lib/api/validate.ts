@@ -47,7 +47,7 @@ export function multipleOf(step: number, minimum: number, maximum: number): Rule
 
 /** One of a closed list of strings. @internal */
 export function oneOf(...allowed: readonly string[]): Rule {
-  const list = allowed.map((name) => `"${name}"`).join(', ');
+  const list = allowed.map(quoted).join(', ');
   return rule(`one of ${list}`, (value) => allowed.includes(value as string));
 }
 
@@ -174,7 +174,7 @@ function nearest(key: string, known: readonly string[], group: string): string {
       bestDistance = distance;
     }
   }
-  return best === '' ? '' : ` (did you mean "${group}${best}"?)`;
+  return best === '' ? '' : ` (did you mean ${quoted(group + best)}?)`;
 }
 
 function editDistance(one: string, other: string): number {
