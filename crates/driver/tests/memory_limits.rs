@@ -93,6 +93,7 @@ fn part() {
                 let note = driver.notes().join(" ");
                 assert!(note.contains("is not registered") && note.contains(ADVICE), "{note}");
                 works(&mut driver);
+                reads_what_it_does_not_own(&mut driver);
                 let said = driver.notes().iter().filter(|note| note.contains("not registered")).count();
                 assert_eq!(said, 1, "{:?}", driver.notes());
             }
@@ -161,6 +162,17 @@ fn works(driver: &mut Driver) {
     }
     let stats = driver.stats();
     assert_eq!((stats.completed, stats.unexpected), (1000, 0));
+}
+
+/// This binary is root's and in the page cache: a read that is alone takes it from there.
+fn reads_what_it_does_not_own(driver: &mut Driver) {
+    let file: OwnedFd = std::fs::File::open("/proc/self/exe").expect("open this binary").into();
+    let read = Read { file: driver.adopt(file), target: Target::Vec(Vec::with_capacity(64)), offset: 0 };
+    driver.submit(Operation::Read(read), 0).expect("room");
+    finish(driver, |completion| {
+        let Some(Operation::Read(read)) = completion.operation else { panic!("its memory") };
+        assert!(read.target.bytes().starts_with(b"\x7fELF"));
+    });
 }
 
 /// Turns until nothing is in flight.

@@ -35,6 +35,9 @@ impl Uring {
 
     /// Everything that goes along with the next system call.
     fn stage(&mut self) {
+        if self.lone.key.is_some() {
+            self.try_lone();
+        }
         if let Some(buffers) = &mut self.buffers {
             buffers.top_up();
         }
@@ -226,6 +229,7 @@ impl Uring {
     #[inline]
     pub(crate) fn has_staged(&self) -> bool {
         self.staged > 0
+            || self.lone.key.is_some()
             || !self.backlog.is_empty()
             || self.registry.has_retired()
             || (!self.paused.is_empty() && self.has_chunks())

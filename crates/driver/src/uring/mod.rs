@@ -3,6 +3,7 @@
 mod buffers;
 mod complete;
 mod enter;
+mod lone;
 mod probe;
 mod setup;
 mod shutdown;
@@ -51,6 +52,7 @@ pub(crate) struct Uring {
     backlog: VecDeque<squeue::Entry>,
     /// Entries in the submission queue that the kernel has not taken.
     staged: usize,
+    lone: lone::Lone,
     local: Local,
     /// How many of `local` may go out before the ring is looked at again, so that neither starves.
     local_credit: usize,
@@ -166,6 +168,7 @@ impl Uring {
             slab: Slab::new(),
             backlog: VecDeque::new(),
             staged: 0,
+            lone: lone::Lone::default(),
             local: Local::new(),
             local_credit: BATCH,
             batch: [const { MaybeUninit::uninit() }; BATCH],

@@ -30,6 +30,7 @@ impl Uring {
         // A deadline that no clock can name is one for ever: a century will do.
         let end = Instant::now() + deadline.min(Duration::from_secs(100 * 365 * 24 * 3600));
         let before = self.slab.len();
+        self.join_lone();
         self.end_paused_and_pooled();
         loop {
             while self.reap(usize::MAX, discard) > 0 {} // Jobs hold foreign destructors.

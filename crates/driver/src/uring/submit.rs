@@ -80,6 +80,17 @@ impl Uring {
             return Err(Refused { operation, reason });
         }
         self.count_use(&operation);
+        if self.singles == 0
+            && let Operation::Read(read) = &mut operation
+            && self.holds_back(read)
+        {
+            let key = self.admit(operation, token, None, Place::Kernel, false);
+            self.lone.key = Some(key);
+            return Ok(Ticket(key));
+        }
+        if self.lone.key.is_some() {
+            self.join_lone();
+        }
         let mut aside = None;
         let place_and_result = match plan(&mut operation, &mut aside, self.kit()) {
             Plan::Entry(entry) => {
@@ -106,6 +117,7 @@ impl Uring {
     /// Asks for the end of an operation. A stale ticket is harmless.
     pub(crate) fn cancel(&mut self, ticket: Ticket) {
         self.stats.cancels += 1;
+        self.join_lone();
         let key = ticket.0;
         let Some(entry) = self.slab.get_mut(key) else { return };
         if std::mem::replace(&mut entry.cancelled, true) {

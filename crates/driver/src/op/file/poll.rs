@@ -20,7 +20,7 @@ use std::{
 };
 
 /// Bytes of one read that is tried on the driver's thread: copying them from the page cache takes some 10 µs.
-const INLINE_BYTES: usize = 64 * 1024;
+pub(crate) const INLINE_BYTES: usize = 64 * 1024;
 /// Bytes that one attempt at a stream (pipe, terminal, /dev/zero) may move.
 const STREAM_BYTES: usize = 256 * 1024;
 /// What POLLOUT promises a *blocking* pipe: PIPE_BUF bytes. More could block.

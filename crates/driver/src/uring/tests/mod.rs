@@ -2,6 +2,7 @@
 mod arrivals;
 mod faults;
 mod files;
+mod lone;
 mod queues;
 mod setup;
 
