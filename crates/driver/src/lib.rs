@@ -16,6 +16,7 @@ pub mod limits;
 pub mod memory;
 pub mod op;
 mod poll;
+pub mod preempt;
 #[cfg(target_os = "linux")]
 mod uring;
 mod wake;

@@ -1,0 +1,294 @@
+//! Soft preemption: one word that a running thread loads to learn that its time is over, raised without a call of its own.
+//!
+//! ```text
+//!  word == 0: go on                 ┌── the kernel: TASKRUN, when the small ring's timeout fires (`ring.rs`)
+//!  word != 0: look ──▶ confirm() ◀──┼── the ticker thread: TIME, where there is no ring (`ticker.rs`)
+//!                                   ├── other threads: MESSAGE, when they queue something for this thread
+//!                                   └── the thread itself: ASK, "nothing is armed yet"
+//! ```
+//!
+//! Everybody writes the same word, atomically and each its own bit, so the check is one plain load in any language. The word
+//! lies in a page that is never unmapped: the ring is made over that page (SETUP_NO_MMAP), so the kernel's SQ flags are the word.
+//! Who still shows the word to JavaScript, or raises it late, reaches memory of this process for ever.
+//!
+//! **Chasing**: a timer is one-shot and is not moved when slices end early. It fires, the thread looks at the clock, and only
+//! then it is set for the deadline that holds now: at most one timer a quota, none while idle.
+mod page;
+#[cfg(target_os = "linux")]
+mod ring;
+mod ticker;
+
+use crate::Errno;
+use std::{
+    cell::Cell,
+    fmt,
+    marker::PhantomData,
+    os::fd::RawFd,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+/// The kernel's bit: IORING_SQ_TASKRUN.
+#[cfg(target_os = "linux")]
+const TASKRUN: u32 = 1 << 2;
+/// Nothing is armed for this slice yet: the first look arms.
+const ASK: u32 = 1 << 16;
+/// The ticker: the deadline has passed.
+const TIME: u32 = 1 << 17;
+/// Another thread has something for this one.
+const MESSAGE: u32 = 1 << 18;
+/// An operation of a latency class has completed.
+const COMPLETION: u32 = 1 << 19;
+
+/// A word that is never raised: for threads without preemption.
+pub static NEVER: AtomicU32 = AtomicU32::new(0);
+/// A word that is always raised: for threads whose first look has to set preemption up.
+pub static UNMADE: AtomicU32 = AtomicU32::new(ASK);
+
+/// What raises the word when time is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PreemptKind {
+    /// The ring where the kernel has it (Linux 6.5, io_uring allowed), else the ticker. The poll driver never tries the ring.
+    #[default]
+    Auto,
+    /// A small io_uring with one timeout: about 12 µs late, no other thread.
+    Ring,
+    /// The ticker thread, one for the process, which sleeps until the next deadline: about 25 µs late.
+    Ticker,
+}
+
+/// Counters since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PreemptStats {
+    /// Timers set: system calls of the ring, stores of the ticker.
+    pub armed: u64,
+    /// Looks at the clock because the word was raised.
+    pub looks: u64,
+    /// Looks that found the slice over.
+    pub over: u64,
+}
+
+/// One thread's preemption. Made and used on that thread (the ring has a single issuer); only its word is for others.
+///
+/// ```
+/// use ringwheel_driver::preempt::{Preempt, PreemptKind, now_ns};
+/// use std::{sync::atomic::Ordering, time::Duration};
+///
+/// let preempt = Preempt::start(PreemptKind::Auto, Duration::from_millis(1)).expect("a ring or a ticker");
+/// let deadline = now_ns() + 2_000_000;
+/// preempt.begin(deadline);
+/// let word = preempt.word();
+/// while word.load(Ordering::Relaxed) == 0 || !preempt.confirm() {
+///     std::hint::spin_loop(); // work
+/// }
+/// assert!(now_ns() >= deadline);
+/// ```
+pub struct Preempt {
+    way: Way,
+    quota: Cell<u64>,
+    /// Of the present slice, in nanoseconds of the monotonic clock; 0 when it counts from the first look.
+    deadline: Cell<u64>,
+    stats: Cell<PreemptStats>,
+    _not_send: PhantomData<*const ()>,
+}
+
+enum Way {
+    #[cfg(target_os = "linux")]
+    Ring(ring::Ring),
+    Ticker(ticker::Seat),
+}
+
+/// Now, in nanoseconds of the monotonic clock: the same clock as libuv's `hrtime` and [`std::time::Instant`]'s on Linux.
+#[inline]
+pub fn now_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// Any thread: raises a word because something waits for its thread. One load when it is raised for that already.
+#[inline]
+pub fn raise_for_message(word: &AtomicU32) {
+    if word.load(Ordering::Relaxed) & MESSAGE == 0 {
+        word.fetch_or(MESSAGE, Ordering::Relaxed);
+    }
+}
+
+impl Preempt {
+    /// Sets preemption up for the calling thread. `quota` is the length of a slice that has no deadline of its own.
+    ///
+    /// # Errors
+    /// The system's: io_uring is denied or too old when the ring is insisted on; no thread for the ticker.
+    pub fn start(kind: PreemptKind, quota: Duration) -> Result<Preempt, Errno> {
+        let way = match kind {
+            PreemptKind::Ticker => Way::Ticker(ticker::Seat::new()?),
+            #[cfg(target_os = "linux")]
+            PreemptKind::Ring => Way::Ring(ring::Ring::new()?),
+            #[cfg(not(target_os = "linux"))]
+            PreemptKind::Ring => return Err(Errno::from(rustix::io::Errno::NOSYS)),
+            #[cfg(target_os = "linux")]
+            PreemptKind::Auto => match ring::Ring::new() {
+                Ok(ring) => Way::Ring(ring),
+                Err(_) => Way::Ticker(ticker::Seat::new()?),
+            },
+            #[cfg(not(target_os = "linux"))]
+            PreemptKind::Auto => Way::Ticker(ticker::Seat::new()?),
+        };
+        let preempt = Preempt {
+            way,
+            quota: Cell::new(nanoseconds(quota)),
+            deadline: Cell::new(0),
+            stats: Cell::default(),
+            _not_send: PhantomData,
+        };
+        preempt.raise(ASK);
+        Ok(preempt)
+    }
+
+    /// The ring or the ticker.
+    pub fn kind(&self) -> PreemptKind {
+        match self.way {
+            #[cfg(target_os = "linux")]
+            Way::Ring(_) => PreemptKind::Ring,
+            Way::Ticker(_) => PreemptKind::Ticker,
+        }
+    }
+
+    /// The word. Not 0: call [`Preempt::confirm`]. It stays valid when this `Preempt` is gone.
+    #[inline]
+    pub fn word(&self) -> &'static AtomicU32 {
+        match &self.way {
+            #[cfg(target_os = "linux")]
+            Way::Ring(ring) => ring.word(),
+            Way::Ticker(seat) => seat.word(),
+        }
+    }
+
+    /// The length of a slice that has no deadline of its own.
+    pub fn quota(&self) -> Duration {
+        Duration::from_nanos(self.quota.get())
+    }
+
+    /// Changes that length, from the next slice on.
+    pub fn set_quota(&self, quota: Duration) {
+        self.quota.set(nanoseconds(quota));
+    }
+
+    /// Begins a slice that ends at `deadline` (of [`now_ns`]'s clock) and sets the timer: a system call only when none is set that
+    /// fires earlier.
+    #[inline]
+    pub fn begin(&self, deadline: u64) {
+        self.deadline.set(deadline.max(1));
+        if self.word().load(Ordering::Relaxed) & (ASK | TIME | COMPLETION) != 0 {
+            self.word().fetch_and(!(ASK | TIME | COMPLETION), Ordering::Relaxed);
+        }
+        self.arm(deadline);
+    }
+
+    /// Begins a slice for which nothing is set before someone looks. It ends at `deadline`; with `None` a quota after the first
+    /// look. One load when nobody looked in the slice before.
+    #[inline]
+    pub fn begin_lazily(&self, deadline: Option<u64>) {
+        self.deadline.set(deadline.unwrap_or(0));
+        if self.word().load(Ordering::Relaxed) & (ASK | TIME | COMPLETION) != ASK {
+            self.word().fetch_and(!(TIME | COMPLETION), Ordering::Relaxed);
+            self.raise(ASK);
+        }
+    }
+
+    /// Messages are about to be looked at: one that comes from here on raises the word again. Call it before looking.
+    #[inline]
+    pub fn messages_seen(&self) {
+        if self.word().load(Ordering::Relaxed) & MESSAGE != 0 {
+            self.word().fetch_and(!MESSAGE, Ordering::SeqCst);
+        }
+    }
+
+    /// The word is raised: is the slice over? True: yes, and the word stays raised. False: not yet; the word is 0 again and
+    /// the timer set for what is left. A clock read, and a system call of the ring when its timer has fired.
+    #[cold]
+    pub fn confirm(&self) -> bool {
+        let word = self.word();
+        let mut stats = self.stats.get();
+        stats.looks += 1;
+        self.stats.set(stats);
+        let now = now_ns();
+        if self.deadline.get() == 0 {
+            self.deadline.set(now.saturating_add(self.quota.get()));
+        }
+        let deadline = self.deadline.get();
+        let over = now >= deadline || {
+            word.fetch_and(!(ASK | TIME), Ordering::Relaxed);
+            self.arm(deadline);
+            word.load(Ordering::Relaxed) & (MESSAGE | COMPLETION) != 0
+        };
+        if over {
+            self.raise(TIME);
+            let stats = self.stats.get();
+            self.stats.set(PreemptStats { over: stats.over + 1, ..stats });
+        }
+        over
+    }
+
+    /// Whether the word is raised for a reason that ends the slice, or may: one load.
+    #[inline]
+    pub fn is_raised(&self) -> bool {
+        self.word().load(Ordering::Relaxed) != 0
+    }
+
+    /// Raises the word once when `fd`, an eventfd that tells of completions, becomes readable. Only the ring can; false when
+    /// it cannot. Asked again it does nothing while the last watch has not ended.
+    pub fn watch(&self, fd: RawFd) -> bool {
+        match &self.way {
+            #[cfg(target_os = "linux")]
+            Way::Ring(ring) => ring.watch(fd),
+            Way::Ticker(_) => {
+                let _ = fd;
+                false
+            }
+        }
+    }
+
+    fn raise(&self, why: u32) {
+        self.word().fetch_or(why, Ordering::Relaxed);
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> PreemptStats {
+        self.stats.get()
+    }
+
+    #[inline]
+    fn arm(&self, deadline: u64) {
+        let armed = match &self.way {
+            #[cfg(target_os = "linux")]
+            Way::Ring(ring) => ring.arm(deadline),
+            Way::Ticker(seat) => Ok::<_, rustix::io::Errno>(seat.arm(deadline)),
+        };
+        match armed {
+            Ok(false) => {}
+            Ok(true) => {
+                let stats = self.stats.get();
+                self.stats.set(PreemptStats { armed: stats.armed + 1, ..stats });
+            }
+            // No timer: each look reads the clock and tries again.
+            Err(_) => self.raise(ASK),
+        }
+    }
+}
+
+/// Never 0, which means "none", and never as much as the clock has.
+fn nanoseconds(quota: Duration) -> u64 {
+    u64::try_from(quota.as_nanos()).unwrap_or(u64::MAX).clamp(1, 1 << 60)
+}
+
+impl fmt::Debug for Preempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Preempt")
+            .field("kind", &self.kind())
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
