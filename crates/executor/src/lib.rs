@@ -17,12 +17,14 @@ pub mod fs;
 pub mod net;
 mod operation;
 mod options;
+pub mod placement;
 mod remote;
 mod stats;
 mod task;
 pub mod thread;
 pub mod time;
 mod timers;
+pub mod topology;
 mod turn;
 mod waker_ring;
 

@@ -1,5 +1,9 @@
 //! A pinned native thread with an executor of its own.
-use crate::{Executor, JoinError, Options, RunError, StartError, error::panic_text};
+use crate::{
+    Executor, JoinError, Options, RunError, StartError,
+    error::panic_text,
+    placement::{Seat, sit},
+};
 use std::{
     future::Future,
     io,
@@ -11,8 +15,8 @@ use std::{
 /// Options of [`start`].
 #[derive(Clone, Debug, Default)]
 pub struct ThreadOptions {
-    /// The CPU to pin the thread to. `None` (default) leaves it to the kernel.
-    pub cpu: Option<usize>,
+    /// Where the thread runs and its memory comes from; [`Seat::on`] is one CPU. The default leaves both to the kernel.
+    pub seat: Seat,
     /// The thread's name; the kernel shows 15 bytes of it. Default `ringwheel`.
     pub name: Option<String>,
     /// The thread's executor.
@@ -44,7 +48,7 @@ impl<T> Thread<T> {
     }
 }
 
-/// Starts a thread, pins it, starts its executor there, and runs the future that `make` gives. Returns once the executor has
+/// Starts a thread, seats it, starts its executor there, and runs the future that `make` gives. Returns once the executor has
 /// started or failed to, so an error is the caller's. The future ends the thread; tell it to with [`crate::event::Event`].
 ///
 /// # Errors
@@ -75,11 +79,9 @@ where
     }
     let (report, started) = mpsc::sync_channel(1);
     let body = move || {
-        let ready = match options.cpu {
-            Some(cpu) => pin(cpu).map_err(StartError::Thread),
-            None => Ok(()),
-        };
-        let executor = ready.and_then(|()| Executor::start(options.executor));
+        // First the seat: the rings and the arena are then made on its node.
+        let ready = sit(&options.seat).map_err(StartError::Thread);
+        let executor = ready.and_then(|_note| Executor::start(options.executor));
         let mut executor = match executor {
             Ok(executor) => executor,
             Err(error) => {
@@ -112,28 +114,4 @@ where
         }
         Err(_) => Err(StartError::Thread(io::Error::other("the thread ended before its executor started"))),
     }
-}
-
-/// Pins the calling thread to one CPU.
-#[cfg(target_os = "linux")]
-fn pin(cpu: usize) -> io::Result<()> {
-    use rustix::thread::{CpuSet, sched_setaffinity};
-    if cpu >= CpuSet::MAX_CPU {
-        let text = format!("cpu is {cpu}; this system numbers them below {}", CpuSet::MAX_CPU);
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-    }
-    let mut set = CpuSet::new();
-    set.set(cpu);
-    sched_setaffinity(None, &set).map_err(|errno| {
-        io::Error::new(
-            io::Error::from(errno).kind(),
-            format!("pinning to cpu {cpu}: {errno}; choose one that this process may use"),
-        )
-    })
-}
-
-/// Other systems have no way, or only a hint.
-#[cfg(not(target_os = "linux"))]
-fn pin(_: usize) -> io::Result<()> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "pinning a thread needs Linux; leave `cpu` out"))
 }

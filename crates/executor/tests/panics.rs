@@ -5,7 +5,8 @@ mod common;
 use common::both_drivers;
 use ringwheel_driver::{Completion, Operation};
 use ringwheel_executor::{
-    CLIENT_TOKEN, Client, Edge, JoinError, Park, RunError, StartError, spawn, thread, time, yield_now,
+    CLIENT_TOKEN, Client, Edge, JoinError, Park, RunError, StartError, placement, spawn, thread, time,
+    yield_now,
 };
 use std::{
     any::Any,
@@ -287,7 +288,7 @@ fn panics_of_threads_are_join_errors() {
     assert_eq!(text(payload), "expected: thread");
     let made = thread::start(Default::default(), || -> std::future::Ready<()> { panic!("expected: make") });
     assert!(matches!(made, Err(StartError::Panicked(text)) if text == "expected: make"));
-    let options = thread::ThreadOptions { cpu: Some(1_000_000), ..Default::default() };
+    let options = thread::ThreadOptions { seat: placement::Seat::on(1_000_000), ..Default::default() };
     let error = thread::start(options, || async {}).unwrap_err();
     assert!(error.to_string().contains("1000000"), "{error}");
     let options = thread::ThreadOptions { name: Some("a\0b".to_owned()), ..Default::default() };
