@@ -15,6 +15,7 @@ mod inflight;
 pub mod limits;
 pub mod memory;
 pub mod op;
+mod options;
 mod poll;
 pub mod preempt;
 #[cfg(target_os = "linux")]

@@ -1,7 +1,7 @@
 //! One core: an [`Executor`] runs tasks, timers and kernel operations of one thread, one `turn` at a time.
 //!
 //! Read in this order: `turn.rs` (the six bounded steps), `task/` (tasks, their memory, their wakers), `remote.rs` and
-//! `waker_ring.rs` (the only door for other threads), `operation.rs` (futures over the driver), then what users see:
+//! `waker_ring.rs` (the only door for other threads), `operation/` (futures over the driver), then what users see:
 //! [`time`], [`net`], [`fs`], [`thread`], [`event`], [`channel`]. `bridge/` is the embedded JavaScript client of a turn.
 #![cfg(unix)]
 #![warn(missing_docs)]

@@ -1,0 +1,163 @@
+//! Operations in flight as the executor sees them: token → who waits, what came. And the two futures over it.
+//!
+//! ```text
+//!  Single:     New ──submit──▶ in flight ──final completion──▶ done ──poll──▶ slot free
+//!                                  └─ dropped ─▶ abandoned, cancel asked ──final──▶ result disposed of (INV-7), slot free
+//!  Multishot:  submit ─▶ in flight ─▶ arrivals queue up ─▶ taken one by one
+//!                          └─ too many queued ─▶ cancel (a pause); armed again when they are taken
+//! ```
+//!
+//! `settle` runs while the driver is borrowed for `reap`. So it runs no foreign code: it wakes our own tasks (which only
+//! queues them) and leaves everything else (foreign wakers, destructors, cancels) in `deferred` for right after.
+mod multishot;
+mod single;
+mod table;
+
+pub(crate) use multishot::Multishot;
+pub(crate) use single::Single;
+pub(crate) use table::{Deferred, Operations};
+
+use crate::{core::Core, task};
+use ringwheel_driver::{Completion, Operation, driver::RefusedReason};
+use rustix::io::Errno;
+use std::{cell::RefCell, task::Waker};
+use table::{After, Key, Phase};
+
+/// The lists that `Core` keeps for this file.
+pub(crate) type DeferredList = RefCell<Vec<Deferred>>;
+
+/// What became of a submit.
+enum Submitted {
+    Accepted(Key),
+    /// No room: the waker is called when there may be.
+    Later(Operation),
+    Refused(Operation, i32),
+}
+
+impl Core {
+    fn submit(&self, operation: Operation, phase: Phase, waker: &Waker) -> Submitted {
+        let Ok(mut driver) = self.driver.try_borrow_mut() else {
+            // Polled from inside a client's callback, while the client has the driver: try again in the next turn.
+            waker.wake_by_ref();
+            return Submitted::Later(operation);
+        };
+        let Some(driver) = &mut *driver else {
+            return Submitted::Refused(operation, -Errno::CANCELED.raw_os_error());
+        };
+        let key = self.operations.borrow_mut().reserve(phase, waker.clone());
+        match driver.submit(operation, key.token()) {
+            Ok(ticket) => {
+                if let Some(slot) = self.operations.borrow_mut().get(key) {
+                    slot.ticket = Some(ticket);
+                }
+                Submitted::Accepted(key)
+            }
+            Err(refused) => {
+                let unused = self.operations.borrow_mut().free(key);
+                drop(unused);
+                match refused.reason {
+                    RefusedReason::Full => {
+                        self.retry_later(waker);
+                        Submitted::Later(refused.operation)
+                    }
+                    RefusedReason::Closed => {
+                        Submitted::Refused(refused.operation, -Errno::CANCELED.raw_os_error())
+                    }
+                    RefusedReason::Unsupported(errno) => Submitted::Refused(refused.operation, -errno.0),
+                }
+            }
+        }
+    }
+
+    fn retry_later(&self, waker: &Waker) {
+        let mut waiting = self.waiting_for_room.borrow_mut();
+        if !waiting.back().is_some_and(|last| last.will_wake(waker)) {
+            waiting.push_back(waker.clone());
+        }
+    }
+
+    /// Takes a completion of the executor's own. Called inside `reap`: runs no foreign code.
+    pub(crate) fn settle(&self, completion: Completion) {
+        let After { wake, dispose, cancel } = self.operations.borrow_mut().settle(completion);
+        if let Some(waker) = wake {
+            match task::handle_of(&waker) {
+                Some(handle) => task::wake_handle(handle),
+                None => self.defer(Deferred::Wake(waker)),
+            }
+        }
+        if let Some(completion) = dispose {
+            self.defer(Deferred::Dispose(completion));
+        }
+        if let Some(ticket) = cancel {
+            self.defer(Deferred::Cancel(ticket));
+        }
+    }
+
+    fn defer(&self, what: Deferred) {
+        self.deferred.borrow_mut().push(what);
+    }
+
+    /// Does what `settle` and destructors left, with the driver free.
+    pub(crate) fn run_deferred(&self) {
+        loop {
+            let next = self.deferred.borrow_mut().pop();
+            match next {
+                None => return,
+                Some(Deferred::Wake(waker)) => self.tasks.wake_any(waker),
+                Some(Deferred::Dispose(completion)) => self.tasks.guarded(|| drop(completion)),
+                Some(Deferred::DisposeArrivals(arrivals)) => self.tasks.guarded(|| drop(arrivals)),
+                Some(Deferred::Cancel(ticket)) => {
+                    if let Ok(mut driver) = self.driver.try_borrow_mut()
+                        && let Some(driver) = &mut *driver
+                    {
+                        driver.cancel(ticket);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends what was in flight when the driver went: those who hold its futures see ECANCELED.
+    pub(crate) fn close_operations(&self) {
+        let wakers = self.operations.borrow_mut().close();
+        for waker in wakers {
+            self.tasks.wake_any(waker);
+        }
+    }
+
+    /// Wakes as many of those whose submit found no room as there is room for now, first come first; all of them when
+    /// nothing is in flight, since some that were woken may have gone without using their room.
+    pub(crate) fn wake_waiting_for_room(&self, room: usize) {
+        if self.waiting_for_room.borrow().is_empty() {
+            return;
+        }
+        let idle = self
+            .driver
+            .try_borrow()
+            .is_ok_and(|driver| driver.as_ref().is_none_or(|driver| driver.in_flight() == 0));
+        let mut left = if idle { usize::MAX } else { room };
+        while left > 0
+            && let Some(waker) = { self.waiting_for_room.borrow_mut().pop_front() }
+        {
+            self.tasks.wake_any(waker);
+            left -= 1;
+        }
+    }
+
+    fn abandon(&self, key: Key) {
+        let left = self.operations.borrow_mut().abandon(key);
+        for what in left.into_iter().flatten() {
+            match what {
+                Deferred::Cancel(ticket) => match self.driver.try_borrow_mut() {
+                    Ok(mut driver) => {
+                        if let Some(driver) = &mut *driver {
+                            driver.cancel(ticket);
+                        }
+                    }
+                    Err(_) => self.defer(Deferred::Cancel(ticket)),
+                },
+                other => drop(other),
+            }
+        }
+    }
+}
