@@ -25,20 +25,21 @@
 //! ## How it works
 //!
 //! ```text
-//!   slab: pages of 1024 timers          quad wheel (hierarchical_hash_wheel_timer): 4 levels × 256 slots of plain keys
-//!   ┌────┬──────────┬──────────┬───┐    level 0: one tick a slot      level 2: 65,536 ticks a slot
-//!   │slot│generation│ deadline │ T │ ◀─ level 1: 256 ticks a slot     level 3: 16,777,216 ticks a slot
-//!   └────┴──────────┴──────────┴───┘    occupancy: a bit for each slot, and the earliest deadline behind it
+//!   slab: pages of 1024 timers         four byte wheels (hierarchical_hash_wheel_timer): 256 slots of plain keys each
+//!   ┌────┬──────────┬──┬─┐┌────────┐   level 0: one tick a slot      level 2: 65,536 ticks a slot
+//!   │slot│generation│at│T││deadline│ ◀ level 1: 256 ticks a slot     level 3: 16,777,216 ticks a slot
+//!   └────┴──────────┴──┴─┘└────────┘   occupancy: a bit for each slot, and the earliest deadline behind it
 //! ```
 //!
-//! The wheel carries 8-byte keys; the truth is in the slab. Cancel bumps a number in the slab and leaves a stale key behind;
+//! The wheel carries 4-byte keys, slots of the slab; the truth is in the slab. `at` is the tick at which the timer's key comes
+//! up: a key that comes up at another one is stale. Cancel bumps a number in the slab and leaves a stale key behind;
 //! re-arming to a later deadline changes only the slab, and the key is placed again when it comes up. When stale keys
 //! outnumber live ones, the wheel is rebuilt from the slab: at once when there are few timers, else a few pages a turn, while
 //! the old wheel ticks on beside the new one.
 //!
-//! A timer that is not due within the current 256 ticks is given to the crate's wheel not at its deadline but at the first
-//! tick of its slot. So every key comes back through [`Wheel::expire`], which places it again more finely: the crate never
-//! moves keys by itself, the occupancy bits are always exact, and moving a crowded slot is spread over bounded turns.
+//! A timer that is not due within the current 256 ticks waits not at its deadline but at the first tick of its slot. So every
+//! key comes back through [`Wheel::expire`], which places it again more finely: no key moves by itself, the occupancy bits
+//! are always exact, and moving a crowded slot is spread over bounded turns.
 #![forbid(unsafe_code)]
 
 mod occupancy;

@@ -1,37 +1,43 @@
-//! Where keys lie: the crate's quad wheel, with exact knowledge of which of its slots hold something.
-use crate::{
-    occupancy::Occupancy,
-    slab::{Timer, WheelKey},
-};
-use hierarchical_hash_wheel_timer::{TimerError, wheels::quad_wheel::QuadWheelWithOverflow};
-use std::{collections::VecDeque, time::Duration};
+//! Where keys lie: four of the crate's byte wheels, with exact knowledge of which of their slots hold something.
+use crate::occupancy::Occupancy;
+use hierarchical_hash_wheel_timer::wheels::byte_wheel::{ByteWheel, WheelEntry};
+use std::collections::VecDeque;
 
-/// Where the last slot of level 3 starts. The wheel takes a new base before it gets there, so its own time never wraps:
-/// the crate puts a delay within 256 ticks of 2^32 into level 0, 49 days early (see the test of that name).
+/// Where the last slot of level 3 starts. The wheel takes a new base before it gets there, so its own time never wraps.
 const LAST_SLOT: u32 = 0xff00_0000;
 
-/// Keys that came up: they fire, are placed more finely, or are stale.
-pub type Ready = VecDeque<WheelKey>;
+/// What the wheels carry, in 4 bytes: a slot of the slab. It needs no number that tells it from stale keys of the slot's
+/// earlier timers: a key that comes up at tick `t` stands when the slot's timer has `at == t`, and whichever key it is that
+/// comes up then, the timer is to be looked at.
+pub type Key = WheelEntry<u32, ()>;
 
-/// One quad wheel and what it holds.
+/// Keys that came up: they fire, are placed more finely, or are stale.
+pub type Ready = VecDeque<Key>;
+
+/// Four levels of 256 slots, and what they hold.
 pub struct Placement {
-    wheel: QuadWheelWithOverflow<WheelKey>,
+    /// Keys are put in at slots and taken out by the slot; nothing is ever moved from one of these to another by the crate.
+    wheels: Box<[ByteWheel<u32, ()>; 4]>,
     levels: [Occupancy; 4],
-    /// The tick at which the crate's wheel stood at 0.
+    /// The tick at which it stood at 0.
     base: u64,
-    /// Ticks since `base`: what the crate's wheel stands at. Below [`LAST_SLOT`].
+    /// Ticks since `base`: where it stands. Below [`LAST_SLOT`].
     passed: u32,
     /// Keys in it, stale ones too.
     keys: usize,
-    /// Marks the timers whose key is here, and not in the placement that this one replaces.
-    epoch: bool,
+}
+
+/// A tick as timers store it. Every tick that one can wait for is less than 2^32 away, so equal numbers are equal ticks.
+#[inline]
+pub const fn short(tick: u64) -> u32 {
+    tick as u32
 }
 
 impl Placement {
     /// An empty one that stands at a tick.
-    pub fn new(base: u64, epoch: bool) -> Placement {
-        let levels = [const { Occupancy::empty() }; 4];
-        Placement { wheel: QuadWheelWithOverflow::default(), levels, base, passed: 0, keys: 0, epoch }
+    pub fn new(base: u64) -> Placement {
+        let wheels = Box::new(std::array::from_fn(|_| ByteWheel::new()));
+        Placement { wheels, levels: [const { Occupancy::empty() }; 4], base, passed: 0, keys: 0 }
     }
     /// The tick at which it stands.
     #[inline]
@@ -43,11 +49,6 @@ impl Placement {
     pub fn keys(&self) -> usize {
         self.keys
     }
-    /// Which timers are its own.
-    #[inline]
-    pub fn epoch(&self) -> bool {
-        self.epoch
-    }
     /// True when it can go to this tick and needs no new base.
     #[inline]
     pub fn reaches(&self, tick: u64) -> bool {
@@ -55,47 +56,42 @@ impl Placement {
     }
 
     /// Puts a timer's key where it comes up next: at its deadline when that is less than a level-0 turn away, else at the
-    /// start of its slot, to be placed again from there. A timer that is due is ready.
+    /// start of its slot, to be placed again from there. A timer that is due is ready. Gives the tick, for the timer's `at`.
     #[inline]
-    pub fn place<T>(&mut self, slot: u32, timer: &mut Timer<T>, ready: &mut Ready) {
-        let key = WheelKey { slot, stamp: timer.stamp };
-        timer.epoch = self.epoch;
-        let from_base = timer.deadline.saturating_sub(self.base);
+    pub fn place(&mut self, slot: u32, deadline: u64, ready: &mut Ready) -> u32 {
+        let from_base = deadline.saturating_sub(self.base);
         if from_base <= u64::from(self.passed) {
-            timer.at = self.passed;
-            ready.push_back(key);
-            return;
+            ready.push_back(Key { entry: slot, rest: () });
+            return short(self.now());
         }
         // Timers behind the last slot wait in it: there the wheel takes a new base.
         let deadline = u32::try_from(from_base).unwrap_or(u32::MAX);
         let level = level(self.passed ^ deadline);
         let shift = level * 8;
         let at = deadline >> shift << shift;
-        timer.at = at;
-        self.levels[level].add((at >> shift) as u8, deadline);
-        let delay = Duration::from_millis(u64::from(at - self.passed));
-        // `at` is after `passed`, so the crate never says that it has expired; if it did, the key would be ready.
-        match self.wheel.insert_with_delay(key, delay) {
-            Err(TimerError::Expired(key)) => ready.push_back(key),
-            _ => self.keys += 1,
-        }
+        let place = (at >> shift) as u8;
+        self.levels[level].add(place, deadline);
+        self.wheels[level].insert(place, slot, ());
+        self.keys += 1;
+        short(self.base).wrapping_add(at)
     }
 
-    /// True when the timer's key, which is here or ready, comes up no later than its (new) deadline: nothing needs placing.
+    /// True when the key that comes up at `at`, here or ready, comes up no later than a (new) deadline: nothing needs placing.
     #[inline]
-    pub fn comes_up_in_time<T>(&mut self, timer: &Timer<T>) -> bool {
-        if timer.at <= self.passed {
+    pub fn comes_up_in_time(&mut self, at: u32, deadline: u64) -> bool {
+        let at = at.wrapping_sub(short(self.base));
+        if at == self.passed {
             return true; // Ready: it is looked at before anything else.
         }
-        let from_base = timer.deadline.saturating_sub(self.base);
-        if from_base < u64::from(timer.at) {
+        let from_base = deadline.saturating_sub(self.base);
+        if from_base < u64::from(at) {
             return false;
         }
-        let level = level(self.passed ^ timer.at);
+        let level = level(self.passed ^ at);
         if level > 0 {
             // The slot is occupied: this lowers its earliest deadline, or keeps it.
             let deadline = u32::try_from(from_base).unwrap_or(u32::MAX);
-            self.levels[level].add((timer.at >> (level * 8)) as u8, deadline);
+            self.levels[level].add((at >> (level * 8)) as u8, deadline);
         }
         true
     }
@@ -125,26 +121,23 @@ impl Placement {
 
     /// Goes to a tick that is within reach, with no occupied slot before it. Gives the keys of the slot that starts there.
     #[inline]
-    pub fn go_to(&mut self, tick: u64) -> Vec<WheelKey> {
+    pub fn go_to(&mut self, tick: u64) -> Vec<Key> {
         let target = tick.saturating_sub(self.base) as u32;
         if target <= self.passed {
             return Vec::new();
         }
-        match self.next_slot() {
+        let next = self.next_slot();
+        self.passed = target;
+        match next {
             Some((level, slot, start)) if start == target => {
-                // Every slot between here and there is empty, so the crate may skip it and tick once.
-                self.wheel.skip(target - 1 - self.passed);
-                let keys = self.wheel.tick();
-                self.passed = target;
+                let wheel = &mut self.wheels[level];
+                wheel.advance(slot.wrapping_sub(1));
+                let keys = wheel.tick().0.unwrap_or_default();
                 self.levels[level].clear(slot);
                 self.keys = self.keys.saturating_sub(keys.len());
                 keys
             }
-            _ => {
-                self.wheel.skip(target - self.passed);
-                self.passed = target;
-                Vec::new()
-            }
+            _ => Vec::new(),
         }
     }
 }
@@ -158,16 +151,6 @@ fn level(difference: u32) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_crate_puts_a_delay_just_below_2_to_the_32_into_level_0() {
-        // Why `LAST_SLOT` exists. When this fails the crate was mended, and the new base can go.
-        let mut wheel = QuadWheelWithOverflow::<u32>::default();
-        wheel.skip(16);
-        wheel.insert_with_delay(1, Duration::from_millis((1 << 32) - 8)).unwrap();
-        let early = (0..256).find(|_| !wheel.tick().is_empty());
-        assert_eq!(early, Some(247), "it came after 248 ms instead of 49 days");
-    }
 
     #[test]
     fn ticks_that_differ_in_a_byte_are_a_level_apart() {

@@ -1,93 +1,93 @@
 //! Where timers live: pages of 1024 entries with a generation each, given back when a page is empty.
-use std::ops::Range;
+//!
+//! Free entries are a bitmap and the lowest is taken first, so timers that are set one after the other lie one after the other,
+//! in whatever order others were cancelled: a list of free entries would lead each insert to a random one, a cache miss each.
+//! What a cancel touches is 16 bytes an entry; deadlines, which only inserts and turns look at, lie apart.
+use std::{num::NonZeroU32, ops::Range};
 
 /// Names one timer. Stale keys (fired, cancelled) are harmless: no later timer ever gets the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimerKey {
     slot: u32,
-    generation: u32,
+    generation: NonZeroU32,
 }
 
 impl TimerKey {
     /// The key as a number, for callers that store numbers.
     #[must_use]
     pub const fn to_bits(self) -> u64 {
-        (self.generation as u64) << 32 | self.slot as u64
+        (self.generation.get() as u64) << 32 | self.slot as u64
     }
     /// The inverse of [`TimerKey::to_bits`]. A number that was no key names no timer, or one that is named by it anyway.
     #[must_use]
     pub const fn from_bits(bits: u64) -> TimerKey {
-        TimerKey { slot: bits as u32, generation: (bits >> 32) as u32 }
+        TimerKey::new(bits as u32, (bits >> 32) as u32)
     }
     /// Its slot in the slab.
     #[inline]
     pub(crate) const fn slot(self) -> u32 {
         self.slot
     }
+    const fn new(slot: u32, generation: u32) -> TimerKey {
+        let generation = match NonZeroU32::new(generation) {
+            Some(generation) => generation,
+            None => NonZeroU32::MIN.saturating_add(1), // Even, as that of no timer is.
+        };
+        TimerKey { slot, generation }
+    }
 }
 
-/// What the wheel carries: the slot, and the stamp that it had when the key was placed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WheelKey {
-    /// Slot in the slab.
-    pub slot: u32,
-    /// Stale when the timer's stamp is another.
-    pub stamp: u32,
-}
-
-/// One timer. 32 bytes with an 8-byte value, so that it never straddles a cache line.
+/// One timer, but for its deadline. 16 bytes with an 8-byte value, so that it never straddles a cache line.
 #[derive(Clone, Copy, Debug)]
-pub struct Timer<T> {
-    /// The tick at which it fires.
-    pub deadline: u64,
-    /// Bumped when the timer ends: tells keys of users.
+struct Entry<T> {
+    /// Odd while the timer is live. One more when it begins and when it ends: tells keys of users.
     generation: u32,
-    /// Bumped when the timer ends or is placed a second time: tells keys of the wheel.
-    pub stamp: u32,
-    /// The tick, from the wheel's base, at which its key comes up.
-    pub at: u32,
-    /// While free: the next free entry of the page plus one.
-    next_free: u16,
-    live: bool,
-    /// Which placement has its key.
-    pub epoch: bool,
+    /// The tick at which its key comes up.
+    at: u32,
     value: T,
 }
 
-impl<T> Timer<T> {
-    /// Makes every key of the wheel for this timer stale. False when the numbers are used up: then only a rebuild can.
+impl<T> Entry<T> {
     #[inline]
-    pub fn outdate_keys(&mut self) -> bool {
-        let next = self.stamp.checked_add(1);
-        self.stamp = next.unwrap_or(self.stamp);
-        next.is_some()
+    fn live(&self) -> bool {
+        self.generation % 2 == 1
     }
+}
+
+/// A live timer that is to be placed.
+#[derive(Debug)]
+pub struct Live<'a> {
     /// What its user has.
-    #[inline]
-    pub fn key(&self, slot: u32) -> TimerKey {
-        TimerKey { slot, generation: self.generation }
-    }
+    pub key: TimerKey,
+    /// The tick at which it fires.
+    pub deadline: &'a mut u64,
+    /// The tick at which its key comes up.
+    pub at: &'a mut u32,
 }
 
 const PAGE_BITS: u32 = 10;
 const PAGE_TIMERS: usize = 1 << PAGE_BITS;
-/// Empty pages kept for the next burst when few are in use: half a mebibyte. With more in use, as many are kept empty.
+const WORDS: usize = PAGE_TIMERS / 64;
+/// Empty pages kept for the next burst when few are in use: 384 KiB. With more in use, as many are kept empty.
 const EMPTY_PAGES_KEPT: usize = 16;
-/// How many timers there can be. A slab this full would take 128 GiB.
+/// How many timers there can be. A slab this full would take 96 GiB.
 const PAGES_MAX: usize = 1 << (32 - PAGE_BITS);
 
 #[derive(Debug)]
 struct Page<T> {
-    /// Empty when the page is given back.
-    timers: Box<[Timer<T>]>,
-    /// First free entry plus one, 0 for none.
-    free: u16,
+    /// Empty when the page is given back; as long as `deadlines`.
+    entries: Box<[Entry<T>]>,
+    deadlines: Box<[u64]>,
+    /// A bit for each word of `free` that has one.
+    roomy: u16,
     /// Entries that are not free.
     taken: u16,
-    /// Above every generation and stamp that the page ever gave out: where it starts when it comes back.
+    /// Even, and not below any generation that the page ever gave out: where it starts when it comes back.
     floor: u32,
     /// It is in the slab's list of pages that were found empty.
     listed: bool,
+    /// A bit for each free entry.
+    free: [u64; WORDS],
 }
 
 /// All timers of a wheel.
@@ -114,51 +114,56 @@ impl<T: Copy> Slab<T> {
     }
     /// Bytes allocated.
     pub fn memory_bytes(&self) -> usize {
-        let timers: usize = self.pages.iter().map(|page| page.timers.len()).sum();
-        timers * size_of::<Timer<T>>()
+        let timers: usize = self.pages.iter().map(|page| page.entries.len()).sum();
+        timers * (size_of::<Entry<T>>() + size_of::<u64>())
             + self.pages.capacity() * size_of::<Page<T>>()
             + (self.roomy.capacity() + self.emptied.capacity()) * size_of::<u32>()
     }
 
     /// Takes an entry.
     #[inline]
-    pub fn insert(&mut self, deadline: u64, value: T) -> (TimerKey, &mut Timer<T>) {
+    pub fn insert(&mut self, deadline: u64, value: T) -> Live<'_> {
         let number = match self.roomy.last() {
             Some(number) => *number,
             None => self.add_page(),
         };
         let page = &mut self.pages[number as usize];
-        if page.timers.is_empty() {
+        if page.entries.is_empty() {
             page.allocate(value);
             self.allocated += 1;
         } else if page.taken == 0 {
             self.empty -= 1;
         }
-        let index = page.free - 1;
-        page.taken += 1;
-        let timer = &mut page.timers[usize::from(index)];
-        page.free = timer.next_free;
-        if page.free == 0 {
-            self.roomy.pop();
+        let word = page.roomy.trailing_zeros() as usize % WORDS;
+        let bits = &mut page.free[word];
+        let index = word * 64 + bits.trailing_zeros() as usize;
+        *bits &= *bits - 1;
+        if *bits == 0 {
+            page.roomy &= page.roomy - 1;
+            if page.roomy == 0 {
+                self.roomy.pop();
+            }
         }
+        page.taken += 1;
         self.len += 1;
-        timer.deadline = deadline;
-        timer.live = true;
-        timer.value = value;
-        (TimerKey { slot: number << PAGE_BITS | u32::from(index), generation: timer.generation }, timer)
+        let entry = &mut page.entries[index];
+        entry.generation += 1;
+        entry.value = value;
+        let kept = &mut page.deadlines[index];
+        *kept = deadline;
+        let key = TimerKey::new(number << PAGE_BITS | index as u32, entry.generation);
+        Live { key, deadline: kept, at: &mut entry.at }
     }
 
     /// The live timer that a user's key names.
     #[inline]
-    pub fn get_mut(&mut self, key: TimerKey) -> Option<&mut Timer<T>> {
-        let timer = self.entry_mut(key.slot)?;
-        (timer.live && timer.generation == key.generation).then_some(timer)
+    pub fn get_mut(&mut self, key: TimerKey) -> Option<Live<'_>> {
+        self.live_at(key.slot).filter(|live| live.key == key)
     }
-    /// The live timer that a key of the wheel stands for; `None` when the key is stale.
+    /// The live timer that a key of the wheel, which came up at `now`, stands for; `None` when the key is stale.
     #[inline]
-    pub fn standing_mut(&mut self, key: WheelKey) -> Option<&mut Timer<T>> {
-        let timer = self.entry_mut(key.slot)?;
-        (timer.live && timer.stamp == key.stamp).then_some(timer)
+    pub fn standing_mut(&mut self, slot: u32, now: u32) -> Option<Live<'_>> {
+        self.live_at(slot).filter(|live| *live.at == now)
     }
     /// Ends the live timer that a user's key names, and gives its value back.
     #[inline]
@@ -166,25 +171,24 @@ impl<T: Copy> Slab<T> {
         let number = key.slot >> PAGE_BITS;
         let page = self.pages.get_mut(number as usize)?;
         let index = key.slot as usize % PAGE_TIMERS;
-        let timer = page.timers.get_mut(index)?;
-        if !timer.live || timer.generation != key.generation {
+        let entry = page.entries.get_mut(index)?;
+        if !entry.live() || entry.generation != key.generation.get() {
             return None;
         }
-        timer.live = false;
-        let value = timer.value;
         self.len -= 1;
-        if timer.generation == u32::MAX || timer.stamp == u32::MAX {
-            // Used up after 2^32 timers: the entry stays taken for good, so that no key ever means a second timer.
+        let value = entry.value;
+        let Some(generation) = entry.generation.checked_add(1) else {
+            // Used up after 2^31 timers: the entry stays taken for good, so that no key ever means a second timer.
+            entry.generation -= 1;
             return Some(value);
-        }
-        timer.generation += 1;
-        timer.stamp += 1;
-        page.floor = page.floor.max(timer.generation).max(timer.stamp);
-        timer.next_free = page.free;
-        if page.free == 0 {
+        };
+        entry.generation = generation;
+        page.floor = page.floor.max(generation);
+        if page.roomy == 0 {
             self.roomy.push(number);
         }
-        page.free = index as u16 + 1;
+        page.free[index / 64] |= 1 << (index % 64);
+        page.roomy |= 1 << (index / 64);
         page.taken -= 1;
         if page.taken == 0 {
             self.page_emptied(number);
@@ -196,26 +200,43 @@ impl<T: Copy> Slab<T> {
     pub fn pages(&self) -> usize {
         self.pages.len()
     }
-    /// Every live timer of some pages with its slot; pages that are not there are none.
-    pub fn live_mut(&mut self, pages: Range<usize>) -> impl Iterator<Item = (u32, &mut Timer<T>)> {
+    /// Every live timer of some pages; pages that are not there are none.
+    pub fn live_mut(&mut self, pages: Range<usize>) -> impl Iterator<Item = Live<'_>> {
         let pages = self.pages.iter_mut().enumerate().take(pages.end).skip(pages.start);
-        let timers = pages.flat_map(|(number, page)| {
+        pages.flat_map(|(number, page)| {
             let first = (number as u32) << PAGE_BITS;
-            page.timers.iter_mut().enumerate().map(move |(index, timer)| (first | index as u32, timer))
-        });
-        timers.filter(|(_, timer)| timer.live)
+            let timers = page.entries.iter_mut().zip(&mut page.deadlines).enumerate();
+            timers.filter(|(_, (entry, _))| entry.live()).map(move |(index, (entry, deadline))| Live {
+                key: TimerKey::new(first | index as u32, entry.generation),
+                deadline,
+                at: &mut entry.at,
+            })
+        })
     }
 
     #[inline]
-    fn entry_mut(&mut self, slot: u32) -> Option<&mut Timer<T>> {
-        self.pages.get_mut((slot >> PAGE_BITS) as usize)?.timers.get_mut(slot as usize % PAGE_TIMERS)
+    fn live_at(&mut self, slot: u32) -> Option<Live<'_>> {
+        let page = self.pages.get_mut((slot >> PAGE_BITS) as usize)?;
+        let index = slot as usize % PAGE_TIMERS;
+        let entry = page.entries.get_mut(index)?;
+        let deadline = page.deadlines.get_mut(index)?;
+        let key = TimerKey::new(slot, entry.generation);
+        entry.live().then_some(Live { key, deadline, at: &mut entry.at })
     }
 
     #[cold]
     fn add_page(&mut self) -> u32 {
         assert!(self.pages.len() < PAGES_MAX, "more than 2^32 timers");
         let number = self.pages.len() as u32;
-        self.pages.push(Page { timers: Box::default(), free: 0, taken: 0, floor: 0, listed: false });
+        self.pages.push(Page {
+            entries: Box::default(),
+            deadlines: Box::default(),
+            roomy: 0,
+            taken: 0,
+            floor: 0,
+            listed: false,
+            free: [0; WORDS],
+        });
         self.roomy.push(number);
         number
     }
@@ -233,9 +254,9 @@ impl<T: Copy> Slab<T> {
             let page = &mut self.pages[candidate as usize];
             page.listed = false;
             // A page whose numbers are half used up is kept: starting again above them would use up the rest for all entries.
-            if page.taken == 0 && !page.timers.is_empty() && page.floor < u32::MAX / 2 {
-                page.timers = Box::default();
-                page.free = 0;
+            if page.taken == 0 && !page.entries.is_empty() && page.floor < u32::MAX / 2 {
+                page.entries = Box::default();
+                page.deadlines = Box::default();
                 self.empty -= 1;
                 self.allocated -= 1;
             }
@@ -247,23 +268,15 @@ impl<T: Copy> Page<T> {
     /// Makes the entries, all free, numbered on from where the page left off.
     #[cold]
     fn allocate(&mut self, value: T) {
-        let free = |index: usize| Timer {
-            deadline: 0,
-            generation: self.floor,
-            stamp: self.floor,
-            at: 0,
-            next_free: if index + 1 < PAGE_TIMERS { index as u16 + 2 } else { 0 },
-            live: false,
-            epoch: false,
-            value,
-        };
-        self.timers = (0..PAGE_TIMERS).map(free).collect();
-        self.free = 1;
+        self.entries = vec![Entry { generation: self.floor, at: 0, value }; PAGE_TIMERS].into_boxed_slice();
+        self.deadlines = vec![0; PAGE_TIMERS].into_boxed_slice();
+        self.free = [u64::MAX; WORDS];
+        self.roomy = u16::MAX;
     }
 }
 
-const _: () = assert!(size_of::<Timer<u64>>() == 32);
-const _: () = assert!(PAGE_TIMERS < u16::MAX as usize);
+const _: () = assert!(size_of::<Entry<u64>>() == 16 && size_of::<Option<TimerKey>>() == 8);
+const _: () = assert!(WORDS == u16::BITS as usize);
 
 #[cfg(test)]
 mod tests {
@@ -274,7 +287,7 @@ mod tests {
         let mut slab = Slab::new();
         let mut seen = std::collections::HashSet::new();
         for round in 0..3 {
-            let keys: Vec<_> = (0..20 * PAGE_TIMERS).map(|value| slab.insert(5, value).0).collect();
+            let keys: Vec<_> = (0..20 * PAGE_TIMERS).map(|value| slab.insert(5, value).key).collect();
             for key in &keys {
                 assert!(seen.insert(*key), "round {round} repeats {key:?}");
             }
@@ -283,7 +296,7 @@ mod tests {
                 assert!(slab.get_mut(*key).is_none());
             }
             assert_eq!(slab.len(), 0);
-            let pages = slab.pages.iter().filter(|page| !page.timers.is_empty()).count();
+            let pages = slab.pages.iter().filter(|page| !page.entries.is_empty()).count();
             assert_eq!(pages, EMPTY_PAGES_KEPT);
         }
     }
@@ -291,23 +304,35 @@ mod tests {
     #[test]
     fn a_used_up_entry_is_never_given_out_again() {
         let mut slab = Slab::new();
-        let (key, timer) = slab.insert(5, 'a');
-        timer.generation = u32::MAX;
-        let slab_key = timer.key(key.slot);
-        assert_eq!(slab.remove(slab_key), Some('a'));
+        let mut key = slab.insert(5, 'a').key;
+        slab.pages[0].entries[key.slot as usize].generation = u32::MAX;
+        key.generation = NonZeroU32::MAX;
+        assert_eq!(slab.remove(key), Some('a'));
+        assert_eq!(slab.remove(key), None);
         for _ in 0..3 * PAGE_TIMERS {
-            assert_ne!(slab.insert(5, 'b').0.slot, key.slot);
+            assert_ne!(slab.insert(5, 'b').key.slot, key.slot);
         }
     }
 
     #[test]
     fn numbers_that_were_no_keys_name_nothing() {
         let mut slab = Slab::new();
-        let (key, _) = slab.insert(5, 'a');
+        let key = slab.insert(5, 'a').key;
         assert_eq!(TimerKey::from_bits(key.to_bits()), key);
-        for bits in [u64::MAX, key.to_bits() + 1, key.to_bits() + (1 << 32)] {
+        for bits in [0, u64::MAX, key.to_bits() + 1, key.to_bits() + (1 << 32), u64::from(key.slot)] {
             assert!(slab.get_mut(TimerKey::from_bits(bits)).is_none(), "{bits:x}");
         }
         assert_eq!(slab.remove(TimerKey::from_bits(u64::MAX)), None);
+    }
+
+    #[test]
+    fn the_lowest_free_entry_is_taken_first() {
+        let mut slab = Slab::new();
+        let keys: Vec<_> = (0..PAGE_TIMERS).map(|value| slab.insert(5, value).key).collect();
+        for index in [700, 3, 64, 1023, 65] {
+            slab.remove(keys[index]);
+        }
+        let again: Vec<_> = (0..6).map(|value| slab.insert(5, value).key.slot).collect();
+        assert_eq!(again, [3, 64, 65, 700, 1023, PAGE_TIMERS as u32]);
     }
 }

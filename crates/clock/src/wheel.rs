@@ -1,7 +1,7 @@
 //! Insert, cancel, re-arm, expire: the placement of keys over the slab of timers, and when it is rebuilt.
 use crate::{
-    placement::{Placement, Ready},
-    slab::{Slab, TimerKey, WheelKey},
+    placement::{Key, Placement, Ready, short},
+    slab::{Slab, TimerKey},
 };
 use std::{collections::VecDeque, fmt};
 
@@ -14,7 +14,7 @@ const READY_KEPT: usize = 4096;
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct Rebuild {
-    /// Fewer stale keys than this never cause a rebuild: 48 KiB of keys cost less than four new levels.
+    /// Fewer stale keys than this never cause a rebuild: 16 KiB of keys cost less than four new levels.
     pub stale_min: usize,
     /// Up to so many timers are placed anew at once, in the cancel that found too many stale keys: about 0.1 ms.
     pub at_once_max: usize,
@@ -60,7 +60,7 @@ impl<T: Copy> Wheel<T> {
     pub fn with_rebuild(now: u64, rebuild: Rebuild) -> Wheel<T> {
         Wheel {
             slab: Slab::new(),
-            placement: Placement::new(now, false),
+            placement: Placement::new(now),
             ready: VecDeque::new(),
             rebuild,
             rebuild_wanted: false,
@@ -86,20 +86,20 @@ impl<T: Copy> Wheel<T> {
     /// Bytes in use, near enough for statistics: timers by what is allocated, keys by their number. Cost: one step per 1024 timers.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        // A key with its rest takes 12 bytes in a slot of the crate; slots grow by doubling, so up to twice that.
-        let keys = self.keys() * 12 + self.ready.capacity() * size_of::<WheelKey>();
-        let slots = 4 * 256 * size_of::<Option<Vec<WheelKey>>>();
+        // Slots of the crate grow by doubling, so keys take up to twice that.
+        let keys = (self.keys() + self.ready.capacity()) * size_of::<Key>();
+        let slots = 4 * 256 * size_of::<Option<Vec<Key>>>();
         self.slab.memory_bytes() + keys + slots + size_of::<Self>()
     }
 
     /// Sets a timer: `value` is handed to `expire`'s sink once `now` has reached `deadline`. O(1).
     ///
-    /// Panics above 2^32 timers, which would take 128 GiB.
+    /// Panics above 2^32 timers, which would take 96 GiB.
     #[inline]
     pub fn insert(&mut self, deadline: u64, value: T) -> TimerKey {
-        let (key, timer) = self.slab.insert(deadline, value);
-        self.placement.place(key.slot(), timer, &mut self.ready);
-        key
+        let timer = self.slab.insert(deadline, value);
+        *timer.at = self.placement.place(timer.key.slot(), deadline, &mut self.ready);
+        timer.key
     }
 
     /// Takes a timer back. `None` when it has fired or was cancelled. O(1), amortized over the rebuilds.
@@ -115,16 +115,13 @@ impl<T: Copy> Wheel<T> {
     #[inline]
     pub fn rearm(&mut self, key: TimerKey, deadline: u64) -> bool {
         let Some(timer) = self.slab.get_mut(key) else { return false };
-        timer.deadline = deadline;
-        if timer.epoch == self.placement.epoch() && self.placement.comes_up_in_time(timer) {
+        let later = deadline >= std::mem::replace(timer.deadline, deadline);
+        // Beside a placement that retires only the first is certain: the key may be in either.
+        if later || self.retiring.is_none() && self.placement.comes_up_in_time(*timer.at, deadline) {
             return true;
         }
-        if timer.outdate_keys() {
-            self.placement.place(key.slot(), timer, &mut self.ready);
-            self.check_stale();
-        } else {
-            self.rebuild_at_once(self.now());
-        }
+        *timer.at = self.placement.place(key.slot(), deadline, &mut self.ready);
+        self.check_stale();
         true
     }
 
@@ -154,25 +151,26 @@ impl<T: Copy> Wheel<T> {
         let mut fired = 0;
         let mut keys_left = KEYS_PER_TURN;
         loop {
-            while let Some(key) = self.ready.front().copied() {
+            while let Some(&Key { entry: slot, .. }) = self.ready.front() {
                 if keys_left == 0 {
                     return fired;
                 }
                 keys_left -= 1;
-                let Some(timer) = self.slab.standing_mut(key) else {
+                let now = self.placement.now();
+                let Some(timer) = self.slab.standing_mut(slot, short(now)) else {
                     self.ready.pop_front();
                     continue;
                 };
-                if timer.deadline > self.placement.now() {
+                if *timer.deadline > now {
                     self.ready.pop_front();
-                    self.placement.place(key.slot, timer, &mut self.ready);
+                    *timer.at = self.placement.place(slot, *timer.deadline, &mut self.ready);
                     continue;
                 }
                 if fired == max {
                     return fired;
                 }
                 // Out of every table before the sink runs: if it panics, the wheel is whole.
-                let key = timer.key(key.slot);
+                let key = timer.key;
                 self.ready.pop_front();
                 if let Some(value) = self.slab.remove(key) {
                     fired += 1;
@@ -210,7 +208,7 @@ impl<T: Copy> Wheel<T> {
     }
 
     /// Appends the keys of a slot.
-    fn take_ready(&mut self, keys: Vec<WheelKey>) {
+    fn take_ready(&mut self, keys: Vec<Key>) {
         if self.ready.is_empty() && keys.len() > READY_KEPT {
             self.ready = VecDeque::from(keys); // No copy.
         } else {
@@ -249,34 +247,29 @@ impl<T: Copy> Wheel<T> {
         self.ready.clear();
         self.retiring = None;
         self.rebuild_wanted = false;
-        self.placement = Placement::new(base, !self.placement.epoch());
-        for (slot, timer) in self.slab.live_mut(0..usize::MAX) {
-            self.placement.place(slot, timer, &mut self.ready);
+        self.placement = Placement::new(base);
+        for timer in self.slab.live_mut(0..usize::MAX) {
+            *timer.at = self.placement.place(timer.key.slot(), *timer.deadline, &mut self.ready);
         }
     }
 
-    /// Moves the timers of a few pages out of the placement that is retiring, and drops it after the last. Bounded.
+    /// Places the timers of a few pages anew, and drops the placement that is retiring after the last. Bounded.
     #[cold]
     fn rebuild_some(&mut self) {
         if self.rebuild_wanted {
             self.rebuild_wanted = false;
-            let fresh = Placement::new(self.now(), !self.placement.epoch());
+            let fresh = Placement::new(self.now());
             let placement = std::mem::replace(&mut self.placement, fresh);
             self.retiring = Some(Retiring { placement, pages_done: 0 });
         }
         let Some(retiring) = &mut self.retiring else { return };
         let pages = retiring.pages_done..retiring.pages_done + self.rebuild.pages_per_turn;
         retiring.pages_done = pages.end;
-        let mut used_up = false;
-        for (slot, timer) in self.slab.live_mut(pages.clone()) {
-            if timer.epoch != self.placement.epoch() {
-                used_up |= !timer.outdate_keys();
-                self.placement.place(slot, timer, &mut self.ready);
-            }
+        // One that was set since the rebuild began gets a second key here, which is as good as stale.
+        for timer in self.slab.live_mut(pages.clone()) {
+            *timer.at = self.placement.place(timer.key.slot(), *timer.deadline, &mut self.ready);
         }
-        if used_up {
-            self.rebuild_at_once(self.now());
-        } else if pages.end >= self.slab.pages() {
+        if pages.end >= self.slab.pages() {
             self.retiring = None;
         }
     }
@@ -284,7 +277,7 @@ impl<T: Copy> Wheel<T> {
     /// Jumps to `now`, or to the first deadline when that is earlier; nothing lies between here and there.
     #[cold]
     fn take_new_base(&mut self, now: u64) {
-        let first = self.slab.live_mut(0..usize::MAX).map(|(_, timer)| timer.deadline).min().unwrap_or(now);
+        let first = self.slab.live_mut(0..usize::MAX).map(|timer| *timer.deadline).min().unwrap_or(now);
         self.rebuild_at_once(first.min(now).max(self.now()));
     }
 }
@@ -312,7 +305,7 @@ mod tests {
         let mut wheel = Wheel::new(0);
         let one = wheel.insert(30_000, 0);
         let keys: Vec<_> = (1..=1_000_000u64).map(|value| wheel.insert(30_000 + value % 7, value)).collect();
-        assert!(wheel.memory_bytes() > 40_000_000);
+        assert!(wheel.memory_bytes() > 25_000_000);
         for (index, key) in keys.iter().enumerate() {
             assert_eq!(wheel.cancel(*key), Some(index as u64 + 1));
         }

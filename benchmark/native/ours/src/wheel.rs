@@ -5,21 +5,40 @@ use ringwheel_clock::{TimerKey, Wheel};
 /// Timers that one turn of an executor fires at most.
 const TIMERS_PER_TURN: usize = 1024;
 
-struct Clock(Wheel<u64>);
+/// Inserts and cancels between two turns. The turns are in the figures, and with them what rebuilding the wheel costs.
+const STEPS_PER_TURN: u32 = 1000;
+
+struct Clock {
+    wheel: Wheel<u64>,
+    steps: u32,
+}
+
+impl Clock {
+    #[inline]
+    fn step(&mut self) {
+        self.steps += 1;
+        if self.steps == STEPS_PER_TURN {
+            self.steps = 0;
+            self.wheel.expire(self.wheel.now(), TIMERS_PER_TURN, |id| panic!("{id} is early"));
+        }
+    }
+}
 
 impl Structure for Clock {
     type Key = TimerKey;
     fn insert(&mut self, id: u64, milliseconds: u64) -> TimerKey {
-        self.0.insert(self.0.now() + milliseconds, id)
+        self.step();
+        self.wheel.insert(self.wheel.now() + milliseconds, id)
     }
     fn cancel(&mut self, key: TimerKey) {
-        self.0.cancel(key).expect("the timer is there");
+        self.step();
+        self.wheel.cancel(key).expect("the timer is there");
     }
 }
 
 /// Insert and cancel with `count` timers present.
 pub fn insert_and_cancel(count: usize) {
-    insert_and_cancel_structure(count, Clock(Wheel::new(0)));
+    insert_and_cancel_structure(count, Clock { wheel: Wheel::new(0), steps: 0 });
 }
 
 /// `count` timers of about 30 s, all within one slot of the wheel's second level, so that one tick has to spread them all.
