@@ -1,5 +1,6 @@
 // class Executor: one per thread. Starts the addon over the shared rings, hands out leases, closes in order.
 
+import { constants } from 'node:os';
 import { Link } from '../ring/link.js';
 import { Hold } from '../ring/state.js';
 import { binding, LAYOUT_VERSION, type NativeStats } from '../wire/binding.js';
@@ -67,7 +68,7 @@ export class Executor implements AsyncDisposable {
       (memory, onCompletions) => startNative(options, memory, onCompletions),
       (result, opcode, file) => {
         // An executor that closes ends operations with ECANCELED, which no user asked for.
-        if (result === -125 && self?.open === false) {
+        if (result === -constants.errno.ECANCELED && self?.open === false) {
           return Promise.reject(completionError(-100013, opcode, file.path));
         }
         if (result === BROKEN) return Promise.reject(this.#broken);

@@ -1,6 +1,7 @@
 // Life of a command, stage 1 of 6: call. Before: none. After: lib/ring/command-writer.ts.
 //
 // class File: checks arguments and passes them on. The file-server pages of the same path: transfer.ts moves the bytes.
+import { constants } from 'node:fs';
 import { isUint8Array } from 'node:util/types';
 import { lengthOf } from '../ring/bytes.js';
 import type { Link } from '../ring/link.js';
@@ -26,7 +27,8 @@ import { Stats } from './stats.js';
 import { moveDirect, moveInRanges, readCopied, writeCopied } from './transfer.js';
 import { checked, shown } from './validate.js';
 
-const O_DIRECT = 0o40000;
+/** Its number differs between processors; undefined where the system has no such flag. */
+const { O_DIRECT } = constants as { O_DIRECT?: number };
 const KEY = Symbol('file');
 
 /** Closes what a program forgot: the file's slot, never memory. */
@@ -91,7 +93,10 @@ export class File implements AsyncDisposable {
    */
   static async open(path: string | URL | Uint8Array, flags?: string | number, options?: OpenOptions): Promise<File> {
     const { mode = 0o666, direct = false, signal } = checked('File.open', options, OPEN_RULES);
-    const bits = openFlags(flags, 'File.open') | (direct ? O_DIRECT : 0);
+    if (direct && O_DIRECT === undefined) {
+      throw ourError('ERR_RINGWHEEL_INVALID_OPTION', 'File.open: direct must be false here; only Linux has O_DIRECT');
+    }
+    const bits = openFlags(flags, 'File.open') | (direct ? (O_DIRECT as number) : 0);
     const { text, bytes } = pathOf(path, 'File.open');
     const link = currentLink();
     if (!link.open) throw executorClosed('File.open');

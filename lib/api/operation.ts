@@ -2,6 +2,7 @@
 //
 // One operation the careful way: it may have to wait for a slot or for memory, and a signal may end it early.
 
+import { constants } from 'node:os';
 import type { Waiter } from '../ring/fifo.js';
 import type { Link } from '../ring/link.js';
 import { OPCODE_OPEN, RAW } from '../ring/pending.js';
@@ -10,14 +11,13 @@ import { OPCODE_READ } from '../wire/layout.generated.js';
 import { isAborted, listen, reasonOf } from './abort.js';
 import { ourError } from './errors.js';
 
-const ECANCELED = -125;
-const EINTR = -4;
+const { ECANCELED, EINTR } = constants.errno;
 /** The reject for work on a closed executor. */
 const CLOSED = -100_013;
 
 /** True when a result says that an operation was ended early. */
 export function wasCancelled(result: number): boolean {
-  return result === ECANCELED || result === EINTR;
+  return result === -ECANCELED || result === -EINTR;
 }
 
 /**

@@ -22,7 +22,10 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "signals cut no transfer of files or pipes", run: signals },
 ];
 
-const PAGE: usize = crate::limits::PAGE;
+/// Bytes of one page: 4096, or 16 or 64 KiB on some ARM systems.
+fn page() -> usize {
+    rustix::param::page_size()
+}
 
 /// The process's own memory as a file: one page that is there, and one whose device fails with EIO.
 fn torn(drive: &mut Drive, scratch: &Scratch, content: &[u8]) -> Result<(Handle, TornPages), Skip> {
@@ -36,22 +39,22 @@ fn torn(drive: &mut Drive, scratch: &Scratch, content: &[u8]) -> Result<(Handle,
 
 fn torn_read(rig: &Rig) -> Result<(), Skip> {
     let (mut drive, scratch) = (rig.start(), Scratch::new());
-    let content = pattern(PAGE);
+    let content = pattern(page());
     let (memory, pages) = torn(&mut drive, &scratch, &content)?;
     let start = pages.address();
     let read = |target, offset| Read { file: memory.clone(), target, offset };
-    let lease = drive.lease(2 * PAGE);
-    for target in [Target::Lease(lease, 0..2 * PAGE as u32), room(2 * PAGE)] {
+    let lease = drive.lease(2 * page());
+    for target in [Target::Lease(lease, 0..2 * page() as u32), room(2 * page())] {
         let short = drive.run(read(target, start));
-        assert_eq!(short.result, PAGE as i32, "what was there was read");
-        assert!(bytes_of(short)[..PAGE] == content);
+        assert_eq!(short.result, page() as i32, "what was there was read");
+        assert!(bytes_of(short)[..page()] == content);
     }
     for _ in 0..3 {
-        let failed = drive.run(read(room(PAGE), start + PAGE as u64));
+        let failed = drive.run(read(room(page()), start + page() as u64));
         assert_eq!(failed.result, -libc::EIO);
         assert!(matches!(failed.operation, Some(Operation::Read(_))), "its memory comes back");
     }
-    let again = drive.run(read(room(PAGE), start));
+    let again = drive.run(read(room(page()), start));
     assert!(bytes_of(again) == content, "the errors of others stay theirs");
     assert_eq!(drive.driver.stats().unexpected, 0);
     Ok(())
@@ -59,19 +62,19 @@ fn torn_read(rig: &Rig) -> Result<(), Skip> {
 
 fn torn_write(rig: &Rig) -> Result<(), Skip> {
     let (mut drive, scratch) = (rig.start(), Scratch::new());
-    let (memory, pages) = torn(&mut drive, &scratch, &vec![0; PAGE])?;
-    let bytes = pattern(2 * PAGE);
+    let (memory, pages) = torn(&mut drive, &scratch, &vec![0; page()])?;
+    let bytes = pattern(2 * page());
     let write = |bytes: &[u8], offset| Write { file: memory.clone(), source: source(bytes), offset };
     let short = drive.run(write(&bytes, pages.address()));
-    assert_eq!(short.result, PAGE as i32, "what had room was written");
-    let rest = drive.run(write(&bytes[PAGE..], pages.address() + PAGE as u64));
+    assert_eq!(short.result, page() as i32, "what had room was written");
+    let rest = drive.run(write(&bytes[page()..], pages.address() + page() as u64));
     assert_eq!(rest.result, -libc::EIO);
     let Some(Operation::Write(Write { source: Source::Shared(rest, _), .. })) = rest.operation else {
         panic!("its memory comes back");
     };
-    assert!(rest[..] == bytes[PAGE..]);
-    let written = drive.run(Read { file: memory, target: room(PAGE), offset: pages.address() });
-    assert!(bytes_of(written) == bytes[..PAGE]);
+    assert!(rest[..] == bytes[page()..]);
+    let written = drive.run(Read { file: memory, target: room(page()), offset: pages.address() });
+    assert!(bytes_of(written) == bytes[..page()]);
     assert_eq!(drive.driver.stats().unexpected, 0);
     Ok(())
 }

@@ -287,10 +287,13 @@ fn large(rig: &Rig) -> Result<(), Skip> {
     Ok(())
 }
 
+#[cfg(not(target_os = "linux"))]
+fn direct(_: &Rig) -> Result<(), Skip> {
+    Err(Skip("O_DIRECT is Linux's"))
+}
+
+#[cfg(target_os = "linux")]
 fn direct(rig: &Rig) -> Result<(), Skip> {
-    if !cfg!(target_os = "linux") {
-        return Err(Skip("O_DIRECT is Linux's"));
-    }
     let mut drive = rig.start();
     let scratch = Scratch::new();
     let bytes = pattern(64 * 1024);

@@ -54,14 +54,16 @@ pub(super) fn under_signals(work: impl FnOnce()) {
 pub(super) struct TornPages(*mut c_void);
 
 impl TornPages {
-    const LENGTH: usize = 2 * crate::limits::PAGE;
+    fn length() -> usize {
+        2 * rustix::param::page_size()
+    }
 
     /// Maps a file of one page.
     pub(super) fn new(path: &Path) -> TornPages {
         let file = std::fs::File::open(path).expect("the file to map");
         let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
         // SAFETY: `mmap` with a null hint needs nothing: the kernel picks a free range, and no reference into it is made.
-        let start = unsafe { mmap(std::ptr::null_mut(), Self::LENGTH, protection, flags, &file, 0) };
+        let start = unsafe { mmap(std::ptr::null_mut(), Self::length(), protection, flags, &file, 0) };
         TornPages(start.expect("map two pages"))
     }
 
@@ -75,7 +77,7 @@ impl Drop for TornPages {
     fn drop(&mut self) {
         // SAFETY: `munmap` needs that nobody uses the range any more: it was reached through /proc/self/mem only, and what
         // reads that after the end gets an errno.
-        let _ = unsafe { munmap(self.0, Self::LENGTH) };
+        let _ = unsafe { munmap(self.0, Self::length()) };
     }
 }
 
