@@ -102,6 +102,8 @@ pub struct Stats {
     pub in_flight_max: u32,
     /// Receives that found no provided buffer and were retried.
     pub no_chunk: u64,
+    /// Wakes of other drivers that went along with an `enter` ([`Driver::wake_other`]).
+    pub wakes_sent: u64,
 }
 
 /// What [`Driver::shutdown`] did.
@@ -282,6 +284,13 @@ impl Driver {
     /// A way to wake this driver from other threads.
     pub fn waker(&self) -> Waker {
         dispatch!(&self.backend, backend => backend.waker())
+    }
+
+    /// Wakes another driver, as its [`Waker::wake`] would. Between two io_uring drivers of which the other sleeps in its
+    /// ring, the wake goes along with this driver's next [`Driver::enter`], which must follow, and costs no system call of
+    /// its own (IORING_OP_MSG_RING, Linux 5.18).
+    pub fn wake_other(&mut self, other: &Waker) {
+        dispatch!(&mut self.backend, backend => backend.wake_other(other))
     }
 
     /// Counters.

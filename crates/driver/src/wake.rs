@@ -19,6 +19,12 @@ pub(crate) enum Signal {
     /// An eventfd that the ring watches or that is the host's descriptor.
     #[cfg(target_os = "linux")]
     Eventfd(Arc<rustix::fd::OwnedFd>),
+    /// A ring whose thread sleeps in it: other rings may post to `ring`, anyone else writes `eventfd`, which it watches.
+    ///
+    /// `ring` is a second descriptor of it, so that its number cannot become something else's between the moment another
+    /// ring stages a message to it and the moment the kernel looks at that: whoever stages one keeps it open till then.
+    #[cfg(target_os = "linux")]
+    Ring { ring: Arc<rustix::fd::OwnedFd>, eventfd: Arc<rustix::fd::OwnedFd> },
     /// A poller.
     Poller(Arc<polling::Poller>),
 }
@@ -56,12 +62,26 @@ impl Waker {
     /// an exchange while the driver is not parked, one system call when it is.
     #[inline]
     pub fn wake(&self) {
-        fence(Ordering::SeqCst);
-        if self.shared.state.load(Ordering::Relaxed) == NOTIFIED {
-            return; // Somebody else's wake is still to be seen, and it will show our work too.
-        }
-        if self.shared.state.swap(NOTIFIED, Ordering::AcqRel) == PARKED {
+        if self.claim() {
             self.signal();
+        }
+    }
+
+    /// The wake without its system call. True: the driver sleeps, and the caller is the one who must make it return.
+    #[inline]
+    pub(crate) fn claim(&self) -> bool {
+        fence(Ordering::SeqCst);
+        // NOTIFIED: somebody else's wake is still to be seen, and it will show our work too.
+        self.shared.state.load(Ordering::Relaxed) != NOTIFIED
+            && self.shared.state.swap(NOTIFIED, Ordering::AcqRel) == PARKED
+    }
+
+    /// The ring that the driver sleeps in, if it does that.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn ring(&self) -> Option<Arc<rustix::fd::OwnedFd>> {
+        match &*self.shared.signal.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(Signal::Ring { ring, .. }) => Some(Arc::clone(ring)),
+            Some(Signal::Eventfd(_) | Signal::Poller(_)) | None => None,
         }
     }
 
@@ -88,7 +108,7 @@ impl Waker {
     pub(crate) fn signal(&self) {
         match &*self.shared.signal.lock().unwrap_or_else(PoisonError::into_inner) {
             #[cfg(target_os = "linux")]
-            Some(Signal::Eventfd(fd)) => {
+            Some(Signal::Eventfd(fd) | Signal::Ring { eventfd: fd, .. }) => {
                 // EAGAIN (the counter is full) means it is readable already; nothing else can fail on an open eventfd.
                 let _ = rustix::io::write(fd, &1u64.to_ne_bytes());
             }

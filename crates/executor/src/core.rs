@@ -44,6 +44,10 @@ pub(crate) struct Core {
     pub(crate) calls: Cell<VecDeque<Item>>,
     /// The inbox, or `calls`, may hold something.
     pub(crate) called: Cell<bool>,
+    /// This turn's system call is still to come.
+    pub(crate) submits_soon: Cell<bool>,
+    /// Wakes of other executors that go along with it.
+    pub(crate) outgoing: RefCell<Vec<u64>>,
     now: Cell<Option<Instant>>,
     pub(crate) bounds: Bounds,
     pub(crate) counts: Counts,
@@ -89,6 +93,8 @@ impl Core {
             inbox: Arc::default(),
             calls: Cell::new(VecDeque::new()),
             called: Cell::new(false),
+            submits_soon: Cell::new(false),
+            outgoing: RefCell::new(Vec::new()),
             now: Cell::new(None),
             bounds: Bounds {
                 polls_max: options.polls_max,
@@ -112,6 +118,25 @@ impl Core {
     /// The waker bits of the executor itself.
     pub(crate) fn own_handle(&self) -> u64 {
         remote::task_handle(self.tasks.executor(), SELF_SLOT, 0)
+    }
+
+    /// Wakes another executor with this turn's system call; at once when that is over. Only then is the wake entered in the
+    /// other's ring: a wake by someone else meanwhile must not think that this one is on its way.
+    pub(crate) fn wake_elsewhere(&self, handle: u64) {
+        if !self.submits_soon.get() {
+            return remote::wake(handle);
+        }
+        let mut outgoing = self.outgoing.borrow_mut();
+        if outgoing.last() != Some(&handle) {
+            outgoing.push(handle);
+        }
+    }
+
+    /// Lets go of the wakes that wait for this turn's system call: the caller is about to block without it.
+    pub(crate) fn wake_outgoing(&self) {
+        for handle in self.outgoing.borrow_mut().drain(..) {
+            remote::wake(handle);
+        }
     }
 
     pub(crate) fn remote(&self) -> Remote {

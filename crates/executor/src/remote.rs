@@ -153,18 +153,21 @@ pub(crate) fn belongs_to(handle: u64, executor: u64) -> bool {
 
 /// Wakes from any thread; a no-op when the executor is gone.
 pub(crate) fn wake(handle: u64) {
+    if let Some(bell) = must_ring(handle) {
+        bell.wake();
+    }
+}
+
+/// The wake without the system call that a sleeping executor takes: the bell that the caller must ring, if there is one.
+pub(crate) fn must_ring(handle: u64) -> Option<ringwheel_driver::Waker> {
     let index = (handle >> (64 - EXECUTOR_BITS)) as usize;
     let generation = (handle >> OWN_BITS) & ((1 << EXECUTOR_GENERATION_BITS) - 1);
-    let Some(entry) = BOOK.get(index).and_then(OnceLock::get) else { return };
-    if u64::from(entry.generation.load(Ordering::Acquire)) != generation {
-        return;
+    let entry = BOOK.get(index).and_then(OnceLock::get)?;
+    if u64::from(entry.generation.load(Ordering::Acquire)) != generation || !entry.ring.push(slot_of(handle))
+    {
+        return None;
     }
-    if entry.ring.push(slot_of(handle)) {
-        let bell = entry.bell.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(bell) = &*bell {
-            bell.wake();
-        }
-    }
+    entry.bell.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 #[cfg(test)]

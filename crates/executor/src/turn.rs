@@ -133,6 +133,7 @@ impl Core {
         let mut turn = Turn::default();
         add(&self.counts.turns, 1);
         self.forget_now();
+        self.submits_soon.set(true);
         self.step_remote();
         if self.called.get() {
             self.step_calls();
@@ -244,8 +245,14 @@ impl Core {
     }
 
     fn step_submit(&self, park: Park, busy: bool, turn: &mut Turn) {
+        self.submits_soon.set(false);
         let mut borrowed = self.driver.borrow_mut();
         let Some(driver) = &mut *borrowed else { return };
+        for handle in self.outgoing.borrow_mut().drain(..) {
+            if let Some(bell) = remote::must_ring(handle) {
+                driver.wake_other(&bell);
+            }
+        }
         let registration = self.registration.borrow();
         let Some(ring) = registration.as_ref().map(|registration| registration.ring()) else { return };
         let idle = !busy && !turn.ready && !self.tasks.is_ready() && !driver.has_completions();

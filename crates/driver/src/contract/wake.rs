@@ -19,6 +19,8 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "a wait ends at its time", run: times_out },
     Case { name: "a handed-over counter is never overlooked", run: handshake },
     Case { name: "a waker outlives its driver", run: outlives },
+    Case { name: "a driver wakes another, whichever way that one sleeps", run: wakes_another },
+    Case { name: "a driver's wake of another that has gone reaches nobody", run: wakes_the_gone },
     Case { name: "the host's descriptor is readable after a wake, until acknowledged", run: host_wake },
     Case { name: "the host's descriptor is readable when something completed", run: host_completion },
 ];
@@ -106,6 +108,71 @@ fn outlives(rig: &Rig) -> Result<(), Skip> {
     waker.wake();
     waker.clone().wake();
     std::thread::spawn(move || waker.wake()).join().expect("thread");
+    Ok(())
+}
+
+/// Two drivers wake each other in turn: each sleeps for ever until the other's wake.
+fn wakes_another(rig: &Rig) -> Result<(), Skip> {
+    const ROUNDS: u64 = 500;
+    let (first, second) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (give, take) = std::sync::mpsc::channel();
+    let (give_back, take_back) = std::sync::mpsc::channel();
+    let rally = |drive: &mut Drive, other: crate::Waker, mine: &AtomicU64, theirs: &AtomicU64, serves| {
+        for round in 1..=ROUNDS {
+            if serves {
+                theirs.store(round, Ordering::Release);
+                drive.driver.wake_other(&other);
+            }
+            let start = Instant::now();
+            while mine.load(Ordering::Acquire) < round {
+                assert!(start.elapsed() < LONG, "round {round} was lost");
+                drive.turn(LONG);
+            }
+            if !serves {
+                theirs.store(round, Ordering::Release);
+                drive.driver.wake_other(&other);
+                drive.driver.enter(Wait::No).expect("enter"); // the wake leaves with it at the latest
+            }
+        }
+    };
+    let (rig_there, first_there, second_there) = (rig.clone(), Arc::clone(&first), Arc::clone(&second));
+    let thread = std::thread::spawn(move || {
+        let mut drive = rig_there.start();
+        give.send(drive.driver.waker()).expect("the other side");
+        let other = take_back.recv().expect("the other side");
+        rally(&mut drive, other, &second_there, &first_there, false);
+    });
+    let mut drive = rig.start();
+    give_back.send(drive.driver.waker()).expect("the other side");
+    let other = take.recv().expect("the other side");
+    rally(&mut drive, other, &first, &second, true);
+    thread.join().expect("thread");
+    Ok(())
+}
+
+/// A wake that is staged when the other driver ends: it must not reach what has its descriptor's number by then.
+fn wakes_the_gone(rig: &Rig) -> Result<(), Skip> {
+    let mut drive = rig.start();
+    for _ in 0..4 {
+        let (give, take) = std::sync::mpsc::channel();
+        let other_rig = rig.clone();
+        let thread = std::thread::spawn(move || {
+            let mut other = other_rig.start();
+            give.send(other.driver.waker()).expect("the other side");
+            other.driver.enter(Wait::For(SHORT)).expect("enter");
+        });
+        let waker = take.recv().expect("the other side");
+        std::thread::sleep(SHORT / 6); // it sleeps, most likely
+        drive.driver.wake_other(&waker);
+        thread.join().expect("thread");
+        // Whoever starts now may be given the descriptor numbers of the one that ended.
+        let mut bystander = rig.start();
+        drive.driver.enter(Wait::No).expect("enter");
+        drive.nothing_happens();
+        bystander.nothing_happens();
+        drive.driver.wake_other(&waker);
+        drive.driver.enter(Wait::No).expect("enter");
+    }
     Ok(())
 }
 

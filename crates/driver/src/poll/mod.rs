@@ -305,6 +305,10 @@ impl Poll {
         result
     }
 
+    pub(crate) fn wake_other(&mut self, other: &Waker) {
+        other.wake();
+    }
+
     pub(crate) fn waker(&self) -> Waker {
         self.waker.clone()
     }

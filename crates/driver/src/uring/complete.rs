@@ -2,7 +2,7 @@
 //!
 //! Each entry of the completion queue ends its operation, or is one of many of a multishot operation, or makes the driver
 //! try again. A chunk or descriptor that a completion names is owned from here on, whatever becomes of it (INV-7).
-use super::{BATCH, CANCEL, CLEAR_FILE, Entry, INTERNAL, Place, Uring, WAKE};
+use super::{BATCH, CANCEL, CLEAR_FILE, Entry, INTERNAL, Place, RING, RUNG, Uring, WAKE};
 use crate::{
     Chunk, Completion, Handle, Operation,
     error::{Verdict, verdict},
@@ -70,6 +70,9 @@ impl Uring {
             self.stats.overflows += 1;
             self.submit_staged();
             self.batch_end = self.ring.completion().fill(&mut self.batch).len();
+        }
+        if self.batch_end == 0 && !self.rung.is_empty() {
+            self.forget_rung();
         }
         self.batch_end > 0
     }
@@ -269,6 +272,8 @@ impl Uring {
     fn not_an_operation(&mut self, key: Key, result: i32, flags: u32) {
         match key {
             WAKE => self.wake_armed = cqueue::more(flags),
+            RUNG => {}
+            RING => self.ring_again(),
             // It ended by itself before the cancel came (ENOENT), or is past cancelling (EALREADY): it completes all the same.
             CANCEL => {}
             // The slot was empty already.

@@ -5,6 +5,7 @@ mod complete;
 mod enter;
 mod lone;
 mod probe;
+mod ring_other;
 mod setup;
 mod shutdown;
 mod submit;
@@ -23,7 +24,6 @@ use crate::{
     limits::FIXED_FILES,
     memory::provided::ChunkPool,
     poll::pool::Pool,
-    wake::Signal,
 };
 use buffers::BufferRing;
 use io_uring::{IoUring, cqueue, squeue};
@@ -80,6 +80,8 @@ pub(crate) struct Uring {
     eventfd: Arc<OwnedFd>,
     /// A multishot poll of the eventfd is armed (native host).
     wake_armed: bool,
+    /// Whom messages to other rings are on the way to, with the descriptors that they name.
+    rung: Vec<(Waker, Arc<OwnedFd>)>,
     host: Host,
     is_sqpoll: bool,
     closed: bool,
@@ -127,6 +129,10 @@ const INTERNAL: u32 = u32::MAX;
 const WAKE: u64 = 1 << 32 | INTERNAL as u64;
 const CANCEL: u64 = 2 << 32 | INTERNAL as u64;
 const CLEAR_FILE: u64 = 3 << 32 | INTERNAL as u64;
+/// A message to another ring that did not get there.
+const RING: u64 = 4 << 32 | INTERNAL as u64;
+/// A message of another ring.
+const RUNG: u64 = 5 << 32 | INTERNAL as u64;
 
 impl Uring {
     pub(crate) fn start(options: &Options, arena: Arena, chunks: ChunkPool) -> Result<Uring, StartError> {
@@ -155,10 +161,11 @@ impl Uring {
             (capabilities.multishot, "multishot"),
             (buffers.is_some(), "buffer-ring"),
             (registry.has_room(), "registered-files"),
+            (capabilities.msg_ring, "msg-ring"),
         ];
         features.extend(named.into_iter().filter_map(|(on, name)| on.then_some(name)));
         let eventfd = Arc::new(eventfd);
-        let waker = Waker::new(Signal::Eventfd(Arc::clone(&eventfd)));
+        let waker = Waker::new(ring_other::signal(&ring, &eventfd, options.host));
         if options.host == Host::Embedded {
             waker.park_host(); // A wake before the first enter must show too.
         }
@@ -190,6 +197,7 @@ impl Uring {
             waker,
             eventfd,
             wake_armed: false,
+            rung: Vec::new(),
             host: options.host,
             is_sqpoll: options.sqpoll.is_some(),
             closed: false,

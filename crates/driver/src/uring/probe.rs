@@ -12,6 +12,8 @@ pub(crate) struct Capabilities {
     pub(crate) cancel_any: bool,
     /// ftruncate(2) is an operation (6.9).
     pub(crate) ftruncate: bool,
+    /// A ring can post to another (5.18), silently for its own side.
+    pub(crate) msg_ring: bool,
 }
 
 impl Capabilities {
@@ -25,6 +27,8 @@ impl Capabilities {
             skip_success: ring.params().is_feature_skip_cqe_on_success(),
             cancel_any: probe.is_supported(opcode::Socket::CODE),
             ftruncate: probe.is_supported(opcode::Ftruncate::CODE),
+            msg_ring: probe.is_supported(opcode::MsgRingData::CODE)
+                && ring.params().is_feature_skip_cqe_on_success(),
         }
     }
 }

@@ -47,6 +47,8 @@ impl Uring {
         let leaked = self.slab.len();
         self.pool.shutdown(end);
         self.waker.close();
+        self.ring_again(); // What is still staged for others will not leave any more.
+        self.rung.clear();
         self.close_ring(leaked > 0);
         self.stats.leaked += leaked as u64;
         ShutdownReport { drained: (before - leaked) as u32, leaked: leaked as u32 }

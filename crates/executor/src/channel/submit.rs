@@ -2,7 +2,7 @@
 use super::inbox::{Call, Inbox, Item, Refusal};
 use crate::{
     JoinError, RemoteHandle, SpawnError, current, remote,
-    task::{Payload, Shared, Tasks},
+    task::{self, Payload, Shared, Tasks},
 };
 use std::{
     fmt,
@@ -92,7 +92,9 @@ impl<M> std::error::Error for SubmitError<M> {}
 /// [`JoinError::Panicked`] here, with its payload, and harms nobody else. When the other executor shuts down first, the result
 /// is [`JoinError::Closed`], also of calls that had not begun.
 ///
-/// Costs two allocations here, none over there, and a system call only when the other executor sleeps.
+/// Costs two allocations here and none over there. An executor that sleeps is woken by the system call that ends this one's
+/// turn anyway (MSG_RING between two io_uring drivers), from a plain thread by one of its own, a busy one by none. So do not
+/// block a task's thread for something that the call is to do, other than by [`RemoteHandle::join`].
 ///
 /// # Errors
 /// [`SubmitError`], with the closure in it, when the executor has shut down or too many calls wait for it.
@@ -137,7 +139,7 @@ where
         (Err(Refusal::Full), Some(make)) => return Err(SubmitError::Full(make)),
         _ => {}
     }
-    remote::wake(target.handle);
+    task::wake_handle_soon(target.handle);
     Ok(RemoteHandle::of(shared))
 }
 

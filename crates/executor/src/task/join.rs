@@ -1,6 +1,6 @@
 //! Join handles: of the executor's own thread, and of other threads.
 use super::header::{DONE, Header, Stage};
-use crate::{JoinError, SpawnError, core::Core};
+use crate::{JoinError, SpawnError, core::Core, current};
 use std::{
     fmt,
     future::Future,
@@ -189,7 +189,7 @@ impl<T> Shared<T> {
         };
         self.ended.notify_all();
         if let Some(joiner) = joiner {
-            joiner.wake();
+            super::wake_soon(joiner);
         }
     }
 }
@@ -263,6 +263,8 @@ impl<T> RemoteHandle<T> {
     /// Blocks the calling thread until the task or its executor has ended. Never call it on the executor's own thread while
     /// the task still runs: it would wait for itself.
     pub fn join(self) -> Result<T, JoinError> {
+        // The very call, perhaps, that is waited for.
+        current::with(|core| core.map(Core::wake_outgoing));
         let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(result) = state.result.take() {

@@ -19,7 +19,7 @@ pub(crate) use header::Payload;
 pub(crate) use join::Shared;
 pub use join::{JoinHandle, RemoteHandle};
 pub(crate) use run::Tasks;
-pub(crate) use waker::{handle_of, wake_handle};
+pub(crate) use waker::{handle_of, wake_handle, wake_handle_soon, wake_soon};
 
 use crate::{SpawnError, current};
 use std::{

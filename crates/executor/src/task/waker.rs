@@ -1,6 +1,9 @@
 //! The waker of a task: 64 bits (see `remote.rs`), no memory, no count. On the executor's own thread during a turn it
 //! queues the task directly; anywhere else it goes through the waker ring.
-use crate::{current, remote};
+use crate::{
+    current,
+    remote::{self, SELF_SLOT},
+};
 use std::{
     ptr,
     task::{RawWaker, RawWakerVTable, Waker},
@@ -41,14 +44,31 @@ pub(crate) fn handle_of(waker: &Waker) -> Option<u64> {
 /// Wakes from anywhere.
 #[inline]
 pub(crate) fn wake_handle(handle: u64) {
-    let local = current::with(|core| match core {
-        Some(core) if remote::belongs_to(handle, core.tasks.executor()) => {
-            core.tasks.wake(handle);
-            true
-        }
-        _ => false,
+    current::with(|core| match core {
+        Some(core) if remote::belongs_to(handle, core.tasks.executor()) => core.tasks.wake(handle),
+        Some(_) | None => remote::wake(handle),
     });
-    if !local {
-        remote::wake(handle);
+}
+
+/// Wakes from anywhere, but another executor's task only with this turn's system call: for our own cross-core messages, of which
+/// a turn may send many. What others wake is woken at once, as they may block for it.
+pub(crate) fn wake_soon(waker: Waker) {
+    match handle_of(&waker) {
+        Some(handle) => wake_handle_soon(handle),
+        None => waker.wake(),
     }
+}
+
+/// As [`wake_soon`], by its bits.
+#[inline]
+pub(crate) fn wake_handle_soon(handle: u64) {
+    current::with(|core| match core {
+        Some(core)
+            if remote::belongs_to(handle, core.tasks.executor()) && remote::slot_of(handle) != SELF_SLOT =>
+        {
+            core.tasks.wake(handle);
+        }
+        Some(core) => core.wake_elsewhere(handle),
+        None => remote::wake(handle),
+    });
 }

@@ -130,8 +130,13 @@ fn without_buffer_rings_and_multishot_the_same_arrives() {
     // The ring keeps its chunks: take others.
     uring.chunks = ChunkPool::new(8, 512).unwrap();
     uring.buffers = None;
-    uring.capabilities =
-        Capabilities { multishot: false, skip_success: false, cancel_any: false, ftruncate: false };
+    uring.capabilities = Capabilities {
+        multishot: false,
+        skip_success: false,
+        cancel_any: false,
+        ftruncate: false,
+        msg_ring: false,
+    };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     uring.submit(Operation::Accept(socket::Accept { listener: handle(listener) }), 1).unwrap();

@@ -4,6 +4,7 @@ mod faults;
 mod files;
 mod lone;
 mod queues;
+mod ring_other;
 mod setup;
 
 use super::{setup as rings, *};
