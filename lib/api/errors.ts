@@ -2,7 +2,7 @@
 import { getSystemErrorMap, inspect } from 'node:util';
 import type { Fail } from '../ring/link.js';
 import { BUFFER_GONE } from '../ring/link.js';
-import { OPCODE_OPEN } from '../ring/pending.js';
+import { OPCODE_OPEN, OPCODE_QUEUE } from '../ring/pending.js';
 import { LINUX_ERRORS } from '../wire/errno.generated.js';
 import {
   OPCODE_CLOSE,
@@ -30,6 +30,7 @@ export type ErrorCode =
   | 'ERR_RINGWHEEL_UNSUPPORTED_HOST'
   | 'ERR_RINGWHEEL_NO_BINDING'
   | 'ERR_RINGWHEEL_SERVER'
+  | 'ERR_RINGWHEEL_TOO_MANY_QUEUES'
   | 'ERR_RINGWHEEL_INTERNAL';
 
 /**
@@ -39,7 +40,7 @@ export type ErrorCode =
 export const ERROR_CODES: Readonly<Record<ErrorCode, string>> = {
   ERR_RINGWHEEL_INVALID_OPTION:
     'An option or argument is unknown, of the wrong type or out of range. Do not retry: mend the call.',
-  ERR_RINGWHEEL_CLOSED: 'The executor, file, lease or server was closed before or during the call. Do not retry.',
+  ERR_RINGWHEEL_CLOSED: 'The executor, file, lease, queue or server was closed before or during the call. Do not retry.',
   ERR_RINGWHEEL_EXECUTOR_RUNNING:
     'Executor.start was called on a thread that has an executor. Use Executor.current(), or close it first.',
   ERR_RINGWHEEL_NO_MEMORY:
@@ -55,6 +56,8 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, string>> = {
   ERR_RINGWHEEL_NO_BINDING:
     'There is no native binary for this platform: the message says which one was looked for and how to build it.',
   ERR_RINGWHEEL_SERVER: 'The file server could not start or stop; the message names the cause and the remedy.',
+  ERR_RINGWHEEL_TOO_MANY_QUEUES:
+    'The executor has as many task queues as it may have. Close some, or let one queue serve more tasks.',
   ERR_RINGWHEEL_INTERNAL:
     'A defect in ringwheel itself: please report it. The executor was closed and its pending work rejected.',
 };
@@ -136,6 +139,7 @@ export function systemError(errno: number, syscall: string, path?: string): Syst
 /** The names under which Node reports these calls; the others have their opcode's. */
 const SYSCALLS: ReadonlyMap<number, string> = new Map([
   [OPCODE_OPEN, 'open'],
+  [OPCODE_QUEUE, 'queue'],
   [OPCODE_SYNC, 'fsync'],
   [OPCODE_DATASYNC, 'fdatasync'],
   [OPCODE_TRUNCATE, 'ftruncate'],

@@ -79,9 +79,14 @@ export function scratchFor(link: Link, bytes: number, signal?: AbortSignal): Pro
       if (waiter !== undefined) waiter.wanted = false;
       reject(reasonOf(signal));
     });
+    let found: Hold | undefined;
+    const goOn = link.backToQueue(() => {
+      resolve(found ?? link.fail(link.ended || CLOSED, OPCODE_READ, NO_FILE));
+    });
     waiter = link.scratch.wait(bytes, (hold) => {
       forget?.();
-      resolve(hold ?? link.fail(link.ended || CLOSED, OPCODE_READ, NO_FILE));
+      found = hold;
+      goOn();
     });
     link.scratch.serve();
   });

@@ -1,5 +1,5 @@
 // Every options interface with unit, range and default, and the rules that check it once.
-import { abortSignal, either, multipleOf, off, oneOf, powerOfTwo, type Rule, shape, truth, whole } from './validate.js';
+import { abortSignal, between, either, multipleOf, off, oneOf, powerOfTwo, type Rule, shape, text, truth, whole } from './validate.js';
 
 /** Options of {@link Executor.start}. */
 export interface ExecutorOptions {
@@ -18,6 +18,18 @@ export interface ExecutorOptions {
    * opened (ERR_RINGWHEEL_DRIVER) until another executor is started.
    */
   sqpoll?: false | SqpollOptions;
+  /** How task queues share the event loop with everything else. */
+  queues?: QueuesOptions;
+}
+
+/** How task queues share the event loop. */
+export interface QueuesOptions {
+  /**
+   * Milliseconds for which queues may hold the event loop in one of its turns, in 0.05..=1000. Default 0.5. More gives queues a
+   * little more of the CPU, less lets timers, sockets and servers of Node wait less. A latency class shortens it to a quarter of
+   * its bound.
+   */
+  turnMs?: number;
 }
 
 /** Options of the kernel's submission thread. */
@@ -36,6 +48,33 @@ export const EXECUTOR_RULES: Record<string, Rule> = {
   entries: powerOfTwo(8, 32768),
   memory: multipleOf(4096, 65536, 2 ** 30),
   sqpoll: either(off, shape({ idleMs: whole(1, 10_000), cpu: whole(0, 4095), force: truth })),
+  queues: shape({ turnMs: between(0.05, 1000) }),
+};
+
+/** Options of {@link TaskQueue}. */
+export interface TaskQueueOptions {
+  /** A name for statistics, 1 to 64 characters. It need not be unique. Default `queue`. */
+  name?: string;
+  /** Weight against other queues, a whole number in 1..=10000. Default 100. A queue of 300 gets three times the CPU of one of 100. */
+  shares?: number;
+  /** Makes it a latency class: what is ready goes before other queues. Default: none. */
+  latency?: LatencyOptions;
+}
+
+/** A latency class. */
+export interface LatencyOptions {
+  /** Milliseconds in which what is ready shall run, in 0.2..=10000. */
+  maxMs: number;
+}
+
+/** @internal */
+export const SHARES: Rule = whole(1, 10_000);
+
+/** @internal */
+export const QUEUE_RULES: Record<string, Rule> = {
+  name: (value) => text(value) ?? ((value as string).length <= 64 ? undefined : 'of 1 to 64 characters'),
+  shares: SHARES,
+  latency: shape({ maxMs: between(0.2, 10_000) }, ['maxMs']),
 };
 
 /** Options of {@link File.open}. */

@@ -1,17 +1,16 @@
 // Life of a command, stage 6 of 6: promise. Before: crates/command/src/reply.rs. After: none.
 //
-// Rust calls `drain` once a turn; it settles every promise of that turn. The microtasks run as it returns.
+// Rust calls `drain` once a turn; it settles every promise of that turn. The microtasks run as it returns. What a task queue's
+// slice began waits in that queue instead, and settles in one of its slices.
 import {
   COMPLETION_CAPACITY,
   COMPLETION_HEAD_WORD,
   COMPLETION_TAIL_WORD,
   COMPLETION_WORDS,
   COMPLETIONS_WORD,
-  OPCODE_SLEEP,
 } from '../wire/layout.generated.js';
 import type { Link } from './link.js';
-import { OPCODE_BITS, QUIET, RAW, type Settle } from './pending.js';
-import { NO_FILE, NO_HOLD } from './state.js';
+import { QUEUED } from './pending.js';
 
 // Module constants: an imported name is a property of another module's exports, looked up at each use.
 const MASK = COMPLETION_CAPACITY - 1;
@@ -19,7 +18,6 @@ const FIRST = COMPLETIONS_WORD;
 const WORDS = COMPLETION_WORDS;
 const TAIL = COMPLETION_TAIL_WORD;
 const HEAD = COMPLETION_HEAD_WORD;
-const SLEEP = OPCODE_SLEEP;
 
 /** The reading end of the completion ring. */
 export class CompletionReader {
@@ -45,23 +43,12 @@ export class CompletionReader {
       const base = FIRST + (head & MASK) * WORDS;
       head = (head + 1) | 0;
       const slot = words[base];
-      if (slot >= table.size || table.generations[slot] !== words[base + 1]) continue; // Stale: was settled otherwise.
+      const generation = words[base + 1];
       const result = this.#results[base + 2];
-      const kind = table.kinds[slot];
-      const settle = table.settles[slot] as Settle;
-      const file = table.files[slot];
-      const target = table.targets[slot];
-      const hold = table.holds[slot];
-      table.giveBack(slot);
-      if ((kind & QUIET) === 0) link.unkeep();
-      if (--file.inFlight === 0 && file !== NO_FILE) file.becameIdle();
-      if (hold !== NO_HOLD) link.handBack(hold);
-      if ((kind & RAW) !== 0) settle(result, words[base + 3]);
-      else if (target !== undefined) link.settleCopied(settle, target, hold, kind, file, result);
-      else if (result >= 0) {
-        if (link.copies) link.pullInto(hold, result);
-        settle((kind & OPCODE_BITS) === SLEEP ? (undefined as never) : result, 0);
-      } else settle(link.fail(result, kind & OPCODE_BITS, file) as never, 0);
+      const extra = words[base + 3];
+      const queue = (table.kinds[slot] & QUEUED) === 0 ? undefined : link.scheduler.find(table.queues[slot]);
+      if (queue === undefined || table.generations[slot] !== generation) link.finish(slot, generation, result, extra);
+      else queue.pushCompletion(slot, generation, result, extra);
     }
     this.#head = head;
     words[HEAD] = head;

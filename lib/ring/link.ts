@@ -3,12 +3,21 @@
 // What one executor's rings need on this side, in one object of fixed shape: the shared memory, the pending table, the
 // scratch ranges, and the queue of operations that wait for a slot.
 import type { NativeExecutor } from '../wire/binding.js';
-import { HELD_WORD, KEEP_WORD, OPCODE_READ, OPCODE_WRITE, REGION_BYTES } from '../wire/layout.generated.js';
+import {
+  HELD_WORD,
+  KEEP_WORD,
+  OPCODE_READ,
+  OPCODE_SLEEP,
+  OPCODE_WRITE,
+  QUEUE_CURRENT_WORD,
+  REGION_BYTES,
+} from '../wire/layout.generated.js';
 import { copyBytes } from './bytes.js';
 import { CommandWriter } from './command-writer.js';
 import { CompletionReader } from './completion-reader.js';
 import { Fifo, type Waiter } from './fifo.js';
-import { OPCODE_BITS, PendingTable, QUIET, RAW, type Settle } from './pending.js';
+import { OPCODE_BITS, OPCODE_QUEUE, PendingTable, QUEUED, QUIET, RAW, type Settle } from './pending.js';
+import { type Rings, Scheduler } from './scheduler.js';
 import { Scratch } from './scratch.js';
 import { type FileState, HELD, type Hold, IN_OPERATION, NO_FILE, NO_HOLD, RELEASED } from './state.js';
 
@@ -19,13 +28,24 @@ export type Fail = (result: number, opcode: number, file: FileState) => Promise<
 export const BUFFER_GONE = -200_000;
 
 /** Starts the addon's executor over the shared memory. */
-export type StartNative = (memory: SharedArrayBuffer, onCompletions: (broken?: string) => void) => NativeExecutor;
+export type StartNative = (
+  memory: SharedArrayBuffer,
+  onCompletions: (broken?: string) => void,
+  onSlice: () => void,
+) => NativeExecutor;
+
+// Module constants: an imported name is a property of another module's exports, looked up at each use.
+const CURRENT = QUEUE_CURRENT_WORD;
+const SLEEP = OPCODE_SLEEP;
+/** In the word: no queue but the default one. */
+const NO_QUEUE = 1;
 
 /** See the file's head. */
 export class Link {
   readonly table = new PendingTable();
   readonly native: NativeExecutor;
   readonly scratch: Scratch;
+  readonly scheduler: Scheduler;
   /** True where JavaScript cannot see the arena itself: bytes are copied at both ends of an operation. */
   readonly copies: boolean;
   open = true;
@@ -48,16 +68,22 @@ export class Link {
   #kept = 0;
   #whenIdle: (() => void)[] = [];
 
-  constructor(start: StartNative, fail: Fail, onBroken: (what: string) => void) {
+  constructor(start: StartNative, fail: Fail, onBroken: (what: string) => void, turnMs: number) {
     const memory = new SharedArrayBuffer(REGION_BYTES);
     this.#words = new Uint32Array(memory);
     this.#writer = new CommandWriter(memory);
     this.#fail = fail;
     const reader = new CompletionReader(memory, this);
-    this.native = start(memory, (broken) => {
-      reader.drain();
-      if (broken !== undefined) onBroken(broken);
-    });
+    const scheduler = new Scheduler(memory, this.#rings(), turnMs);
+    this.scheduler = scheduler;
+    this.native = start(
+      memory,
+      (broken) => {
+        reader.drain();
+        if (broken !== undefined) onBroken(broken);
+      },
+      () => scheduler.slice(),
+    );
     this.copies = this.native.copies;
     this.scratch = new Scratch(this.native, this.native.arena);
   }
@@ -79,6 +105,8 @@ export class Link {
   ): number {
     const table = this.table;
     const slot = table.take(kind, settle, file, hold, target);
+    const queue = this.#words[CURRENT];
+    if (queue > NO_QUEUE) this.#remember(slot, queue);
     file.inFlight++;
     hold.state = IN_OPERATION;
     if ((kind & QUIET) === 0 && this.#kept++ === 0) this.#keep();
@@ -100,6 +128,8 @@ export class Link {
   /** Takes a slot for an operation that reaches Rust by a call of its own. */
   beginCall(kind: number, settle: Settle): number {
     const slot = this.table.take(kind, settle, NO_FILE, NO_HOLD, undefined);
+    const queue = this.#words[CURRENT];
+    if (queue > NO_QUEUE) this.#remember(slot, queue);
     NO_FILE.inFlight++;
     if (this.#kept++ === 0) this.#keep();
     return slot;
@@ -119,9 +149,31 @@ export class Link {
     this.unkeep();
   }
 
-  /** Runs `start` once a command can be written, in the order of the calls. */
+  /** Settles the completion of a slot, unless it is stale by now. Settling runs no code of the user's: that comes with the microtasks. */
+  finish(slot: number, generation: number, result: number, extra: number): void {
+    const table = this.table;
+    if (slot >= table.size || table.generations[slot] !== generation) return;
+    const kind = table.kinds[slot];
+    const settle = table.settles[slot] as Settle;
+    const file = table.files[slot];
+    const target = table.targets[slot];
+    const hold = table.holds[slot];
+    table.giveBack(slot);
+    if ((kind & QUIET) === 0) this.unkeep();
+    if (--file.inFlight === 0 && file !== NO_FILE) file.becameIdle();
+    if (hold !== NO_HOLD) this.handBack(hold);
+    if ((kind & RAW) !== 0) settle(result, extra);
+    else if (target !== undefined) this.settleCopied(settle, target, hold, kind, file, result);
+    else if (result >= 0) {
+      if (this.copies) this.pullInto(hold, result);
+      settle((kind & OPCODE_BITS) === SLEEP ? (undefined as never) : result, 0);
+    } else settle(this.#fail(result, kind & OPCODE_BITS, file) as never, 0);
+  }
+
+  /** Runs `start` once a command can be written, in the order of the calls, as work of the queue that asks. */
   whenReady(start: () => void): Waiter {
-    const waiter = this.#waiting.push(start);
+    const { current } = this.scheduler;
+    const waiter = this.#waiting.push(() => this.scheduler.runAs(current, start));
     if (this.ready) this.runWaiting();
     return waiter;
   }
@@ -158,7 +210,7 @@ export class Link {
 
   /** True when nothing is pending and nobody waits. */
   get idle(): boolean {
-    return this.table.free === this.table.size && this.#waiting.empty && this.transfers === 0;
+    return this.table.free === this.table.size && this.#waiting.empty && this.transfers === 0 && this.scheduler.idle;
   }
 
   /** Operations that have a slot. */
@@ -180,6 +232,7 @@ export class Link {
       else settle(this.#fail(result, kind & OPCODE_BITS, file) as never, 0);
     }
     while (!this.#waiting.empty) this.#waiting.runFirst();
+    this.scheduler.abandon(() => this.#fail(result, OPCODE_QUEUE, NO_FILE));
     this.scratch.abandon();
   }
 
@@ -193,6 +246,12 @@ export class Link {
   whenIdle(then: () => void): void {
     if (this.idle) then();
     else this.#whenIdle.push(then);
+  }
+
+  /** Goes on in the queue that is current now, if there is one: for what is settled by other work's completion. */
+  backToQueue(then: () => void): () => void {
+    const { current } = this.scheduler;
+    return current === undefined ? then : () => (current.open ? current.push(then) : then());
   }
 
   /** One operation less that keeps the process alive. Rust lets go of the loop when it next looks, without a call. */
@@ -255,6 +314,26 @@ export class Link {
     this.native.flush();
     this.#blocked = this.#writer.full;
     return !this.#blocked;
+  }
+
+  /** The slot's completion goes to the queue that asked. */
+  #remember(slot: number, queue: number): void {
+    this.table.kinds[slot] |= QUEUED;
+    this.table.queues[slot] = queue;
+  }
+
+  /** What the scheduler may ask of this. */
+  #rings(): Rings {
+    return {
+      finish: (slot, generation, result, extra) => this.finish(slot, generation, result, extra),
+      keep: () => {
+        if (this.#kept++ === 0) this.#keep();
+      },
+      unkeep: () => this.unkeep(),
+      sliced: () => {
+        if (!this.#waiting.empty || this.#whenIdle.length > 0) this.runWaiting();
+      },
+    };
   }
 
   #keep(): void {

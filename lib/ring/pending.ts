@@ -14,12 +14,17 @@ const SLOTS_FIRST = 1024;
 /** Opens have no command, since a path does not fit; the opcode under which they wait. */
 export const OPCODE_OPEN = 32;
 
+/** Work of a task queue has no command either; the opcode under which its errors are made. */
+export const OPCODE_QUEUE = 33;
+
 /** The low bits of a kind: the opcode. */
 export const OPCODE_BITS = 0x3f;
 /** A kind's bit: `settle` takes negative results, too. */
 export const RAW = 0x40;
 /** A kind's bit: does not keep the process alive. */
 export const QUIET = 0x80;
+/** A kind's bit: settles in a slice of a task queue. */
+export const QUEUED = 0x100;
 
 function noSettle(): void {}
 
@@ -29,7 +34,9 @@ export class PendingTable {
   size = 0;
   generations = new Uint32Array(0);
   /** Opcode and bits; 0 is a free slot. */
-  kinds = new Uint8Array(0);
+  kinds = new Uint16Array(0);
+  /** With QUEUED: the number of the task queue. */
+  queues = new Uint32Array(0);
   readonly settles: Settle[] = [];
   readonly files: FileState[] = [];
   readonly holds: Hold[] = [];
@@ -75,8 +82,10 @@ export class PendingTable {
   #grow(size: number): void {
     const generations = new Uint32Array(size).fill(1);
     generations.set(this.generations);
-    const kinds = new Uint8Array(size);
+    const kinds = new Uint16Array(size);
     kinds.set(this.kinds);
+    const queues = new Uint32Array(size);
+    queues.set(this.queues);
     const free = new Uint32Array(size);
     free.set(this.#free);
     for (let slot = size - 1; slot >= this.size; slot--) free[this.free++] = slot;
@@ -88,6 +97,7 @@ export class PendingTable {
     }
     this.generations = generations;
     this.kinds = kinds;
+    this.queues = queues;
     this.#free = free;
     this.size = size;
   }

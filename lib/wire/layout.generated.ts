@@ -4,7 +4,7 @@
 // Names with an entry in front (`COMMAND_LENGTH_WORD`) count from the start of that entry.
 
 /** Raised with every change that the other side can see. */
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 /** First word of a region that Rust has attached. */
 export const LAYOUT_MAGIC = 1279809362;
 /** Bytes of the whole SharedArrayBuffer. */
@@ -39,6 +39,20 @@ export const COMPLETION_HEAD_WORD = 64;
 export const KEEP_WORD = 80;
 /** 1 while the event loop is held. Rust's. */
 export const HELD_WORD = 96;
+/** 1 while a task queue has work that is ready. Ours. */
+export const QUEUE_READY_WORD = 112;
+/** 1 + the task queue whose slice runs, 0 outside of slices. Ours as it begins, Rust's as it ends. */
+export const QUEUE_CURRENT_WORD = 114;
+/** Microseconds for which task queues may hold the loop in one turn. Ours. */
+export const QUEUE_TURN_WORD = 116;
+/** Counts the event loop's iterations. Rust's. */
+export const LOOPS_WORD = 118;
+/** When the slice began, nanoseconds of CLOCK_MONOTONIC. Rust's. */
+export const SLICE_START_DOUBLE = 60;
+/** Nanoseconds that the last slice took. Rust's. */
+export const SLICE_ELAPSED_DOUBLE = 61;
+/** When the task queues' part of this turn ends, nanoseconds of CLOCK_MONOTONIC. Rust's. */
+export const QUEUE_TURN_END_DOUBLE = 62;
 
 // Commands.
 /** First word of command 0. */

@@ -2,7 +2,7 @@
 use std::mem::{align_of, offset_of, size_of};
 
 /// Version of everything in this file. Raised with every change that the other side can see.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 /// First word of a region that Rust has attached: the letters `RWHL`.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"RWHL");
 
@@ -62,13 +62,46 @@ pub struct Header {
     /// 1 while the event loop is held, so that JavaScript asks only when it is not. Written by Rust.
     pub held: u32,
     held_line: [u32; 15],
-    spare_line: [u32; 16],
+    /// 1 while a task queue has work that is ready. Written by JavaScript.
+    pub queue_ready: u32,
+    queue_ready_half: u32,
+    /// 1 + the task queue whose slice runs; 0 outside of slices. Written by JavaScript as a slice begins, by Rust as it ends.
+    pub queue_current: u32,
+    queue_current_half: u32,
+    /// Microseconds for which task queues may hold the loop in one turn. Written by JavaScript.
+    pub queue_turn: u32,
+    queue_turn_half: u32,
+    /// Counts the event loop's iterations. Written by Rust.
+    pub loops: u32,
+    loops_half: u32,
+    /// When the slice began: nanoseconds of CLOCK_MONOTONIC. Written by Rust.
+    pub slice_start: f64,
+    /// Nanoseconds that the last slice took, its microtasks included. Written by Rust.
+    pub slice_elapsed: f64,
+    /// When the task queues' part of this turn ends: nanoseconds of CLOCK_MONOTONIC. Written by Rust.
+    pub queue_turn_end: f64,
+    spare: u64,
 }
 
 /// Word of the region whose low half is [`Header::keep`].
 pub const KEEP_WORD: usize = offset_of!(Header, keep) / 8;
 /// Word of the region whose low half is [`Header::held`].
 pub const HELD_WORD: usize = offset_of!(Header, held) / 8;
+
+/// Word of the region whose low half is [`Header::queue_ready`].
+pub const QUEUE_READY_WORD: usize = offset_of!(Header, queue_ready) / 8;
+/// Word of the region whose low half is [`Header::queue_current`].
+pub const QUEUE_CURRENT_WORD: usize = offset_of!(Header, queue_current) / 8;
+/// Word of the region whose low half is [`Header::queue_turn`].
+pub const QUEUE_TURN_WORD: usize = offset_of!(Header, queue_turn) / 8;
+/// Word of the region whose low half is [`Header::loops`].
+pub const LOOPS_WORD: usize = offset_of!(Header, loops) / 8;
+/// Word of [`Header::slice_start`].
+pub const SLICE_START_WORD: usize = offset_of!(Header, slice_start) / 8;
+/// Word of [`Header::slice_elapsed`].
+pub const SLICE_ELAPSED_WORD: usize = offset_of!(Header, slice_elapsed) / 8;
+/// Word of [`Header::queue_turn_end`].
+pub const QUEUE_TURN_END_WORD: usize = offset_of!(Header, queue_turn_end) / 8;
 
 /// What JavaScript asks for. Fields that an opcode does not use are not read; `zero` and `zeros` must be 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -262,6 +295,13 @@ const _: () = assert!(offset_of!(Header, completion_tail) == 192);
 const _: () = assert!(offset_of!(Header, completion_head) == 256);
 const _: () = assert!(offset_of!(Header, keep) == 320);
 const _: () = assert!(offset_of!(Header, held) == 384);
+const _: () = assert!(offset_of!(Header, queue_ready) == 448);
+const _: () = assert!(offset_of!(Header, queue_current) == 456);
+const _: () = assert!(offset_of!(Header, queue_turn) == 464);
+const _: () = assert!(offset_of!(Header, loops) == 472);
+const _: () = assert!(offset_of!(Header, slice_start) == 480);
+const _: () = assert!(offset_of!(Header, slice_elapsed) == 488);
+const _: () = assert!(offset_of!(Header, queue_turn_end) == 496);
 const _: () = assert!(offset_of!(Command, opcode) == 0);
 const _: () = assert!(offset_of!(Command, flags) == 1);
 const _: () = assert!(offset_of!(Command, queue) == 2);

@@ -92,13 +92,14 @@ pub struct NativeExecutor {
 }
 
 /// Starts an executor over `rings` (a Uint8Array over a SharedArrayBuffer); `on_completions` is called, once a turn, with
-/// completions to read, or with a text that says what broke.
+/// completions to read, or with a text that says what broke; `on_slice` to run a slice of a task queue.
 #[napi]
 pub fn start_executor(
     env: Env,
     options: NativeExecutorOptions,
     rings: Unknown,
     on_completions: Unknown,
+    on_slice: Unknown,
 ) -> Result<NativeExecutor> {
     let raw = env.raw();
     // SAFETY: needs live values and a reference that keeps `rings` for as long as the region: `Kept::rings`, released after the
@@ -111,12 +112,14 @@ pub fn start_executor(
     let notes = executor.notes();
     let arena = executor.edge(|edge| edge.driver.arena().clone());
     let arena = arena.ok_or_else(|| coded("INTERNAL", "an executor that started has a driver"))?;
-    // SAFETY: needs the live environment in a handle scope. Holds: this is a native call. The same for the next two.
+    // SAFETY: needs the live environment in a handle scope. Holds: this is a native call. The same for the next three.
     let view = unsafe {
         ArenaView::new(raw, arena.memory(), options.copies == Some(true), options.movable != Some(false))
     }?;
     // SAFETY: as above.
     let callback = unsafe { Reference::new(raw, on_completions.raw()) }?;
+    // SAFETY: as above.
+    let slice = unsafe { Reference::new(raw, on_slice.raw()) }?;
     // SAFETY: as above.
     let memory = unsafe { Reference::new(raw, rings.raw()) }?;
     // SAFETY: needs a descriptor that stays open while it is borrowed. Holds: the executor above has it.
@@ -124,7 +127,8 @@ pub fn start_executor(
     let watched =
         watched.map_err(|error| coded("DRIVER", format_args!("the driver's descriptor: {error}")))?;
     let bridge = Bridge::new(region, arena);
-    let host = Host::new(raw, Core { executor, bridge }, Kept { callback, rings: memory, arena: view });
+    let host =
+        Host::new(raw, Core { executor, bridge }, Kept { callback, slice, rings: memory, arena: view });
     let mut event_loop = std::ptr::null_mut();
     // SAFETY: needs a live environment. Holds: this is a native call.
     let status = unsafe { sys::napi_get_uv_event_loop(raw, &mut event_loop) };

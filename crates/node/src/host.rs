@@ -3,7 +3,8 @@
 //! ```text
 //!   prepare   turn: commands in, timers, submit, reap what is ready ── idle on if JavaScript has completions to read
 //!   (epoll)   sleeps until the driver's descriptor, the alarm of the next timer, or anything else of Node's
-//!   check     turn, one call into JavaScript, and again while it wrote more: a bounded number of rounds per loop iteration
+//!   check     turn, one call into JavaScript, slices of task queues, and again while it wrote more: a bounded number of rounds
+//!             per loop iteration
 //! ```
 use crate::{
     env::CleanupHook,
@@ -13,7 +14,10 @@ use crate::{
     values::{self, Reference},
 };
 use napi::{Result, sys};
-use ringwheel_executor::{Edge, Executor, Park, ShutdownReport, Turn, bridge::Bridge};
+use ringwheel_executor::{
+    Edge, Executor, Park, ShutdownReport, Turn,
+    bridge::{Bridge, monotonic_ns},
+};
 use std::{
     any::Any,
     cell::{Cell, RefCell},
@@ -36,6 +40,7 @@ pub struct Host {
     core: RefCell<Option<Core>>,
     handles: RefCell<Option<Rc<Handles<Host>>>>,
     callback: RefCell<Option<Reference>>,
+    slice: RefCell<Option<Reference>>,
     rings: RefCell<Option<Reference>>,
     arena: RefCell<Option<ArenaView>>,
     hook: RefCell<Option<CleanupHook>>,
@@ -71,6 +76,8 @@ impl Core {
 pub struct Kept {
     /// Called with completions to read.
     pub callback: Reference,
+    /// Called to run a slice of a task queue.
+    pub slice: Reference,
     /// The rings' memory.
     pub rings: Reference,
     /// The arena's buffer.
@@ -85,6 +92,7 @@ impl Host {
             core: RefCell::new(Some(core)),
             handles: RefCell::new(None),
             callback: RefCell::new(Some(kept.callback)),
+            slice: RefCell::new(Some(kept.slice)),
             rings: RefCell::new(Some(kept.rings)),
             arena: RefCell::new(Some(kept.arena)),
             hook: RefCell::new(None),
@@ -151,7 +159,7 @@ impl Host {
         let report = executor.shutdown(SHUTDOWN);
         drop(bridge);
         let arena = self.arena.borrow_mut().take();
-        let references = [self.callback.borrow_mut().take(), self.rings.borrow_mut().take()];
+        let references = [&self.callback, &self.slice, &self.rings].map(|kept| kept.borrow_mut().take());
         let release = || {
             if let Some(arena) = arena {
                 // SAFETY: needs the live environment in a handle scope. Holds: `shut_down` is called by a native call or the
@@ -197,17 +205,53 @@ impl Host {
         self.due.set(0);
         self.callbacks.set(self.callbacks.get() + 1);
         let broken = self.broken.borrow_mut().take();
-        let callback = self.callback.borrow_mut().take();
-        let Some(callback) = callback else { return };
+        self.call(&self.callback, broken.as_deref());
+    }
+
+    /// Runs slices of task queues, each a call into JavaScript that picks a queue and resumes some of its tasks, whose microtasks
+    /// run as it returns: until none is ready or `spent` reaches what queues may hold of this iteration.
+    fn slices(&self, spent: &mut u64) {
+        let Ok(bound) = self.with(|core| core.bridge.slices().turn().as_nanos() as u64) else { return };
+        let mut now = monotonic_ns();
+        let turn_end = now + bound.saturating_sub(*spent);
+        loop {
+            let begun = self.with(|core| {
+                let slices = core.bridge.slices();
+                let ready = slices.ready() && now < turn_end;
+                if ready {
+                    slices.begin(now, turn_end);
+                }
+                ready
+            });
+            if !begun.unwrap_or(false) {
+                return;
+            }
+            let ran = self.call(&self.slice, None);
+            let end = monotonic_ns();
+            let elapsed = end - now;
+            *spent += elapsed;
+            now = end;
+            // Fails when the slice closed the executor. One that threw is the last of this turn.
+            if self.with(|core| core.bridge.slices().end(elapsed)).is_err() || !ran {
+                return;
+            }
+        }
+    }
+
+    /// Calls one of the functions that are kept. False when it did not run to its end.
+    fn call(&self, kept: &RefCell<Option<Reference>>, text: Option<&str>) -> bool {
+        let function = kept.borrow_mut().take();
+        let Some(function) = function else { return false };
         // SAFETY: needs the live environment outside of JavaScript. Holds: called from libuv's callbacks only, which end with
         // the handles, which close before the environment does (env.rs).
-        unsafe { values::call(self.env, &callback, broken.as_deref()) };
+        let ran = unsafe { values::call(self.env, &function, text) };
         if self.core.borrow().is_some() {
-            *self.callback.borrow_mut() = Some(callback);
+            *kept.borrow_mut() = Some(function);
         } else {
             // SAFETY: as above: JavaScript closed the executor during the call, and `shut_down` found no reference to release.
-            unsafe { callback.release(self.env) };
+            unsafe { function.release(self.env) };
         }
+        ran
     }
 
     fn is_due(&self) -> bool {
@@ -219,7 +263,11 @@ impl Watcher for Host {
     fn prepare(&self) {
         let Some(turn) = self.turn(Park::Host) else { return };
         let Some(handles) = self.handles.borrow().clone() else { return };
-        let awake = turn.ready || self.is_due();
+        let queues = self.with(|core| {
+            core.bridge.slices().count_loop();
+            core.bridge.slices().ready()
+        });
+        let awake = turn.ready || self.is_due() || queues.unwrap_or(false);
         if self.awake.replace(awake) != awake {
             handles.set_awake(awake);
         }
@@ -245,11 +293,15 @@ impl Watcher for Host {
 
     fn check(&self) {
         let mut started = None;
+        let mut queues_ns = 0;
         for _ in 0..ROUNDS_MAX {
             let Some(turn) = self.turn(Park::No) else { return };
+            let idle = !self.is_due() && !turn.ready;
             if self.is_due() {
                 self.deliver();
-            } else if !turn.ready {
+            }
+            self.slices(&mut queues_ns);
+            if idle && queues_ns == 0 {
                 break;
             }
             let more = self.with(|core| core.bridge.has_commands()).unwrap_or(false);

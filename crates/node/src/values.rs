@@ -64,11 +64,11 @@ pub unsafe fn scoped<R>(env: sys::napi_env, work: impl FnOnce() -> R) -> Option<
 
 /// Calls a function the way libuv callbacks must: in a callback scope, so that microtasks and ticks run as it returns.
 /// `text` is its argument, if there is one. An exception is cleared and given to `uncaughtException`, since one that stays
-/// pending would abort the process of a worker that is being terminated.
+/// pending would abort the process of a worker that is being terminated. False when the function did not run to its end.
 ///
 /// # Safety
 /// `env` must be live, on its thread, outside of any JavaScript.
-pub unsafe fn call(env: sys::napi_env, function: &Reference, text: Option<&str>) {
+pub unsafe fn call(env: sys::napi_env, function: &Reference, text: Option<&str>) -> bool {
     let work = || {
         let mut receiver = std::ptr::null_mut();
         // SAFETY: the caller's contract, in the scope that `scoped` opened.
@@ -76,7 +76,7 @@ pub unsafe fn call(env: sys::napi_env, function: &Reference, text: Option<&str>)
         // SAFETY: as above.
         let function = unsafe { function.value(env) };
         if status != sys::Status::napi_ok || function.is_null() {
-            return;
+            return false;
         }
         let mut argument = std::ptr::null_mut();
         let mut count = 0;
@@ -104,9 +104,11 @@ pub unsafe fn call(env: sys::napi_env, function: &Reference, text: Option<&str>)
             // SAFETY: as above.
             unsafe { report(env) };
         }
+        status == sys::Status::napi_ok
     };
     // SAFETY: the caller's contract; `work` keeps its values to itself.
-    unsafe { scoped(env, work) };
+    let ran = unsafe { scoped(env, work) };
+    ran == Some(true)
 }
 
 /// Hands the pending exception to `uncaughtException`.

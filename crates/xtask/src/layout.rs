@@ -131,6 +131,28 @@ fn layout_text() -> String {
         offset_of!(Header, keep),
     );
     script.word("1 while the event loop is held. Rust's.", "HELD_WORD", offset_of!(Header, held));
+    script.word(
+        "1 while a task queue has work that is ready. Ours.",
+        "QUEUE_READY_WORD",
+        offset_of!(Header, queue_ready),
+    );
+    script.word(
+        "1 + the task queue whose slice runs, 0 outside of slices. Ours as it begins, Rust's as it ends.",
+        "QUEUE_CURRENT_WORD",
+        offset_of!(Header, queue_current),
+    );
+    script.word(
+        "Microseconds for which task queues may hold the loop in one turn. Ours.",
+        "QUEUE_TURN_WORD",
+        offset_of!(Header, queue_turn),
+    );
+    script.word("Counts the event loop's iterations. Rust's.", "LOOPS_WORD", offset_of!(Header, loops));
+    let about = "When the slice began, nanoseconds of CLOCK_MONOTONIC. Rust's.";
+    script.constant(about, "SLICE_START_DOUBLE", offset_of!(Header, slice_start) / 8);
+    let about = "Nanoseconds that the last slice took. Rust's.";
+    script.constant(about, "SLICE_ELAPSED_DOUBLE", offset_of!(Header, slice_elapsed) / 8);
+    let about = "When the task queues' part of this turn ends, nanoseconds of CLOCK_MONOTONIC. Rust's.";
+    script.constant(about, "QUEUE_TURN_END_DOUBLE", offset_of!(Header, queue_turn_end) / 8);
 
     script.line("\n// Commands.");
     script.word("First word of command 0.", "COMMANDS_WORD", Geometry::DEFAULT.commands().first_word * 8);

@@ -6,7 +6,7 @@
 //!
 //! The kernel gives up the pages when the last request is gone: `drop` cancels and collects all, then closes; what it cannot
 //! collect keeps its page for ever (INV-1).
-use super::{COMPLETION, TASKRUN, now_ns, page::Page};
+use super::{ASK, COMPLETION, TASKRUN, now_ns, page::Page};
 use crate::Errno;
 use rustix::{
     io::Errno as E,
@@ -149,6 +149,7 @@ impl Ring {
         self.submit()?;
         self.timeouts.set(self.timeouts.get() + 1);
         self.armed.set(deadline);
+        self.catch_up();
         Ok(true)
     }
 
@@ -160,7 +161,18 @@ impl Ring {
         self.stage(IoringOp::PollAdd, fd, 0, 0, READABLE, WATCH);
         let watching = self.submit().is_ok();
         self.watching.set(watching);
+        self.catch_up();
         watching
+    }
+
+    /// After entering: a timeout whose time came meanwhile has completed by now, and its flag is cleared. Nothing would raise the
+    /// word any more, so this does: the next look sets another.
+    fn catch_up(&self) {
+        let armed = self.armed.get();
+        self.collect();
+        if armed != 0 && self.armed.get() == 0 {
+            self.word().fetch_or(ASK, Ordering::Relaxed);
+        }
     }
 
     /// Writes one entry.

@@ -41,6 +41,21 @@ fn the_word_is_raised_while_the_thread_is_in_user_code_and_never_confirmed_early
 }
 
 #[test]
+fn a_deadline_that_passes_while_its_timer_is_set_raises_the_word_all_the_same() {
+    for preempt in ways() {
+        for round in 0..3_000 {
+            let deadline = now_ns() + round % 50 * 100;
+            preempt.begin(deadline);
+            spin_until_raised(&preempt);
+            while !preempt.confirm() {
+                spin_until_raised(&preempt);
+            }
+            assert!(now_ns() >= deadline, "{preempt:?}");
+        }
+    }
+}
+
+#[test]
 fn a_slice_that_nobody_looks_at_arms_nothing_and_the_first_look_does() {
     for preempt in ways() {
         for _ in 0..10 {

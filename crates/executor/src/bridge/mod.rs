@@ -7,6 +7,7 @@ mod desk;
 mod files;
 mod keep;
 mod pending;
+mod slices;
 
 use crate::{Client, Edge};
 use desk::{Desk, Outcome};
@@ -20,6 +21,7 @@ use ringwheel_driver::{
     memory::{LeaseError, NoMemory},
     op::file::Open,
 };
+pub use slices::{Slices, monotonic_ns};
 use std::{ffi::CString, os::fd::AsRawFd};
 
 /// Commands read in one turn: the whole ring once, so a script that writes while we read cannot hold the turn.
@@ -42,6 +44,7 @@ pub struct Bridge {
     commands: CommandReader<Region>,
     desk: Desk,
     keep: Keep,
+    slices: Slices,
     corrupt: Option<RingError>,
 }
 
@@ -50,7 +53,7 @@ impl Bridge {
     pub fn new(region: Region, arena: Arena) -> Bridge {
         let Rings { commands, completions } = region.rings();
         let desk = Desk::new(completions, arena);
-        Bridge { commands, desk, keep: Keep::new(region), corrupt: None }
+        Bridge { commands, desk, keep: Keep::new(region.clone()), slices: Slices::new(region), corrupt: None }
     }
 
     /// Shows new completions to JavaScript, as many as the ring has room for. Returns how many there are: above 0, call
@@ -78,6 +81,11 @@ impl Bridge {
     /// Tells JavaScript whether the event loop is held, so that it asks again only when it is not.
     pub fn set_held(&self, held: bool) {
         self.keep.set_held(held);
+    }
+
+    /// The words of task queues.
+    pub fn slices(&self) -> &Slices {
+        &self.slices
     }
 
     /// Set once the shared memory cannot be true any more: shut the executor down.
