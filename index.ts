@@ -4,6 +4,7 @@ export { ERROR_CODES, type ErrorCode, RingwheelError, type SystemError } from '.
 export { Executor, type ExecutorStats } from './lib/api/executor.js';
 export { File } from './lib/api/file.js';
 export { FileServer, type ServerCloseOptions, type ServerStats } from './lib/api/file-server.js';
+export type { OperationKind, OperationLatency } from './lib/api/latency.js';
 export { Lease } from './lib/api/lease.js';
 export type { ExecutorOptions, OpenOptions, SleepOptions, SqpollOptions, TransferOptions } from './lib/api/options.js';
 export type { FileServerOptions, ServerCacheOptions, ServerLimits } from './lib/api/server-options.js';

@@ -125,6 +125,30 @@ test.serial('stats count, and come back to rest', async (t) => {
   t.true(after.enters - before.enters <= 10, 'one system call a turn');
 });
 
+test.serial('latencies are of one operation in 64, by kind, and in order', async (t) => {
+  const executor = executorOf(t);
+  await using file = await File.open(fileOf('abc'), 'r+');
+  const before = executor.latencies();
+  for (let round = 0; round < 320; round++) await file.readAt(new Uint8Array(3), 0);
+  await Promise.all(Array.from({ length: 320 }, () => file.writeAt(new Uint8Array(3), 0)));
+  const { read, write } = executor.latencies();
+  for (const [now, then] of [
+    [read, before.read],
+    [write, before.write],
+  ]) {
+    if (now === undefined) return t.fail('a kind was not timed');
+    const samples = now.samples - (then?.samples ?? 0);
+    t.true(samples >= 2 && samples <= 11, `${samples} of 320`);
+    const { minUs, p50Us, p90Us, p99Us, p999Us, maxUs, meanUs } = now;
+    const order = [minUs, p50Us, p90Us, p99Us, p999Us, maxUs];
+    t.deepEqual(
+      order,
+      [...order].sort((one, other) => one - other),
+    );
+    t.true(minUs > 0 && meanUs >= minUs && meanUs <= maxUs, JSON.stringify(now));
+  }
+});
+
 test('RINGWHEEL_DRIVER is honoured, and a bad value is a clear error', async (t) => {
   const bad = await script(
     `assert.throws(() => Executor.current(), { code: 'ERR_RINGWHEEL_INVALID_OPTION', message: /RINGWHEEL_DRIVER must be auto, uring or poll; got 'epoll'/ });`,

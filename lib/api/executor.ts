@@ -6,6 +6,7 @@ import { Hold } from '../ring/state.js';
 import { binding, LAYOUT_VERSION, type NativeStats } from '../wire/binding.js';
 import { OPCODE_SLEEP, REGION_BYTES } from '../wire/layout.generated.js';
 import { completionError, failLater, ourError } from './errors.js';
+import { latenciesOf, type OperationKind, type OperationLatency } from './latency.js';
 import { type Lease, makeLease } from './lease.js';
 import { credentials } from './operation.js';
 import { EXECUTOR_RULES, type ExecutorOptions } from './options.js';
@@ -162,6 +163,27 @@ export class Executor implements AsyncDisposable {
   stats(): ExecutorStats {
     try {
       return { ...this.#link.native.stats(), pending: this.#link.pending, forgotten: this.#link.forgotten };
+    } catch (error) {
+      throw nativeError(error);
+    }
+  }
+
+  /**
+   * How long operations took, by kind, since the start. One in 64 is timed, so that the others read no clock; a kind of which
+   * none was timed yet is left out. Sleeps are not operations.
+   *
+   * @example
+   * ```ts
+   * import { Executor } from 'ringwheel';
+   * const { read } = Executor.current().latencies();
+   * if (read !== undefined) console.log(`p99 of ${read.samples} timed reads: ${read.p99Us} µs`);
+   * ```
+   *
+   * @throws ERR_RINGWHEEL_CLOSED after close.
+   */
+  latencies(): Partial<Record<OperationKind, OperationLatency>> {
+    try {
+      return latenciesOf(this.#link.native.latencies());
     } catch (error) {
       throw nativeError(error);
     }

@@ -51,6 +51,19 @@ export interface NativeStats {
   arenaFreeBytes: number;
 }
 
+/** Latencies of one kind of operation, as the addon gives them. */
+export interface NativeLatency {
+  operation: string;
+  samples: number;
+  minUs: number;
+  meanUs: number;
+  p50Us: number;
+  p90Us: number;
+  p99Us: number;
+  p999Us: number;
+  maxUs: number;
+}
+
 /** One environment's executor, as the addon exports it: translation only, policy is in lib/api. */
 export interface NativeExecutor {
   readonly driver: 'uring' | 'poll';
@@ -73,6 +86,7 @@ export interface NativeExecutor {
   pull(slot: number, generation: number, length: number): void;
   push(slot: number, generation: number, length: number): void;
   stats(): NativeStats;
+  latencies(): NativeLatency[];
   /** Cancels what is in flight, drains, closes. Returns how many operations had to be leaked. */
   close(): number;
 }

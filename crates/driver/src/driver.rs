@@ -14,7 +14,8 @@ pub use crate::options::{DriverKind, Host, Options, Sqpoll};
 #[cfg(target_os = "linux")]
 use crate::uring::Uring;
 use crate::{
-    Arena, Chunk, Errno, Handle, Operation, StartError, Waker, memory::provided::ChunkPool, poll::Poll,
+    Arena, Chunk, Errno, Handle, Latency, Operation, StartError, Waker, memory::provided::ChunkPool,
+    poll::Poll,
 };
 use std::{
     fmt,
@@ -296,6 +297,11 @@ impl Driver {
     /// Counters.
     pub fn stats(&self) -> Stats {
         dispatch!(&self.backend, backend => backend.stats())
+    }
+
+    /// How long operations took, by kind, from `submit` to their completion. One in 64 is timed: without a clock read for the others.
+    pub fn latencies(&self) -> Vec<Latency> {
+        dispatch!(&self.backend, backend => backend.latencies.summary())
     }
 
     /// Cancels all, drains to zero within `deadline`, leaks and counts what remains (INV-1). Completions that were not

@@ -12,6 +12,7 @@ pub mod driver;
 pub mod error;
 pub mod handle;
 mod inflight;
+mod latency;
 pub mod limits;
 pub mod memory;
 pub mod op;
@@ -28,6 +29,7 @@ pub use driver::{
 };
 pub use error::{Errno, StartError};
 pub use handle::Handle;
+pub use latency::Latency;
 pub use memory::{Arena, Chunk, Lease, LeaseId};
 pub use op::Operation;
 pub use wake::Waker;

@@ -7,7 +7,7 @@ use crate::{
     remote::{self, Registration},
     timers::Timers,
 };
-use ringwheel_driver::{Driver, DriverKind};
+use ringwheel_driver::{Driver, DriverKind, Latency};
 use std::{future::Future, os::fd::RawFd, rc::Rc, time::Duration};
 
 /// Time that dropping an executor gives its operations to end.
@@ -157,6 +157,12 @@ impl Executor {
     /// Counters; copied, no system call.
     pub fn stats(&self) -> Stats {
         self.core.stats()
+    }
+
+    /// How long operations took, by kind, from the submit to their completion. One in 64 is timed, so that the others read no
+    /// clock. Empty after [`Executor::shutdown`]; no system call.
+    pub fn latencies(&self) -> Vec<Latency> {
+        self.core.driver.borrow().as_ref().map(Driver::latencies).unwrap_or_default()
     }
 
     /// Drops all tasks, cancels all operations and drains them within `deadline` (INV-1). Sockets, files and join handles

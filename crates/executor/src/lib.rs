@@ -36,7 +36,7 @@ pub use executor::{
 pub use options::Options;
 pub use ringwheel_clock::TimerKey;
 pub use ringwheel_driver::{
-    Chunk, DriverKind, Lease,
+    Chunk, DriverKind, Latency, Lease,
     memory::{Source, Target},
 };
 pub use stats::Stats;

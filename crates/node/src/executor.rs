@@ -82,6 +82,20 @@ pub struct NativeStats {
     pub arena_free_bytes: f64,
 }
 
+/// Latencies of one kind of operation, in microseconds.
+#[napi(object)]
+pub struct NativeLatency {
+    pub operation: String,
+    pub samples: f64,
+    pub min_us: f64,
+    pub mean_us: f64,
+    pub p50_us: f64,
+    pub p90_us: f64,
+    pub p99_us: f64,
+    pub p999_us: f64,
+    pub max_us: f64,
+}
+
 /// One environment's executor.
 #[napi]
 pub struct NativeExecutor {
@@ -325,6 +339,25 @@ impl NativeExecutor {
                 arena_free_bytes: arena.free_bytes() as f64,
             }
         })
+    }
+
+    /// How long operations took, by kind.
+    #[napi]
+    pub fn latencies(&self) -> Result<Vec<NativeLatency>> {
+        let us = |time: std::time::Duration| time.as_nanos() as f64 / 1000.0;
+        let latencies = self.host.with(|core| core.executor.latencies())?;
+        let native = latencies.into_iter().map(|latency| NativeLatency {
+            operation: latency.operation.to_owned(),
+            samples: latency.samples as f64,
+            min_us: us(latency.min),
+            mean_us: us(latency.mean),
+            p50_us: us(latency.p50),
+            p90_us: us(latency.p90),
+            p99_us: us(latency.p99),
+            p999_us: us(latency.p999),
+            max_us: us(latency.max),
+        });
+        Ok(native.collect())
     }
 
     /// Cancels what is in flight, drains, closes. Returns how many operations had to be leaked.

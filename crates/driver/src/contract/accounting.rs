@@ -18,6 +18,7 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "thousands of operations, cancelled at random, complete once each", run: thousands },
     Case { name: "a full driver refuses, gives the operation back, and takes it later", run: full },
     Case { name: "reap hands out no more than asked", run: reap_bound },
+    Case { name: "one operation in 64 is timed, by its kind, and in order of magnitude", run: latencies },
     Case { name: "the statistics agree with what was seen", run: statistics },
 ];
 
@@ -155,6 +156,28 @@ fn reap_bound(rig: &Rig) -> Result<(), Skip> {
     }
     assert!(!drive.driver.has_completions());
     assert_eq!(drive.driver.reap(0, |_| panic!("nothing was asked for")), 0);
+    Ok(())
+}
+
+fn latencies(rig: &Rig) -> Result<(), Skip> {
+    let (mut drive, scratch) = (rig.start(), Scratch::new());
+    let file = drive.open(&scratch.file("file", &pattern(4096)), libc::O_RDONLY);
+    for _ in 0..640 {
+        assert_eq!(drive.result(Read { file: file.clone(), target: room(100), offset: 7 }), 100);
+    }
+    for _ in 0..256 {
+        drive.result(job(|| {
+            std::thread::sleep(std::time::Duration::from_micros(500));
+            0
+        }));
+    }
+    let latencies = drive.driver.latencies();
+    let of = |name: &str| latencies.iter().find(|latency| latency.operation == name).expect(name);
+    let (read, job) = (of("read"), of("job"));
+    assert!((5..=20).contains(&read.samples), "{read:?}");
+    assert!((2..=8).contains(&job.samples), "{job:?}");
+    assert!(job.min.as_micros() >= 490 && job.max.as_secs() < 20, "{job:?}");
+    assert!(read.p50 < job.p50, "{read:?} {job:?}");
     Ok(())
 }
 

@@ -17,6 +17,7 @@ use crate::{
     Wait, Waker,
     driver::Stats,
     inflight::{Key, Slab},
+    latency::{Latencies, Mark},
     limits,
     memory::provided::ChunkPool,
     op::file::poll::{Opened, is_valid},
@@ -60,6 +61,8 @@ struct Entry {
     progress: usize,
     /// Where an open on a pool thread leaves its descriptor.
     opened: Option<Opened>,
+    /// Whether it is timed.
+    mark: Mark,
 }
 
 /// The backend.
@@ -89,6 +92,7 @@ pub(crate) struct Poll {
     pool: Pool,
     waker: Waker,
     stats: Stats,
+    pub(crate) latencies: Latencies,
     /// Pool results on their way to completions; kept for its memory.
     results: Vec<(Key, i32)>,
     /// `shutdown` has run.
@@ -140,6 +144,7 @@ impl Poll {
             pool: Pool::new(options.pool_threads, POOL_QUEUE, Box::new(move || pool_waker.wake())),
             waker,
             stats: Stats::default(),
+            latencies: Latencies::new(),
             closed: false,
             ended: false,
             results: Vec::new(),
@@ -176,8 +181,9 @@ impl Poll {
             return refuse(operation, RefusedReason::Full);
         }
         self.multishot += usize::from(multishot);
-        let key =
-            self.slots.insert(Entry { operation, token, place: Place::Staged, progress: 0, opened: None });
+        let mark = if multishot { 0 } else { self.latencies.begin(&operation) };
+        let entry = Entry { operation, token, place: Place::Staged, progress: 0, opened: None, mark };
+        let key = self.slots.insert(entry);
         self.staged.push_back(key);
         self.stats.submitted += 1;
         self.stats.in_flight_max = self.stats.in_flight_max.max(self.in_flight() as u32);
@@ -228,6 +234,7 @@ impl Poll {
         }
         self.multishot -= usize::from(is_multishot(&entry.operation));
         self.final_done += 1;
+        self.latencies.end(entry.mark, result);
         let (token, operation) = (entry.token, Some(entry.operation));
         self.done.push_back(Completion { token, result, more: false, chunk: None, handle, operation });
     }

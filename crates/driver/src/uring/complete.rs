@@ -106,11 +106,12 @@ impl Uring {
     /// The final completion: the slab lets go of the operation.
     #[inline]
     pub(super) fn finish(&mut self, key: Key, result: i32) -> Completion {
-        let Some(Entry { operation, token, .. }) = self.slab.remove(key) else {
+        let Some(Entry { operation, token, mark, .. }) = self.slab.remove(key) else {
             // Every caller has just seen the key alive.
             unreachable!("an operation ended twice");
         };
         self.stats.completed += 1;
+        self.latencies.end(mark, result);
         if operation.is_multishot() {
             self.multishots -= 1;
         } else {

@@ -21,6 +21,7 @@ use crate::{
     error::remedy,
     handle::Registry,
     inflight::{Key, Slab},
+    latency::{Latencies, Mark},
     limits::FIXED_FILES,
     memory::provided::ChunkPool,
     poll::pool::Pool,
@@ -88,6 +89,7 @@ pub(crate) struct Uring {
     features: Vec<&'static str>,
     notes: Vec<String>,
     stats: Stats,
+    pub(crate) latencies: Latencies,
 }
 
 /// Whether the arena is known to the ring as fixed buffer 0. Registering pins its pages, so it waits for the first use.
@@ -109,6 +111,8 @@ pub(crate) struct Entry {
     pub(crate) cancelled: bool,
     /// Times it was submitted again after a passing error.
     pub(crate) retries: u8,
+    /// Whether it is timed.
+    pub(crate) mark: Mark,
 }
 
 /// Who will end an operation.
@@ -204,6 +208,7 @@ impl Uring {
             features,
             notes,
             stats: Stats::default(),
+            latencies: Latencies::new(),
             ring: ManuallyDrop::new(ring),
         }
     }

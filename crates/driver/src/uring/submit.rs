@@ -225,13 +225,16 @@ impl Uring {
         place: Place,
         multishot: bool,
     ) -> Key {
+        let mut mark = 0;
         if multishot {
             self.multishots += 1;
         } else {
             self.singles += 1;
+            mark = self.latencies.begin(&operation);
         }
         self.stats.submitted += 1;
-        let key = self.slab.insert(Entry { operation, token, aside, place, cancelled: false, retries: 0 });
+        let entry = Entry { operation, token, aside, place, cancelled: false, retries: 0, mark };
+        let key = self.slab.insert(entry);
         self.stats.in_flight_max = self.stats.in_flight_max.max(self.slab.len() as u32);
         key
     }
@@ -243,7 +246,9 @@ impl Uring {
         // As if it had never been admitted.
         self.singles -= 1;
         self.stats.submitted -= 1;
-        let mut operation = self.slab.remove(key).map_or(Operation::Nop, |entry| entry.operation);
+        let removed = self.slab.remove(key).map(|entry| (entry.operation, entry.mark));
+        let (mut operation, mark) = removed.unwrap_or((Operation::Nop, 0));
+        self.latencies.forget(mark);
         if let Operation::Job(job) = &mut operation {
             job.run = Some(work);
         }
