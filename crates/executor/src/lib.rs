@@ -18,6 +18,7 @@ pub mod net;
 mod operation;
 mod options;
 pub mod placement;
+pub mod pool;
 mod remote;
 mod stats;
 mod task;

@@ -27,6 +27,7 @@ pub struct ThreadOptions {
 #[derive(Debug)]
 pub struct Thread<T> {
     thread: JoinHandle<Result<T, JoinError>>,
+    note: Option<String>,
 }
 
 impl<T> Thread<T> {
@@ -40,6 +41,11 @@ impl<T> Thread<T> {
             Ok(result) => result,
             Err(payload) => Err(JoinError::Panicked(payload)),
         }
+    }
+
+    /// Why its memory is not bound to the seat's node, where that was asked for and refused.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
     }
 
     /// Whether joining would not wait.
@@ -73,6 +79,23 @@ where
     F: Future,
     F::Output: Send + 'static,
 {
+    start_with_end(options, make, |_| || ())
+}
+
+/// The same; `ended` is called with what became of the future while its executor still has its other tasks, and what `ended`
+/// returns when they are gone. Neither is called when the start failed.
+pub(crate) fn start_with_end<M, F, E, A>(
+    options: ThreadOptions,
+    make: M,
+    ended: E,
+) -> Result<Thread<F::Output>, StartError>
+where
+    M: FnOnce() -> F + Send + 'static,
+    F: Future,
+    F::Output: Send + 'static,
+    E: FnOnce(Result<&F::Output, &RunError>) -> A + Send + 'static,
+    A: FnOnce(),
+{
     let name = options.name.unwrap_or_else(|| "ringwheel".to_owned());
     if name.contains('\0') {
         return Err(StartError::Option(format!("name is {name:?}; it must not have a zero byte in it")));
@@ -80,9 +103,9 @@ where
     let (report, started) = mpsc::sync_channel(1);
     let body = move || {
         // First the seat: the rings and the arena are then made on its node.
-        let ready = sit(&options.seat).map_err(StartError::Thread);
-        let executor = ready.and_then(|_note| Executor::start(options.executor));
-        let mut executor = match executor {
+        let seated = sit(&options.seat).map_err(StartError::Thread);
+        let executor = seated.and_then(|note| Ok((Executor::start(options.executor)?, note)));
+        let (mut executor, note) = match executor {
             Ok(executor) => executor,
             Err(error) => {
                 let _ = report.send(Err(error)); // The starter waits for it; it cannot be gone.
@@ -92,7 +115,7 @@ where
         let made = catch_unwind(AssertUnwindSafe(|| executor.enter(make)));
         let future = match made {
             Ok(future) => {
-                let _ = report.send(Ok(()));
+                let _ = report.send(Ok(note));
                 future
             }
             Err(payload) => {
@@ -100,14 +123,18 @@ where
                 return Err(JoinError::Panicked(payload));
             }
         };
-        executor.run(future).map_err(|error| match error {
+        let result = executor.run(future);
+        let after = ended(result.as_ref());
+        drop(executor);
+        after();
+        result.map_err(|error| match error {
             RunError::Panicked(payload) => JoinError::Panicked(payload),
             RunError::Driver(_) | RunError::Closed | RunError::Full => JoinError::Closed,
         })
     };
     let thread = std::thread::Builder::new().name(name).spawn(body).map_err(StartError::Thread)?;
     match started.recv() {
-        Ok(Ok(())) => Ok(Thread { thread }),
+        Ok(Ok(note)) => Ok(Thread { thread, note }),
         Ok(Err(error)) => {
             let _ = thread.join(); // It has said why.
             Err(error)

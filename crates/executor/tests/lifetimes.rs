@@ -1,16 +1,22 @@
 //! Ten thousand executors come and go: descriptors, mappings and memory stay flat, although wakers outlive them.
-//! One test in its own process, since it counts what the whole process holds.
+//! In a process of their own and one at a time, since these tests count what the whole process holds.
 #![expect(clippy::async_yields_async, reason = "join handles that outlive their run")]
 #![expect(clippy::unwrap_used, reason = "fixtures of tests")]
 mod common;
 use common::both_drivers;
-use ringwheel_executor::{Executor, fs, net, spawn, time, try_spawn, yield_now};
+use ringwheel_executor::{
+    Executor, fs, net,
+    pool::{ExecutorPool, PoolOptions},
+    spawn, time, try_spawn, yield_now,
+};
 use std::{
     future::{pending, poll_fn},
-    sync::mpsc,
+    sync::{Mutex, PoisonError, mpsc},
     task::{Poll, Waker},
     time::Duration,
 };
+
+static ALONE: Mutex<()> = Mutex::new(());
 
 const EXECUTORS: usize = 10_000;
 const WARM: usize = 500;
@@ -57,6 +63,7 @@ fn one(options: &ringwheel_executor::Options) -> Waker {
 
 #[test]
 fn ten_thousand_executors_leave_nothing() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     both_drivers(|executor| {
         let kind = executor.driver_kind();
         drop(executor);
@@ -89,4 +96,37 @@ fn ten_thousand_executors_leave_nothing() {
         assert!(after.resident_kib <= before.resident_kib + 2048, "{kind:?}: {before:?} then {after:?}");
     });
     assert!(try_spawn(async {}).is_err(), "no executor is current any more");
+}
+
+#[test]
+fn pools_leave_nothing() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    both_drivers(|executor| {
+        let mut options = PoolOptions { size: Some(3), replace: true, ..PoolOptions::default() };
+        options.executor = common::options(executor.driver_kind());
+        let one = || {
+            let pool = ExecutorPool::start(options.clone()).unwrap();
+            let calls = [pool.run(0, pending::<()>), pool.run(1, pending::<()>)];
+            pool.run(2, || async { time::sleep(Duration::from_millis(1)).await }).join().unwrap();
+            pool.kill(0, "expected");
+            drop(pool);
+            calls.into_iter().for_each(|call| assert!(call.join().is_err()));
+        };
+        (0..10).for_each(|_| one());
+        let before = held();
+        (0..100).for_each(|_| one());
+        // A thread tells that it ends just before it does.
+        let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
+        let mut after = held();
+        for _ in 0..100 {
+            if after.descriptors <= before.descriptors && threads() <= 4 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+            after = held();
+        }
+        assert!(after.descriptors <= before.descriptors, "{before:?} then {after:?}");
+        assert!(threads() <= 4, "{} threads", threads());
+        assert!(after.resident_kib <= before.resident_kib + 4096, "{before:?} then {after:?}");
+    });
 }
