@@ -14,13 +14,16 @@ use crate::{
     task::Tasks,
     timers::{Fired, Timers},
 };
-use ringwheel_driver::{Driver, Handle};
+use ringwheel_driver::{
+    Driver, Handle,
+    preempt::{self, Preempt},
+};
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::VecDeque,
     fmt,
     os::fd::OwnedFd,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU32},
     task::Waker,
     time::{Duration, Instant},
 };
@@ -48,6 +51,10 @@ pub(crate) struct Core {
     pub(crate) submits_soon: Cell<bool>,
     /// Wakes of other executors that go along with it.
     pub(crate) outgoing: RefCell<Vec<u64>>,
+    /// Made at the first use; `None` inside when it could not be made.
+    pub(crate) preempt: OnceCell<Option<Preempt>>,
+    /// The word that `need_preempt` loads.
+    pub(crate) word: Cell<&'static AtomicU32>,
     now: Cell<Option<Instant>>,
     pub(crate) bounds: Bounds,
     pub(crate) counts: Counts,
@@ -60,6 +67,8 @@ pub(crate) struct Bounds {
     pub(crate) timers_max: usize,
     pub(crate) completions_max: usize,
     pub(crate) spin_max: Option<Duration>,
+    pub(crate) quota: Duration,
+    pub(crate) preempt: Option<preempt::PreemptKind>,
 }
 
 /// Counters of the turn; the rest is counted where it happens.
@@ -95,12 +104,16 @@ impl Core {
             called: Cell::new(false),
             submits_soon: Cell::new(false),
             outgoing: RefCell::new(Vec::new()),
+            preempt: OnceCell::new(),
+            word: Cell::new(if options.preempt.is_some() { &preempt::UNMADE } else { &preempt::NEVER }),
             now: Cell::new(None),
             bounds: Bounds {
                 polls_max: options.polls_max,
                 timers_max: options.timers_max as usize,
                 completions_max: options.completions_max as usize,
                 spin_max: options.spin,
+                quota: options.quota,
+                preempt: options.preempt,
             },
             counts: Counts::default(),
         }

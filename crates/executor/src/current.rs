@@ -3,16 +3,20 @@
 //! A plain `Cell` without a destructor, so it can be read at any time; still no destructor of ours reads it (INV-8):
 //! what needs the core when it is dropped keeps an `Rc` of it.
 use crate::{SpawnError, core::Core};
-use std::{cell::Cell, ptr, rc::Rc};
+use ringwheel_driver::preempt::NEVER;
+use std::{cell::Cell, ptr, rc::Rc, sync::atomic::AtomicU32};
 
 thread_local! {
     static CURRENT: Cell<*const Core> = const { Cell::new(ptr::null()) };
+    /// The current executor's word of preemption.
+    static WORD: Cell<&'static AtomicU32> = const { Cell::new(&NEVER) };
 }
 
 /// Sets the current executor until it is dropped; then the one before is back.
 #[derive(Debug)]
 pub(crate) struct Entered {
     previous: *const Core,
+    previous_word: &'static AtomicU32,
     _core: Rc<Core>,
 }
 
@@ -20,14 +24,27 @@ pub(crate) struct Entered {
 pub(crate) fn enter(core: &Rc<Core>) -> Entered {
     let core = core.clone();
     let previous = CURRENT.replace(Rc::as_ptr(&core));
-    Entered { previous, _core: core }
+    let previous_word = WORD.replace(core.word.get());
+    Entered { previous, previous_word, _core: core }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        // The guard lives on the stack of this very thread during a turn, so the thread-local is there (it has no destructor).
+        // The guard lives on the stack of this very thread during a turn, so the thread-locals are there (they have no destructor).
         CURRENT.set(self.previous);
+        WORD.set(self.previous_word);
     }
+}
+
+/// The current executor's word of preemption; one that is never raised outside of one.
+#[inline]
+pub(crate) fn word() -> &'static AtomicU32 {
+    WORD.get()
+}
+
+/// The current executor has another word now.
+pub(crate) fn set_word(word: &'static AtomicU32) {
+    WORD.set(word);
 }
 
 /// Runs `work` with the current executor, if there is one.

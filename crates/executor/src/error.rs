@@ -1,6 +1,6 @@
 //! Errors of the executor: why it did not start, why a run ended early, what became of a task.
 use ringwheel_driver::Errno;
-use std::{any::Any, fmt, io};
+use std::{any::Any, fmt, io, time::Duration};
 
 /// Why an executor did not start. Every message says what to change.
 #[derive(Debug)]
@@ -138,6 +138,64 @@ impl std::error::Error for SpawnError {}
 impl From<SpawnError> for io::Error {
     fn from(error: SpawnError) -> Self {
         io::Error::other(error)
+    }
+}
+
+/// Why a queue was not made, changed or given a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueError {
+    /// No executor is running on this thread, or not the one that the queue belongs to.
+    Elsewhere,
+    /// The queue was removed.
+    Removed,
+    /// As many queues as an executor has room for are there.
+    TooMany {
+        /// That number, the default queue included.
+        max: usize,
+    },
+    /// The default queue cannot be removed.
+    Default,
+    /// Shares out of range: the value.
+    Shares(u32),
+    /// A latency bound out of range: the value.
+    Latency(Duration),
+    /// The task was not taken.
+    Spawn(SpawnError),
+}
+
+impl fmt::Display for QueueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            QueueError::Elsewhere => f.write_str(
+                "ERR_RINGWHEEL_WRONG_EXECUTOR: the queue belongs to an executor that does not run on this thread; use it inside of its own",
+            ),
+            QueueError::Removed => {
+                f.write_str("ERR_RINGWHEEL_QUEUE_REMOVED: the queue was removed; make a new one with TaskQueue::new")
+            }
+            QueueError::TooMany { max } => write!(
+                f,
+                "ERR_RINGWHEEL_TOO_MANY_QUEUES: the executor has {max} queues, the most of one; remove one first"
+            ),
+            QueueError::Default => f.write_str(
+                "ERR_RINGWHEEL_DEFAULT_QUEUE: the default queue cannot be removed; shut the executor down instead",
+            ),
+            QueueError::Shares(shares) => {
+                write!(f, "ERR_RINGWHEEL_INVALID_OPTION: shares is {shares}; it must be in 1..=1000")
+            }
+            QueueError::Latency(bound) => write!(
+                f,
+                "ERR_RINGWHEEL_INVALID_OPTION: the latency bound is {bound:?}; it must be in 100µs..=10s, or Latency::NotImportant"
+            ),
+            QueueError::Spawn(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for QueueError {}
+
+impl From<SpawnError> for QueueError {
+    fn from(error: SpawnError) -> Self {
+        QueueError::Spawn(error)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The executor as its owner sees it: start, run or turn, look at, shut down.
 use crate::{
-    Client, Edge, JoinError, JoinHandle, NoClient, Options, Park, Remote, RunError, SpawnError, StartError,
-    Stats, Turn,
+    Client, Edge, JoinError, JoinHandle, NoClient, Options, Park, Preempt, QueueStats, Remote, RunError,
+    SpawnError, StartError, Stats, Turn,
     core::Core,
     current,
     remote::{self, Registration},
@@ -152,6 +152,17 @@ impl Executor {
     /// This executor as other threads know it: where [`crate::submit_to`] sends work.
     pub fn remote(&self) -> Remote {
         self.core.remote()
+    }
+
+    /// This thread's preemption, made now if it was not: its word may be shown to others (JavaScript), who ask it as tasks do. `None` when
+    /// [`Options::preempt`] is, or when the system had no room for it.
+    pub fn preempt(&self) -> Option<&Preempt> {
+        self.core.preempt()
+    }
+
+    /// The figures of its queues, the default one first.
+    pub fn queue_stats(&self) -> Vec<QueueStats> {
+        self.core.queue_stats()
     }
 
     /// Counters; copied, no system call.

@@ -19,6 +19,8 @@ mod operation;
 mod options;
 pub mod placement;
 pub mod pool;
+mod preempt;
+mod queue;
 mod remote;
 mod stats;
 mod task;
@@ -30,15 +32,20 @@ mod turn;
 mod waker_ring;
 
 pub use channel::submit::{Remote, SubmitError, submit_to};
-pub use error::{JoinError, RunError, SpawnError, StartError};
+pub use error::{JoinError, QueueError, RunError, SpawnError, StartError};
 pub use executor::{
     Executor, ExecutorWaker, ShutdownReport, driver_features, driver_kind, driver_notes, stats,
 };
 pub use options::Options;
+pub use preempt::{YieldIfNeeded, need_preempt, yield_if_needed};
+pub use queue::{
+    Latency, QueueOptions, QueueStats, Removal, Removed, TaskQueue, queue_stats, spawn_into, try_spawn_into,
+};
 pub use ringwheel_clock::TimerKey;
 pub use ringwheel_driver::{
-    Chunk, DriverKind, Latency, Lease,
+    Chunk, DriverKind, Latency as OperationLatency, Lease,
     memory::{Source, Target},
+    preempt::{Preempt, PreemptKind, PreemptStats},
 };
 pub use stats::Stats;
 pub use task::{JoinHandle, RemoteHandle, YieldNow, spawn, try_spawn, yield_now};

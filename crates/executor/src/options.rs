@@ -1,11 +1,14 @@
 //! How an executor is started: the driver's options and the bounds of one turn.
 use crate::{StartError, remote::SLOT_BITS};
+use ringwheel_driver::preempt::PreemptKind;
 use std::time::Duration;
 
 /// As many as a waker has bits for, less the executor's own slot.
 const TASKS_MAX: u32 = (1 << SLOT_BITS) - 1;
 /// Longer than that is not a spin.
 const SPIN_MAX: Duration = Duration::from_secs(1);
+/// Shorter slices are mostly beginnings; longer ones are none.
+const QUOTA: std::ops::RangeInclusive<Duration> = Duration::from_micros(50)..=Duration::from_secs(1);
 
 /// Options of [`crate::Executor::start`]. `Default` is a native executor with the driver the kernel allows.
 #[derive(Clone, Debug)]
@@ -23,6 +26,12 @@ pub struct Options {
     /// Longest time to look for work before the thread parks, adapted downwards while it does not pay.
     /// `None` (default) parks at once; at most one second.
     pub spin: Option<Duration>,
+    /// How long tasks may run before [`crate::need_preempt`] says that their time is over, and before the executor looks at the kernel
+    /// again while several queues are busy; 50 µs to 1 s. Default 1 ms.
+    pub quota: Duration,
+    /// What watches over the quota. It is made at the first use: a look at [`crate::need_preempt`], or a second queue. `None` makes
+    /// `need_preempt` say no always; queues then bound their slices by what their polls cost before.
+    pub preempt: Option<PreemptKind>,
 }
 
 impl Default for Options {
@@ -34,6 +43,8 @@ impl Default for Options {
             completions_max: 1024,
             tasks_max: 1 << 20,
             spin: None,
+            quota: Duration::from_millis(1),
+            preempt: Some(PreemptKind::Auto),
         }
     }
 }
@@ -51,6 +62,13 @@ impl Options {
             if !(least..=most).contains(&value) {
                 return Err(StartError::Option(format!("{name} is {value}; it must be in {least}..={most}")));
             }
+        }
+        if !QUOTA.contains(&self.quota) {
+            let (least, most) = (QUOTA.start(), QUOTA.end());
+            return Err(StartError::Option(format!(
+                "quota is {:?}; it must be in {least:?}..={most:?}",
+                self.quota
+            )));
         }
         match self.spin {
             Some(spin) if spin > SPIN_MAX => {
@@ -74,6 +92,11 @@ mod tests {
         );
         let options = Options { spin: Some(Duration::from_secs(2)), ..Options::default() };
         assert!(options.check().unwrap_err().to_string().contains("at most 1s"));
+        let options = Options { quota: Duration::ZERO, ..Options::default() };
+        assert_eq!(
+            options.check().unwrap_err().to_string(),
+            "ERR_RINGWHEEL_INVALID_OPTION: quota is 0ns; it must be in 50µs..=1s"
+        );
         assert!(Options::default().check().is_ok());
     }
 }

@@ -20,9 +20,13 @@
 //! This is the one thing that is per process (INV-9): an address book, not state. Locks are taken at start, at the end, and
 //! to ring the driver's bell of a sleeping executor, never for a wake of a running one.
 use crate::{StartError, waker_ring::WakerRing};
-use std::sync::{
-    Mutex, OnceLock, PoisonError,
-    atomic::{AtomicU32, Ordering},
+use ringwheel_driver::preempt;
+use std::{
+    ptr,
+    sync::{
+        Mutex, OnceLock, PoisonError,
+        atomic::{AtomicPtr, AtomicU32, Ordering},
+    },
 };
 
 /// Bits of a slot.
@@ -59,6 +63,8 @@ struct Entry {
     /// The generation of the live executor, or of the next one.
     generation: AtomicU32,
     ring: WakerRing,
+    /// The executor's word of preemption, which a wake raises; null while it has none.
+    word: AtomicPtr<AtomicU32>,
     bell: Mutex<Option<ringwheel_driver::Waker>>,
 }
 
@@ -87,6 +93,7 @@ impl Registration {
             Box::new(Entry {
                 generation: AtomicU32::new(0),
                 ring: WakerRing::new(RING_ENTRIES),
+                word: AtomicPtr::new(ptr::null_mut()),
                 bell: Mutex::new(None),
             })
         });
@@ -102,6 +109,11 @@ impl Registration {
         self.handle
     }
 
+    /// From now on wakes of other threads raise this word, so that a running task hears of them.
+    pub(crate) fn raise(&self, word: &'static AtomicU32) {
+        self.entry.word.store(ptr::from_ref(word).cast_mut(), Ordering::Release);
+    }
+
     /// The ring other threads write.
     pub(crate) fn ring(&self) -> &'static WakerRing {
         &self.entry.ring
@@ -113,6 +125,7 @@ impl Drop for Registration {
         let mask = (1 << EXECUTOR_GENERATION_BITS) - 1;
         let generation = self.entry.generation.load(Ordering::Relaxed);
         self.entry.generation.store((generation + 1) & mask, Ordering::Release);
+        self.entry.word.store(ptr::null_mut(), Ordering::Release);
         *self.entry.bell.lock().unwrap_or_else(PoisonError::into_inner) = None;
         // What came in too late; the next executor must not find the ring full of it.
         self.entry.ring.drain(|_| {});
@@ -163,11 +176,18 @@ pub(crate) fn must_ring(handle: u64) -> Option<ringwheel_driver::Waker> {
     let index = (handle >> (64 - EXECUTOR_BITS)) as usize;
     let generation = (handle >> OWN_BITS) & ((1 << EXECUTOR_GENERATION_BITS) - 1);
     let entry = BOOK.get(index).and_then(OnceLock::get)?;
-    if u64::from(entry.generation.load(Ordering::Acquire)) != generation || !entry.ring.push(slot_of(handle))
-    {
+    if u64::from(entry.generation.load(Ordering::Acquire)) != generation {
         return None;
     }
-    entry.bell.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    if entry.ring.push(slot_of(handle)) {
+        return entry.bell.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    }
+    // SAFETY: needs null or a word that lives for ever. Holds: `raise` stores `'static` ones alone; the executor that had this one may
+    // be gone, and the next owner of the word looks once in vain. Checked: `a_wake_of_another_thread_preempts` in tests/preempt.rs.
+    if let Some(word) = unsafe { entry.word.load(Ordering::Acquire).as_ref() } {
+        preempt::raise_for_message(word);
+    }
+    None
 }
 
 #[cfg(test)]

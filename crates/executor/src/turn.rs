@@ -4,7 +4,7 @@
 //!  1 remote       wakes and calls of other threads   ≤ one ring, or one scan; one inbox
 //!  2 commands     the client hands in its own        bounded by the client
 //!  3 timers       expired ones wake their tasks      ≤ timers_max
-//!  4 tasks        ready ones are polled              ≤ polls_max
+//!  4 tasks        ready ones are polled              ≤ polls_max; with several queues ≤ the quota too (task/fair.rs)
 //!  5 submit       one system call for all that was staged; a native host blocks in it when nothing is ready
 //!  6 completions  reaped, their tasks woken          ≤ completions_max
 //! ```
@@ -140,7 +140,7 @@ impl Core {
         }
         let more_commands = self.step_commands(client, &mut turn);
         self.step_timers(client, &mut turn);
-        self.tasks.run(self.bounds.polls_max);
+        self.step_tasks();
         let busy = more_commands || enough() || self.has_calls();
         self.step_submit(park, busy, &mut turn);
         self.step_completions(client, &mut turn);
@@ -163,6 +163,9 @@ impl Core {
             None => return,
         };
         ring.unpark();
+        if let Some(preempt) = self.made_preempt() {
+            preempt.messages_seen();
+        }
         if !ring.is_empty() {
             self.drain_wakes(ring);
         }

@@ -37,8 +37,8 @@ const ASK: u32 = 1 << 16;
 const TIME: u32 = 1 << 17;
 /// Another thread has something for this one.
 const MESSAGE: u32 = 1 << 18;
-/// An operation of a latency class has completed.
-const COMPLETION: u32 = 1 << 19;
+/// A latency class has something to do: one of its operations has completed, or the thread itself woke one of its tasks.
+const LATENCY: u32 = 1 << 19;
 
 /// A word that is never raised: for threads without preemption.
 pub static NEVER: AtomicU32 = AtomicU32::new(0);
@@ -113,6 +113,12 @@ pub fn raise_for_message(word: &AtomicU32) {
     }
 }
 
+/// The thread itself: raises its word for the rest of the slice, because something urgent became ready.
+#[inline]
+pub fn raise_for_latency(word: &AtomicU32) {
+    word.fetch_or(LATENCY, Ordering::Relaxed);
+}
+
 impl Preempt {
     /// Sets preemption up for the calling thread. `quota` is the length of a slice that has no deadline of its own.
     ///
@@ -178,8 +184,8 @@ impl Preempt {
     #[inline]
     pub fn begin(&self, deadline: u64) {
         self.deadline.set(deadline.max(1));
-        if self.word().load(Ordering::Relaxed) & (ASK | TIME | COMPLETION) != 0 {
-            self.word().fetch_and(!(ASK | TIME | COMPLETION), Ordering::Relaxed);
+        if self.word().load(Ordering::Relaxed) & (ASK | TIME | LATENCY) != 0 {
+            self.word().fetch_and(!(ASK | TIME | LATENCY), Ordering::Relaxed);
         }
         self.arm(deadline);
     }
@@ -189,8 +195,8 @@ impl Preempt {
     #[inline]
     pub fn begin_lazily(&self, deadline: Option<u64>) {
         self.deadline.set(deadline.unwrap_or(0));
-        if self.word().load(Ordering::Relaxed) & (ASK | TIME | COMPLETION) != ASK {
-            self.word().fetch_and(!(TIME | COMPLETION), Ordering::Relaxed);
+        if self.word().load(Ordering::Relaxed) & (ASK | TIME | LATENCY) != ASK {
+            self.word().fetch_and(!(TIME | LATENCY), Ordering::Relaxed);
             self.raise(ASK);
         }
     }
@@ -219,7 +225,7 @@ impl Preempt {
         let over = now >= deadline || {
             word.fetch_and(!(ASK | TIME), Ordering::Relaxed);
             self.arm(deadline);
-            word.load(Ordering::Relaxed) & (MESSAGE | COMPLETION) != 0
+            word.load(Ordering::Relaxed) & (MESSAGE | LATENCY) != 0
         };
         if over {
             self.raise(TIME);

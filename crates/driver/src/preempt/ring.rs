@@ -6,7 +6,7 @@
 //!
 //! The kernel gives up the pages when the last request is gone: `drop` cancels and collects all, then closes; what it cannot
 //! collect keeps its page for ever (INV-1).
-use super::{ASK, COMPLETION, TASKRUN, now_ns, page::Page};
+use super::{ASK, LATENCY, TASKRUN, now_ns, page::Page};
 use crate::Errno;
 use rustix::{
     io::Errno as E,
@@ -226,7 +226,7 @@ impl Ring {
                 }
                 WATCH => {
                     self.watching.set(false);
-                    self.word().fetch_or(COMPLETION, Ordering::Relaxed);
+                    self.word().fetch_or(LATENCY, Ordering::Relaxed);
                 }
                 _ => {}
             }

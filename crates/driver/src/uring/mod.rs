@@ -28,6 +28,7 @@ use crate::{
 };
 use buffers::BufferRing;
 use io_uring::{IoUring, cqueue, squeue};
+use rustix::event::{EventfdFlags, eventfd};
 use std::{
     collections::VecDeque,
     fmt,
@@ -79,6 +80,8 @@ pub(crate) struct Uring {
     pool: Pool,
     waker: Waker,
     eventfd: Arc<OwnedFd>,
+    /// Readable after completions, once someone has asked for it (native host).
+    told: Option<OwnedFd>,
     /// A multishot poll of the eventfd is armed (native host).
     wake_armed: bool,
     /// Whom messages to other rings are on the way to, with the descriptors that they name.
@@ -200,6 +203,7 @@ impl Uring {
             pool: Pool::new(options.pool_threads, completion_entries, Box::new(move || wake.wake())),
             waker,
             eventfd,
+            told: None,
             wake_armed: false,
             rung: Vec::new(),
             host: options.host,
@@ -235,6 +239,22 @@ impl Uring {
 
     pub(crate) fn host_fd(&self) -> RawFd {
         self.eventfd.as_raw_fd()
+    }
+
+    pub(crate) fn completion_fd(&mut self) -> Option<RawFd> {
+        if self.host == Host::Embedded {
+            return Some(self.eventfd.as_raw_fd()); // Registered; its host reads it.
+        }
+        if self.told.is_none() {
+            let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+            let told = eventfd(0, flags).ok()?;
+            self.ring.submitter().register_eventfd(told.as_raw_fd()).ok()?;
+            self.told = Some(told);
+        }
+        let told = self.told.as_ref()?;
+        // EAGAIN: nothing to forget.
+        let _ = rustix::io::read(told, &mut [0; 8]);
+        Some(told.as_raw_fd())
     }
 
     pub(crate) fn acknowledge(&mut self) {

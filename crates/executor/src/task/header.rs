@@ -62,6 +62,8 @@ pub(crate) struct Header {
     pub(super) join_waker: Cell<Option<Waker>>,
     pub(super) flags: Cell<u8>,
     pub(super) stage: Cell<Stage>,
+    /// Which of its executor's queues it belongs to.
+    pub(super) queue: Cell<u8>,
 }
 
 impl Header {

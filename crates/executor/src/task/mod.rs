@@ -9,12 +9,15 @@
 //!                       └─────────────────── asleep
 //! ```
 mod arena;
+mod fair;
 mod header;
 mod join;
+pub(crate) mod queues;
 mod run;
 mod slots;
 mod waker;
 
+pub(crate) use fair::Pace;
 pub(crate) use header::Payload;
 pub(crate) use join::Shared;
 pub use join::{JoinHandle, RemoteHandle};

@@ -1,20 +1,26 @@
 //! The run queue: spawn, wake, and a bounded slice of polls under one `catch_unwind`.
 //!
+//! The list of the *active* queue is here, those of the others in `queues.rs`: with one queue there is nothing to look up. What ends a slice
+//! early does so by taking its polls away (`end_slice`), so that a poll costs no question.
+//!
 //! A poll costs no catch of its own: the slice runs under one, `running` names the task that a panic belongs to, and the
 //! slice goes on after it. Destructors of futures have their own, and only where the type has one.
 use super::{
     arena::Arena,
     header::{Body, CANCEL, DONE, Header, JOINED, Payload, QUEUED, RUNNING, Stage, Task, WOKEN, quietly},
+    queues::{DEFAULT, List, Queues, State},
     slots::Slots,
     waker,
 };
 use crate::{SpawnError, remote, waker_ring::WakerRing};
+use ringwheel_driver::preempt::{self, Preempt};
 use std::{
     cell::Cell,
     future::Future,
     mem::ManuallyDrop,
     panic::{AssertUnwindSafe, catch_unwind},
     ptr::NonNull,
+    sync::atomic::AtomicU32,
     task::{Context, Waker},
 };
 
@@ -22,8 +28,21 @@ use std::{
 pub(crate) struct Tasks {
     slots: Slots,
     arena: Arena,
-    first: Cell<Option<NonNull<Header>>>,
-    last: Cell<Option<NonNull<Header>>>,
+    list: List,
+    /// Whose list that is; the default queue's outside of step 4.
+    pub(super) active: Cell<u8>,
+    /// Where `spawn` puts tasks: the queue of the running one.
+    current: Cell<u8>,
+    pub(crate) queues: Queues,
+    /// Polls left in this slice, and how many `end_slice` took from it.
+    left: Cell<u32>,
+    cut: Cell<u32>,
+    /// The step has to end too: somebody was preempted.
+    pub(super) preempted: Cell<bool>,
+    /// The word of preemption, once there is one.
+    pub(crate) word: Cell<Option<&'static AtomicU32>>,
+    /// The word is looked at after each poll.
+    pub(super) watched: Cell<bool>,
     running: Cell<Option<NonNull<Header>>>,
     closing: Cell<bool>,
     /// The upper bits of every waker.
@@ -40,8 +59,15 @@ impl Tasks {
         Tasks {
             slots: Slots::new(tasks_max),
             arena: Arena::new(),
-            first: Cell::new(None),
-            last: Cell::new(None),
+            list: List::default(),
+            active: Cell::new(DEFAULT),
+            current: Cell::new(DEFAULT),
+            queues: Queues::new(),
+            left: Cell::new(0),
+            cut: Cell::new(0),
+            preempted: Cell::new(false),
+            word: Cell::new(None),
+            watched: Cell::new(false),
             running: Cell::new(None),
             closing: Cell::new(false),
             executor,
@@ -65,7 +91,18 @@ impl Tasks {
     /// True when a task is queued.
     #[inline]
     pub(crate) fn is_ready(&self) -> bool {
-        self.first.get().is_some()
+        self.is_active_ready() || self.queues.ready.get() != 0
+    }
+
+    #[inline]
+    pub(super) fn is_active_ready(&self) -> bool {
+        self.list.first.get().is_some()
+    }
+
+    /// The queue of the task that runs now; the default one outside of tasks.
+    #[inline]
+    pub(crate) fn current_queue(&self) -> u8 {
+        self.current.get()
     }
 
     /// Puts a future into a block and queues it. The task has the flag JOINED: the caller makes the join handle.
@@ -74,30 +111,50 @@ impl Tasks {
     /// If `F` is not `'static`, the caller drops the task (`cancel_now`) before anything that `F` borrows ends.
     #[inline]
     pub(crate) unsafe fn spawn<F: Future>(&self, future: F) -> Result<NonNull<Header>, SpawnError> {
+        // SAFETY: the caller's promise.
+        unsafe { self.spawn_in(self.current.get(), future) }
+    }
+
+    /// As `spawn`, into a queue that is not free.
+    ///
+    /// # Safety
+    /// As for `spawn`.
+    #[inline]
+    pub(crate) unsafe fn spawn_in<F: Future>(
+        &self,
+        queue: u8,
+        future: F,
+    ) -> Result<NonNull<Header>, SpawnError> {
         if self.closing.get() {
             return Err(SpawnError::Closed);
         }
-        let Some((slot, generation, fresh)) = self.slots.next() else { return Err(SpawnError::Full) };
-        if fresh {
-            self.ring.reserve(slot);
-        }
-        let vtable = Task::<F>::VTABLE;
-        let task = self.arena.take(vtable.layout).cast::<Task<F>>();
-        let header = Header {
-            vtable,
-            next: Cell::new(None),
-            handle: remote::task_handle(self.executor, slot, generation),
-            join_waker: Cell::new(None),
-            flags: Cell::new(JOINED),
-            stage: Cell::new(Stage::Future),
-        };
-        // SAFETY: needs room and alignment for a `Task<F>`. Holds: the block was taken with its layout.
-        // Checked: `blocks_do_not_overlap` in arena.rs.
-        unsafe { task.write(Task { header, body: Body { future: ManuallyDrop::new(future) } }) };
-        let task = task.cast::<Header>();
-        self.slots.put(task);
+        let put = self.slots.put(|slot, generation, fresh| {
+            if fresh {
+                self.ring.reserve(slot);
+            }
+            let vtable = Task::<F>::VTABLE;
+            let task = self.arena.take(vtable.layout).cast::<Task<F>>();
+            let header = Header {
+                vtable,
+                next: Cell::new(None),
+                handle: remote::task_handle(self.executor, slot, generation),
+                join_waker: Cell::new(None),
+                flags: Cell::new(JOINED),
+                stage: Cell::new(Stage::Future),
+                queue: Cell::new(queue),
+            };
+            // SAFETY: needs room and alignment for a `Task<F>`. Holds: the block was taken with its layout.
+            // Checked: `blocks_do_not_overlap` in arena.rs.
+            unsafe { task.write(Task { header, body: Body { future: ManuallyDrop::new(future) } }) };
+            task.cast::<Header>()
+        });
+        let Some(task) = put else { return Err(SpawnError::Full) };
         self.live.set(self.live.get() + 1);
         self.spawned.set(self.spawned.get() + 1);
+        if queue != DEFAULT {
+            let live = &self.queues.at(queue).live;
+            live.set(live.get() + 1);
+        }
         self.push(task);
         Ok(task)
     }
@@ -112,7 +169,7 @@ impl Tasks {
 
     /// False: `spawn` would say that it is full.
     pub(crate) fn has_room(&self) -> bool {
-        self.closing.get() || self.slots.next().is_some()
+        self.closing.get() || self.slots.has_room()
     }
 
     #[inline]
@@ -121,24 +178,72 @@ impl Tasks {
         let header = unsafe { task.as_ref() };
         debug_assert!(!header.has(QUEUED | DONE | RUNNING));
         header.set(QUEUED);
-        header.next.set(None);
-        match self.last.replace(Some(task)) {
-            // SAFETY: a queued task is live.
-            Some(last) => unsafe { last.as_ref() }.next.set(Some(task)),
-            None => self.first.set(Some(task)),
+        if header.queue.get() == self.active.get() {
+            self.list.push(task, header);
+        } else {
+            self.push_elsewhere(task, header);
         }
     }
 
+    /// Queues a task of a queue that is not the active one. A latency class that wakes ends the slice of who is less urgent; so does
+    /// every queue when the slice was begun for one queue alone.
+    #[inline(never)]
+    fn push_elsewhere(&self, task: NonNull<Header>, header: &Header) {
+        let index = header.queue.get();
+        let queue = self.queues.at(index);
+        if queue.list.first.get().is_none() {
+            self.queues.wake(index, queue);
+            let (theirs, ours) = (queue.latency.get(), self.queues.at(self.active.get()).latency.get());
+            let urgent = theirs > 0 && (ours == 0 || ours > theirs);
+            if urgent && let Some(word) = self.word.get() {
+                preempt::raise_for_latency(word);
+            }
+            if urgent || !self.watched.get() {
+                self.end_slice();
+            }
+        }
+        queue.list.push(task, header);
+    }
+
+    /// Makes another queue the active one.
+    pub(super) fn activate(&self, index: u8) {
+        let active = self.active.get();
+        if active == index {
+            return;
+        }
+        let exchange = |here: &Cell<Option<NonNull<Header>>>, from: &Cell<_>, to: &Cell<_>| {
+            from.set(here.replace(to.take()));
+        };
+        let (from, to) = (&self.queues.at(active).list, &self.queues.at(index).list);
+        exchange(&self.list.first, &from.first, &to.first);
+        exchange(&self.list.last, &from.last, &to.last);
+        let ready = self.queues.ready.get() & !(1 << index);
+        self.queues.ready.set(ready | u64::from(from.first.get().is_some()) << active);
+        self.active.set(index);
+    }
+
+    /// The poll that runs is the last of its slice.
+    #[inline]
+    pub(crate) fn end_slice(&self) {
+        self.cut.set(self.cut.get() + self.left.replace(0));
+    }
+
+    /// The running task gives its core up because its time is over: the slice ends, and so does step 4.
+    pub(crate) fn preempt(&self) {
+        self.preempted.set(true);
+        self.end_slice();
+    }
+
+    /// Takes the first task off the active queue; its flag QUEUED is still set.
     #[inline]
     fn pop(&self) -> Option<NonNull<Header>> {
-        let task = self.first.get()?;
+        let task = self.list.first.get()?;
         // SAFETY: a queued task is live.
-        let header = unsafe { task.as_ref() };
-        self.first.set(header.next.get());
-        if self.first.get().is_none() {
-            self.last.set(None);
+        let next = unsafe { task.as_ref() }.next.get();
+        self.list.first.set(next);
+        if next.is_none() {
+            self.list.last.set(None);
         }
-        header.clear(QUEUED);
         Some(task)
     }
 
@@ -184,28 +289,44 @@ impl Tasks {
         }
     }
 
-    /// Polls at most `max` queued tasks. Never unwinds.
-    pub(crate) fn run(&self, max: u32) {
-        let left = Cell::new(max);
-        while left.get() > 0 && self.is_ready() {
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.slice(&left))) {
+    /// Polls at most `max` tasks of the active queue; returns how many. With `watch` its word ends the slice. Never unwinds.
+    pub(crate) fn run_slice(&self, max: u32, watch: Option<&Preempt>) -> u32 {
+        self.left.set(max);
+        self.cut.set(0);
+        self.current.set(self.active.get());
+        while self.left.get() > 0 && self.is_active_ready() {
+            let slice = || match watch {
+                None => self.slice(|| {}),
+                Some(preempt) => self.slice(|| {
+                    if preempt.is_raised() && preempt.confirm() {
+                        self.preempt();
+                    }
+                }),
+            };
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(slice)) {
                 self.settle_panic(payload);
             }
         }
-        self.polls.set(self.polls.get() + u64::from(max - left.get()));
+        self.current.set(DEFAULT);
+        let used = max - self.left.replace(0) - self.cut.get();
+        self.polls.set(self.polls.get() + u64::from(used));
+        used
     }
 
-    fn slice(&self, left: &Cell<u32>) {
-        while left.get() > 0 {
+    #[inline]
+    fn slice(&self, after_poll: impl Fn()) {
+        while self.left.get() > 0 {
             let Some(task) = self.pop() else { return };
-            left.set(left.get() - 1);
+            self.left.set(self.left.get() - 1);
             // SAFETY: needs a live header. Holds: it was queued.
             let header = unsafe { task.as_ref() };
-            if header.has(CANCEL) {
+            let flags = header.flags.get() & !QUEUED;
+            if flags & CANCEL != 0 {
+                header.flags.set(flags);
                 self.discard(task, Stage::Cancelled);
                 continue;
             }
-            header.set(RUNNING);
+            header.flags.set(flags | RUNNING);
             self.running.set(Some(task));
             // Our wakers need no drop; saying so saves a call per poll.
             let waker = ManuallyDrop::new(waker::waker(header.handle));
@@ -213,13 +334,19 @@ impl Tasks {
             // Checked: tests/tasks.rs.
             let done = unsafe { (header.vtable.poll)(task, &mut Context::from_waker(&waker)) };
             self.running.set(None);
-            header.clear(RUNNING);
             if done {
                 self.complete(task);
-            } else if header.has(WOKEN) {
-                header.clear(WOKEN);
-                self.push(task);
+            } else {
+                let flags = header.flags.get();
+                if flags & WOKEN == 0 {
+                    header.flags.set(flags & !RUNNING);
+                } else {
+                    // `push` without its question: the queue of the running task is the active one.
+                    header.flags.set(flags & !(RUNNING | WOKEN) | QUEUED);
+                    self.list.push(task, header);
+                }
             }
+            after_poll();
         }
     }
 
@@ -275,10 +402,12 @@ impl Tasks {
     fn complete(&self, task: NonNull<Header>) {
         // SAFETY: needs a live header. Holds: it has just run.
         let header = unsafe { task.as_ref() };
-        header.clear(RUNNING | WOKEN | CANCEL);
-        header.set(DONE);
+        header.flags.set(header.flags.get() & JOINED | DONE);
         self.slots.remove(remote::slot_of(header.handle));
         self.live.set(self.live.get() - 1);
+        if header.queue.get() != DEFAULT {
+            self.leave_queue(header.queue.get());
+        }
         if header.has(JOINED) {
             // Foreign wakers may drop the join handle and with it the task: nothing touches it after this.
             if let Some(waker) = header.join_waker.take() {
@@ -335,18 +464,60 @@ impl Tasks {
         self.discard(task, Stage::Cancelled);
     }
 
-    /// Takes a task out of the middle of the queue; walks it, so for rare ends only.
+    /// A task of a queue other than the default one has ended.
+    fn leave_queue(&self, index: u8) {
+        let queue = self.queues.at(index);
+        queue.live.set(queue.live.get() - 1);
+        // The active queue is freed when its slice is over (fair.rs).
+        if queue.live.get() == 0 && queue.state.get() == State::Leaving && index != self.active.get() {
+            self.free_queue(index);
+        }
+    }
+
+    /// Frees the place of a queue that was removed and has no task any more.
+    pub(super) fn free_queue(&self, index: u8) {
+        for waker in self.queues.free(index) {
+            self.wake_any(waker);
+        }
+    }
+
+    /// Removes a queue: it takes no new tasks of others. With `cancel` those that it has are cancelled.
+    pub(crate) fn remove_queue(&self, index: u8, cancel: bool) {
+        let queue = self.queues.at(index);
+        queue.state.set(State::Leaving);
+        if cancel {
+            for slot in 0..self.slots.len() {
+                let Some(task) = self.slots.get(slot, None) else { continue };
+                // SAFETY: needs a live header. Holds: it is in the slots.
+                if unsafe { task.as_ref() }.queue.get() == index {
+                    self.cancel(task);
+                }
+            }
+        }
+        if queue.live.get() == 0 && index != self.active.get() {
+            self.free_queue(index);
+        }
+    }
+
+    /// Takes a task out of the middle of its queue; walks it, so for rare ends only.
     fn unlink(&self, task: NonNull<Header>) {
-        let mut rest = self.first.take();
-        self.last.set(None);
+        // SAFETY: needs a live header. Holds: it is queued.
+        let index = unsafe { task.as_ref() }.queue.get();
+        let list = if index == self.active.get() { &self.list } else { &self.queues.at(index).list };
+        let mut rest = list.first.take();
+        list.last.set(None);
         while let Some(queued) = rest {
             // SAFETY: a queued task is live.
             let header = unsafe { queued.as_ref() };
             rest = header.next.take();
-            header.clear(QUEUED);
-            if queued != task {
-                self.push(queued);
+            if queued == task {
+                header.clear(QUEUED);
+            } else {
+                list.push(queued, header);
             }
+        }
+        if index != self.active.get() && list.first.get().is_none() {
+            self.queues.ready.set(self.queues.ready.get() & !(1 << index));
         }
     }
 
@@ -366,7 +537,14 @@ impl Tasks {
     /// Drops every task; new ones are refused from now on. Returns how many, and how many destructors panicked.
     pub(crate) fn close(&self) -> (u32, u32) {
         self.closing.set(true);
-        while self.pop().is_some() {}
+        for index in self.queues.indices() {
+            self.activate(index);
+            while let Some(task) = self.pop() {
+                // SAFETY: a queued task is live.
+                unsafe { task.as_ref() }.clear(QUEUED);
+            }
+        }
+        self.activate(DEFAULT);
         let (mut dropped, mut panics) = (0, 0);
         let mut slot = 0;
         // Nothing can be spawned any more, so one pass is all.
@@ -376,6 +554,9 @@ impl Tasks {
                 panics += u32::from(self.discard(task, Stage::Closed));
             }
             slot += 1;
+        }
+        for index in self.queues.indices().filter(|index| *index != DEFAULT) {
+            self.free_queue(index);
         }
         (dropped, panics)
     }

@@ -40,34 +40,41 @@ impl Slots {
     #[inline]
     fn inner(&self) -> &mut Inner {
         // SAFETY: needs that no other reference to the inside lives. Holds: one thread (INV-6), every method is a leaf that
-        // drops this reference before it returns and calls nothing that could come back here.
-        // Checked: by reading; there are four methods.
+        // drops this reference before it returns and calls nothing that could come back here: `put` calls what `spawn_in` gives it,
+        // which takes a block and writes a task. Checked: by reading; there are five methods.
         unsafe { &mut *self.inner.get() }
     }
 
-    /// The slot and generation that the next `put` will use, and whether the slot is a new one. `None`: full.
-    #[inline]
-    pub(crate) fn next(&self) -> Option<(u32, u16, bool)> {
+    /// False: `put` would find no slot.
+    pub(crate) fn has_room(&self) -> bool {
         let inner = self.inner();
-        if let Some(&Slot::Free { generation, .. }) = inner.slots.get(inner.first_free as usize) {
-            return Some((inner.first_free, generation, false));
-        }
-        let fresh = inner.slots.len() as u32;
-        (fresh < inner.limit).then_some((fresh, 0, true))
+        inner.first_free != NONE || (inner.slots.len() as u32) < inner.limit
     }
 
-    /// Puts a task in the slot that `next` named.
+    /// Puts the task that `make` gives in a slot; `make` is told the slot, its generation, and whether the slot is a new one. `None`: full.
+    /// `make` must not come back to the slots.
     #[inline]
-    pub(crate) fn put(&self, task: NonNull<Header>) {
+    pub(crate) fn put(
+        &self,
+        make: impl FnOnce(u32, u16, bool) -> NonNull<Header>,
+    ) -> Option<NonNull<Header>> {
         let inner = self.inner();
-        if let Some(slot) = inner.slots.get_mut(inner.first_free as usize)
-            && let Slot::Free { generation, next } = *slot
+        let slot = inner.first_free;
+        if let Some(place) = inner.slots.get_mut(slot as usize)
+            && let Slot::Free { generation, next } = *place
         {
-            *slot = Slot::Taken { generation, task };
+            let task = make(slot, generation, false);
+            *place = Slot::Taken { generation, task };
             inner.first_free = next;
-        } else {
-            inner.slots.push(Slot::Taken { generation: 0, task });
+            return Some(task);
         }
+        let fresh = inner.slots.len() as u32;
+        if fresh >= inner.limit {
+            return None;
+        }
+        let task = make(fresh, 0, true);
+        inner.slots.push(Slot::Taken { generation: 0, task });
+        Some(task)
     }
 
     /// The task in a slot, if the generation is right; `None` as generation takes any.
