@@ -128,27 +128,29 @@ impl Tasks {
         if self.closing.get() {
             return Err(SpawnError::Closed);
         }
+        let vtable = Task::<F>::VTABLE;
+        let mut handle = 0;
         let put = self.slots.put(|slot, generation, fresh| {
             if fresh {
                 self.ring.reserve(slot);
             }
-            let vtable = Task::<F>::VTABLE;
-            let task = self.arena.take(vtable.layout).cast::<Task<F>>();
-            let header = Header {
-                vtable,
-                next: Cell::new(None),
-                handle: remote::task_handle(self.executor, slot, generation),
-                join_waker: Cell::new(None),
-                flags: Cell::new(JOINED),
-                stage: Cell::new(Stage::Future),
-                queue: Cell::new(queue),
-            };
-            // SAFETY: needs room and alignment for a `Task<F>`. Holds: the block was taken with its layout.
-            // Checked: `blocks_do_not_overlap` in arena.rs.
-            unsafe { task.write(Task { header, body: Body { future: ManuallyDrop::new(future) } }) };
-            task.cast::<Header>()
+            handle = remote::task_handle(self.executor, slot, generation);
+            self.arena.take(vtable.layout).cast::<Header>()
         });
         let Some(task) = put else { return Err(SpawnError::Full) };
+        let header = Header {
+            vtable,
+            next: Cell::new(None),
+            handle,
+            join_waker: Cell::new(None),
+            flags: Cell::new(JOINED),
+            stage: Cell::new(Stage::Future),
+            queue: Cell::new(queue),
+        };
+        let body = Body { future: ManuallyDrop::new(future) };
+        // SAFETY: needs room and alignment for a `Task<F>`, and that nobody reads the block before: it is in the slots already.
+        // Holds: the block was taken with its layout, and nothing of others has run since. Checked: `blocks_do_not_overlap` in arena.rs.
+        unsafe { task.cast::<Task<F>>().write(Task { header, body }) };
         self.live.set(self.live.get() + 1);
         self.spawned.set(self.spawned.get() + 1);
         if queue != DEFAULT {

@@ -41,7 +41,7 @@ impl Slots {
     fn inner(&self) -> &mut Inner {
         // SAFETY: needs that no other reference to the inside lives. Holds: one thread (INV-6), every method is a leaf that
         // drops this reference before it returns and calls nothing that could come back here: `put` calls what `spawn_in` gives it,
-        // which takes a block and writes a task. Checked: by reading; there are five methods.
+        // which takes a block. Checked: by reading; there are five methods.
         unsafe { &mut *self.inner.get() }
     }
 
@@ -51,7 +51,7 @@ impl Slots {
         inner.first_free != NONE || (inner.slots.len() as u32) < inner.limit
     }
 
-    /// Puts the task that `make` gives in a slot; `make` is told the slot, its generation, and whether the slot is a new one. `None`: full.
+    /// Puts the block that `make` gives in a slot; `make` is told the slot, its generation, and whether the slot is a new one. `None`: full.
     /// `make` must not come back to the slots.
     #[inline]
     pub(crate) fn put(
