@@ -11,6 +11,7 @@ use crate::{
     operation::{DeferredList, Operations},
     options::Options,
     remote::{self, Registration, SELF_SLOT},
+    stall::{Heart, Watch},
     task::Tasks,
     timers::{Fired, Timers},
 };
@@ -56,6 +57,10 @@ pub(crate) struct Core {
     /// The word that `need_preempt` loads.
     pub(crate) word: Cell<&'static AtomicU32>,
     now: Cell<Option<Instant>>,
+    /// Until shutdown, when stalls are watched for.
+    pub(crate) watch: RefCell<Option<Watch>>,
+    /// The same's heart, one branch away.
+    pub(crate) heart: Option<Arc<Heart>>,
     pub(crate) bounds: Bounds,
     pub(crate) counts: Counts,
 }
@@ -89,9 +94,19 @@ pub(crate) fn add(counter: &Cell<u64>, count: u64) {
 }
 
 impl Core {
-    pub(crate) fn new(driver: Driver, registration: Registration, options: &Options) -> Core {
+    pub(crate) fn new(
+        driver: Driver,
+        registration: Registration,
+        watch: Option<Watch>,
+        options: &Options,
+    ) -> Core {
+        let heart = watch.as_ref().map(|watch| Arc::clone(watch.heart()));
+        let tasks = Tasks::new(registration.handle(), registration.ring(), options.tasks_max);
+        if let Some(heart) = &heart {
+            let _ = tasks.heart.set(Arc::clone(heart)); // They are new.
+        }
         Core {
-            tasks: Tasks::new(registration.handle(), registration.ring(), options.tasks_max),
+            tasks,
             driver: RefCell::new(Some(driver)),
             operations: RefCell::new(Operations::new(options.driver.chunks)),
             deferred: RefCell::new(Vec::new()),
@@ -107,6 +122,8 @@ impl Core {
             preempt: OnceCell::new(),
             word: Cell::new(if options.preempt.is_some() { &preempt::UNMADE } else { &preempt::NEVER }),
             now: Cell::new(None),
+            heart,
+            watch: RefCell::new(watch),
             bounds: Bounds {
                 polls_max: options.polls_max,
                 timers_max: options.timers_max as usize,

@@ -5,6 +5,7 @@ use crate::{
     core::Core,
     current,
     remote::{self, Registration},
+    stall::{self, Heart},
     timers::Timers,
 };
 use ringwheel_driver::{Driver, DriverKind, Latency};
@@ -68,7 +69,11 @@ impl Executor {
         options.check()?;
         let driver = Driver::start(&options.driver)?;
         let registration = Registration::new(driver.waker())?;
-        Ok(Executor { core: Rc::new(Core::new(driver, registration, &options)) })
+        let watch = match &options.stall {
+            Some(stall) => Some(stall::watch(stall).map_err(StartError::Thread)?),
+            None => None,
+        };
+        Ok(Executor { core: Rc::new(Core::new(driver, registration, watch, &options)) })
     }
 
     /// Native host: runs until `future` ends, blocking the thread when nothing is to be done. Other tasks run too, and stay
@@ -170,6 +175,12 @@ impl Executor {
         self.core.stats()
     }
 
+    /// What the watchdog looks at, for hosts that call [`Executor::turn`] themselves: they say when the thread is busy and when it
+    /// parks. `None` without [`Options::stall`]. [`Executor::run`] does it itself.
+    pub fn heart(&self) -> Option<&Heart> {
+        self.core.heart.as_deref()
+    }
+
     /// How long operations took, by kind, from the submit to their completion. One in 64 is timed, so that the others read no
     /// clock. Empty after [`Executor::shutdown`]; no system call.
     pub fn latencies(&self) -> Vec<Latency> {
@@ -219,6 +230,7 @@ impl Core {
     /// Does nothing the second time.
     fn shutdown(self: &Rc<Core>, deadline: Duration) -> ShutdownReport {
         let (tasks_dropped, panics) = self.tasks.close();
+        drop(self.watch.take());
         // Wakers of other threads are no-ops from here on.
         drop(self.registration.take());
         let calls = (self.calls.take(), self.inbox.close());
@@ -238,6 +250,7 @@ impl Core {
     }
 
     fn stats(&self) -> Stats {
+        let (stalls, longest_stall) = self.heart.as_ref().map(|heart| heart.stalls()).unwrap_or_default();
         Stats {
             turns: self.counts.turns.get(),
             parks: self.counts.parks.get(),
@@ -251,6 +264,8 @@ impl Core {
             timers: self.timers.borrow().len() as u32,
             abandoned: self.operations.borrow().abandoned,
             task_bytes: self.tasks.bytes(),
+            stalls,
+            longest_stall,
             driver: self.driver.borrow().as_ref().map(Driver::stats).unwrap_or_default(),
         }
     }

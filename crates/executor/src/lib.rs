@@ -22,6 +22,7 @@ pub mod pool;
 mod preempt;
 mod queue;
 mod remote;
+pub mod stall;
 mod stats;
 mod task;
 pub mod thread;

@@ -1,5 +1,5 @@
 //! How an executor is started: the driver's options and the bounds of one turn.
-use crate::{StartError, remote::SLOT_BITS};
+use crate::{StartError, remote::SLOT_BITS, stall::StallOptions};
 use ringwheel_driver::preempt::PreemptKind;
 use std::time::Duration;
 
@@ -9,6 +9,10 @@ const TASKS_MAX: u32 = (1 << SLOT_BITS) - 1;
 const SPIN_MAX: Duration = Duration::from_secs(1);
 /// Shorter slices are mostly beginnings; longer ones are none.
 const QUOTA: std::ops::RangeInclusive<Duration> = Duration::from_micros(50)..=Duration::from_secs(1);
+
+/// A shorter one would keep the watchdog busy; a longer one finds nothing.
+const STALL_MIN: Duration = Duration::from_millis(1);
+const STALL_MAX: Duration = Duration::from_secs(3600);
 
 /// Options of [`crate::Executor::start`]. `Default` is a native executor with the driver the kernel allows.
 #[derive(Clone, Debug)]
@@ -32,6 +36,8 @@ pub struct Options {
     /// What watches over the quota. It is made at the first use: a look at [`crate::need_preempt`], or a second queue. `None` makes
     /// `need_preempt` say no always; queues then bound their slices by what their polls cost before.
     pub preempt: Option<PreemptKind>,
+    /// Watch for stalls: turns that do not end. `None` (default) does not. See [`crate::stall`].
+    pub stall: Option<StallOptions>,
 }
 
 impl Default for Options {
@@ -45,6 +51,7 @@ impl Default for Options {
             spin: None,
             quota: Duration::from_millis(1),
             preempt: Some(PreemptKind::Auto),
+            stall: None,
         }
     }
 }
@@ -68,6 +75,13 @@ impl Options {
             return Err(StartError::Option(format!(
                 "quota is {:?}; it must be in {least:?}..={most:?}",
                 self.quota
+            )));
+        }
+        if let Some(StallOptions { threshold, .. }) = &self.stall
+            && !(STALL_MIN..=STALL_MAX).contains(threshold)
+        {
+            return Err(StartError::Option(format!(
+                "stall.threshold is {threshold:?}; it must be in {STALL_MIN:?}..={STALL_MAX:?}"
             )));
         }
         match self.spin {

@@ -121,6 +121,9 @@ impl TaskQueue {
             .queues
             .open(&options.name, shares, latency)
             .ok_or(QueueError::TooMany { max: QUEUES_MAX })?;
+        if let Some(heart) = &core.heart {
+            heart.name(index.into(), &options.name);
+        }
         Ok(core.queue_handle(index))
     }
 

@@ -27,6 +27,10 @@ pub struct Stats {
     pub abandoned: u64,
     /// Bytes of task memory held.
     pub task_bytes: u64,
+    /// Stalls found; 0 without [`crate::Options::stall`].
+    pub stalls: u64,
+    /// The longest stall that is over.
+    pub longest_stall: std::time::Duration,
     /// The driver's counters.
     pub driver: ringwheel_driver::driver::Stats,
 }

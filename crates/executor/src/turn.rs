@@ -131,6 +131,10 @@ impl Core {
     ) -> Turn {
         let _entered = current::enter(self);
         let mut turn = Turn::default();
+        let heart = self.heart.as_ref().filter(|_| park == Park::Thread);
+        if let Some(heart) = heart {
+            heart.busy();
+        }
         add(&self.counts.turns, 1);
         self.forget_now();
         self.submits_soon.set(true);
@@ -153,6 +157,9 @@ impl Core {
             }
             Some(registration) => turn.ready |= !registration.ring().is_empty(),
             None => turn.ready = false,
+        }
+        if let Some(heart) = heart {
+            heart.idle();
         }
         turn
     }
@@ -260,6 +267,11 @@ impl Core {
         let Some(ring) = registration.as_ref().map(|registration| registration.ring()) else { return };
         let idle = !busy && !turn.ready && !self.tasks.is_ready() && !driver.has_completions();
         let mut entered = Ok(());
+        // Looking for work and sleeping are no stall.
+        let heart = self.heart.as_ref().filter(|_| park == Park::Thread && idle);
+        if let Some(heart) = heart {
+            heart.idle();
+        }
         if park == Park::Thread
             && idle
             && !self.spin(driver, ring, &mut entered)
@@ -272,6 +284,9 @@ impl Core {
             self.forget_now();
         } else if entered.is_ok() && (driver.has_staged() || driver.in_flight() > 0) {
             entered = driver.enter(Wait::No);
+        }
+        if let Some(heart) = heart {
+            heart.busy();
         }
         turn.driver_error = entered.err();
     }

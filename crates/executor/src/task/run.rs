@@ -12,15 +12,15 @@ use super::{
     slots::Slots,
     waker,
 };
-use crate::{SpawnError, remote, waker_ring::WakerRing};
+use crate::{SpawnError, remote, stall::Heart, waker_ring::WakerRing};
 use ringwheel_driver::preempt::{self, Preempt};
 use std::{
-    cell::Cell,
+    cell::{Cell, OnceCell},
     future::Future,
     mem::ManuallyDrop,
     panic::{AssertUnwindSafe, catch_unwind},
     ptr::NonNull,
-    sync::atomic::AtomicU32,
+    sync::{Arc, atomic::AtomicU32},
     task::{Context, Waker},
 };
 
@@ -52,6 +52,8 @@ pub(crate) struct Tasks {
     pub(crate) spawned: Cell<u64>,
     pub(crate) polls: Cell<u64>,
     pub(crate) panics: Cell<u64>,
+    /// Whom to tell of the queue that runs, when stalls are watched for.
+    pub(crate) heart: OnceCell<Arc<Heart>>,
 }
 
 impl Tasks {
@@ -76,6 +78,7 @@ impl Tasks {
             spawned: Cell::new(0),
             polls: Cell::new(0),
             panics: Cell::new(0),
+            heart: OnceCell::new(),
         }
     }
 
@@ -222,6 +225,9 @@ impl Tasks {
         let ready = self.queues.ready.get() & !(1 << index);
         self.queues.ready.set(ready | u64::from(from.first.get().is_some()) << active);
         self.active.set(index);
+        if let Some(heart) = self.heart.get() {
+            heart.queue(index.into());
+        }
     }
 
     /// The poll that runs is the last of its slice.

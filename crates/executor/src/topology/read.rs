@@ -53,7 +53,7 @@ impl Tree<'_> {
         self.text(path)?.parse().ok()
     }
 
-    /// The numbers N of the entries PREFIX<N> in a directory, ascending.
+    /// The numbers N of the entries `PREFIX<N>` in a directory, ascending.
     fn numbered(&self, directory: &str, prefix: &str) -> Vec<usize> {
         let Ok(entries) = fs::read_dir(self.root.join("sys/devices/system").join(directory)) else {
             return Vec::new();
