@@ -6,7 +6,17 @@ export { File } from './lib/api/file.js';
 export { FileServer, type ServerCloseOptions, type ServerStats } from './lib/api/file-server.js';
 export type { OperationKind, OperationLatency } from './lib/api/latency.js';
 export { Lease } from './lib/api/lease.js';
-export type { ExecutorOptions, OpenOptions, SleepOptions, SqpollOptions, TransferOptions } from './lib/api/options.js';
+export type {
+  ExecutorOptions,
+  LatencyOptions,
+  OpenOptions,
+  QueuesOptions,
+  SleepOptions,
+  SqpollOptions,
+  TaskQueueOptions,
+  TransferOptions,
+} from './lib/api/options.js';
+export { type QueueStats, TaskQueue } from './lib/api/queue.js';
 export type { FileServerOptions, ServerCacheOptions, ServerLimits } from './lib/api/server-options.js';
 export { Stats } from './lib/api/stats.js';
 export { sleep } from './lib/api/timer.js';

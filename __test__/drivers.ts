@@ -37,7 +37,7 @@ const PRELUDE = `
 const assert = require('node:assert');
 const { Worker, isMainThread, parentPort, workerData } = require('node:worker_threads');
 const ringwheel = require(${JSON.stringify(join(root, 'dist/index.js'))});
-const { Executor, File, Lease, sleep } = ringwheel;
+const { Executor, File, Lease, TaskQueue, sleep } = ringwheel;
 const wanted = process.env.RINGWHEEL_DRIVER;
 const settled = (promise) => promise.then((value) => ({ value }), (error) => ({ error }));
 `;

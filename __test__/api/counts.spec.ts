@@ -115,6 +115,35 @@ await count(sleeps);`,
   checkCount(t, of('turns'), driver, turns);
 });
 
+test.serial('1,000 yields of 16 tasks, and 1,000 questions whether time is over', async (t) => {
+  const { driver, native, callbacks, enters } = await counted(
+    t,
+    `
+const { TaskQueue } = require(${JSON.stringify(join(root, 'dist/index.js'))});
+const queue = new TaskQueue();
+const yields = () => Promise.all(Array.from({ length: 16 }, () => queue.spawn(async () => {
+  for (let index = 0; index < 63; index++) await queue.yield();
+})));
+await yields();
+await count(yields);`,
+  );
+  const of = (what: string) => `api: ${what} per 1,000 yields of 16 tasks`;
+  checkCount(t, of('native calls'), driver, native);
+  checkCount(t, of('calls into JavaScript with completions'), driver, callbacks);
+  checkCount(t, of('enters'), driver, enters);
+  const asked = await counted(
+    t,
+    `
+const { TaskQueue } = require(${JSON.stringify(join(root, 'dist/index.js'))});
+const queue = new TaskQueue();
+// Asked in slices that are much shorter than their time: one look arms the timer, none of the others is a call.
+const ask = () => queue.spawn(() => { for (let index = 0; index < 1000; index++) executor.needPreempt(); });
+await ask();
+await count(ask);`,
+  );
+  checkCount(t, 'api: native calls per 1,000 needPreempt in a slice', asked.driver, asked.native);
+});
+
 test.serial('an idle executor with a timer of 1 s sleeps', async (t) => {
   const { driver, turns, loops } = await counted(t, 'await sleep(20);\nawait count(() => sleep(1000));');
   checkCount(t, 'api: turns of one sleep of 1 s', driver, turns);

@@ -36,7 +36,7 @@ const messages: [what: string, call: () => unknown, message: string][] = [
   [
     'a key with a line end',
     () => Executor.start({ 'memory\n': 1 } as never),
-    "Executor.start: unknown option 'memory\\n' (did you mean 'memory'?). Known options: driver, entries, memory, sqpoll",
+    "Executor.start: unknown option 'memory\\n' (did you mean 'memory'?). Known options: driver, entries, memory, sqpoll, queues",
   ],
   [
     'a value in a group',

@@ -5,7 +5,7 @@ import { ended, script } from '../drivers';
 const START = `
   const { binding } = require(require('node:path').join(require('node:path').dirname(require.resolve(ROOT)), 'lib/wire/binding.js'));
   const addon = binding();
-  const start = (array, callback = () => {}) => addon.startExecutor({ driver: wanted ?? 'auto', memory: 65536 }, array, callback);
+  const start = (array, callback = () => {}) => addon.startExecutor({ driver: wanted ?? 'auto', memory: 65536 }, array, callback, () => {});
 `.replace('ROOT', JSON.stringify(`${__dirname}/../../dist/index.js`));
 
 test('memory of the wrong kind or size is refused', async (t) => {

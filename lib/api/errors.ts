@@ -40,7 +40,8 @@ export type ErrorCode =
 export const ERROR_CODES: Readonly<Record<ErrorCode, string>> = {
   ERR_RINGWHEEL_INVALID_OPTION:
     'An option or argument is unknown, of the wrong type or out of range. Do not retry: mend the call.',
-  ERR_RINGWHEEL_CLOSED: 'The executor, file, lease, queue or server was closed before or during the call. Do not retry.',
+  ERR_RINGWHEEL_CLOSED:
+    'The executor, file, lease, queue or server was closed before or during the call. Do not retry.',
   ERR_RINGWHEEL_EXECUTOR_RUNNING:
     'Executor.start was called on a thread that has an executor. Use Executor.current(), or close it first.',
   ERR_RINGWHEEL_NO_MEMORY:

@@ -1,5 +1,18 @@
 // Every options interface with unit, range and default, and the rules that check it once.
-import { abortSignal, between, either, multipleOf, off, oneOf, powerOfTwo, type Rule, shape, text, truth, whole } from './validate.js';
+import {
+  abortSignal,
+  between,
+  either,
+  multipleOf,
+  off,
+  oneOf,
+  powerOfTwo,
+  type Rule,
+  shape,
+  shortText,
+  truth,
+  whole,
+} from './validate.js';
 
 /** Options of {@link Executor.start}. */
 export interface ExecutorOptions {
@@ -55,7 +68,7 @@ export const EXECUTOR_RULES: Record<string, Rule> = {
 export interface TaskQueueOptions {
   /** A name for statistics, 1 to 64 characters. It need not be unique. Default `queue`. */
   name?: string;
-  /** Weight against other queues, a whole number in 1..=10000. Default 100. A queue of 300 gets three times the CPU of one of 100. */
+  /** Weight against other queues, a whole number in 1..=1000. Default 100. A queue of 300 gets three times the CPU of one of 100. */
   shares?: number;
   /** Makes it a latency class: what is ready goes before other queues. Default: none. */
   latency?: LatencyOptions;
@@ -68,11 +81,11 @@ export interface LatencyOptions {
 }
 
 /** @internal */
-export const SHARES: Rule = whole(1, 10_000);
+export const SHARES: Rule = whole(1, 1000);
 
 /** @internal */
 export const QUEUE_RULES: Record<string, Rule> = {
-  name: (value) => text(value) ?? ((value as string).length <= 64 ? undefined : 'of 1 to 64 characters'),
+  name: shortText(64),
   shares: SHARES,
   latency: shape({ maxMs: between(0.2, 10_000) }, ['maxMs']),
 };

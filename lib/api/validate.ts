@@ -29,6 +29,14 @@ export function whole(minimum: number, maximum: number): Rule {
   return rule(`a whole number in ${minimum}..=${maximum}`, (value) => isWhole(value, minimum, maximum));
 }
 
+/** A number in `minimum..=maximum`. @internal */
+export function between(minimum: number, maximum: number): Rule {
+  return rule(
+    `a number in ${minimum}..=${maximum}`,
+    (value) => typeof value === 'number' && value >= minimum && value <= maximum,
+  );
+}
+
 /** A power of two in `minimum..=maximum`. @internal */
 export function powerOfTwo(minimum: number, maximum: number): Rule {
   return rule(
@@ -59,6 +67,14 @@ export const text: Rule = rule(
   'a string, not empty and without NUL',
   (value) => typeof value === 'string' && value !== '' && !value.includes('\0'),
 );
+
+/** Such a string of at most `longest` characters. @internal */
+export function shortText(longest: number): Rule {
+  return rule(
+    `a string of 1 to ${longest} characters, without NUL`,
+    (value) => text.wrong(value, '') === undefined && (value as string).length <= longest,
+  );
+}
 
 /** An AbortSignal: a true one, not an object that only looks like it and would fail when it is listened to. @internal */
 export const abortSignal: Rule = rule('an AbortSignal', isSignal);
@@ -98,8 +114,8 @@ export function listOf(entries: Rule, longest: number): Rule {
   };
 }
 
-/** An object with the keys of `rules`. @internal */
-export function shape(rules: Record<string, Rule>): Rule {
+/** An object with the keys of `rules`, of which those of `required` must be there. @internal */
+export function shape(rules: Record<string, Rule>, required: readonly string[] = []): Rule {
   const known = Object.keys(rules);
   const range = `an object with ${known.join(', ')}`;
   const isGroup = (value: unknown): value is object =>
@@ -114,7 +130,8 @@ export function shape(rules: Record<string, Rule>): Rule {
         const wrong = inner === undefined ? undefined : rules[key]?.wrong(inner, `${name}.${key}`);
         if (wrong !== undefined) return wrong;
       }
-      return undefined;
+      const missing = required.find((key) => (value as Record<string, unknown>)[key] === undefined);
+      return missing === undefined ? undefined : rules[missing]?.wrong(undefined, `${name}.${missing}`);
     },
   };
 }

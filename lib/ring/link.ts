@@ -17,6 +17,7 @@ import { CommandWriter } from './command-writer.js';
 import { CompletionReader } from './completion-reader.js';
 import { Fifo, type Waiter } from './fifo.js';
 import { OPCODE_BITS, OPCODE_QUEUE, PendingTable, QUEUED, QUIET, RAW, type Settle } from './pending.js';
+import { Preempt } from './preempt.js';
 import { type Rings, Scheduler } from './scheduler.js';
 import { Scratch } from './scratch.js';
 import { type FileState, HELD, type Hold, IN_OPERATION, NO_FILE, NO_HOLD, RELEASED } from './state.js';
@@ -46,6 +47,7 @@ export class Link {
   readonly native: NativeExecutor;
   readonly scratch: Scratch;
   readonly scheduler: Scheduler;
+  readonly preempt: Preempt;
   /** True where JavaScript cannot see the arena itself: bytes are copied at both ends of an operation. */
   readonly copies: boolean;
   open = true;
@@ -76,6 +78,7 @@ export class Link {
     const reader = new CompletionReader(memory, this);
     const scheduler = new Scheduler(memory, this.#rings(), turnMs);
     this.scheduler = scheduler;
+    this.preempt = new Preempt(() => this.native, scheduler);
     this.native = start(
       memory,
       (broken) => {
@@ -232,6 +235,7 @@ export class Link {
       else settle(this.#fail(result, kind & OPCODE_BITS, file) as never, 0);
     }
     while (!this.#waiting.empty) this.#waiting.runFirst();
+    this.preempt.end();
     this.scheduler.abandon(() => this.#fail(result, OPCODE_QUEUE, NO_FILE));
     this.scratch.abandon();
   }

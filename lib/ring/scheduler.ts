@@ -9,7 +9,6 @@
 import {
   QUEUE_CURRENT_WORD,
   QUEUE_READY_WORD,
-  QUEUE_TURN_END_DOUBLE,
   QUEUE_TURN_WORD,
   SLICE_ELAPSED_DOUBLE,
   SLICE_START_DOUBLE,
@@ -28,7 +27,7 @@ const LEAD = 20_000_000;
 /** The part of a latency bound that one turn of the others may take. */
 const TURNS_PER_BOUND = 4;
 /** Queues of one executor at most, the default one aside. */
-export const QUEUES_MAX = 256;
+export const QUEUES_MAX = 63;
 /** The default queue's number, and what the word holds while it runs. */
 const DEFAULT = 1;
 
@@ -105,8 +104,6 @@ export interface Rings {
 export class Scheduler {
   /** What has no queue of its own, when it yields. */
   readonly fallback: Queue;
-  /** Nanoseconds of CLOCK_MONOTONIC at which the slice that runs is over. */
-  sliceEnd = 0;
   slices = 0;
   readonly #words: Uint32Array;
   readonly #doubles: Float64Array;
@@ -191,8 +188,6 @@ export class Scheduler {
     this.#words[CURRENT] = queue.number;
     this.#running = queue;
     const start = this.#doubles[SLICE_START_DOUBLE];
-    const turnEnd = this.#doubles[QUEUE_TURN_END_DOUBLE];
-    this.sliceEnd = this.#ready.length > 1 ? Math.min(turnEnd, start + (this.#words[QUEUE_TURN_WORD] * 1000) / 2) : turnEnd;
     if (queue.bound !== 0) this.#account(queue, start);
     let count = Math.floor(SLICE_TARGET / queue.cost);
     count = Math.min(Math.max(count, 1), RESUMES_MAX, queue.ready.length);

@@ -76,6 +76,10 @@ export interface NativeExecutor {
   hold(): void;
   /** Reads the command ring now; for a full ring. */
   flush(): void;
+  /** The word of soft preemption, 4 bytes; null where external memory is refused: then ask `confirmPreempt` each time. */
+  preemptWord(): ArrayBuffer | null;
+  /** The word is not 0: true when the time of what runs is over, false when the word is 0 again. */
+  confirmPreempt(): boolean;
   open(path: Uint8Array, flags: number, mode: number, slot: number, generation: number): void;
   fileDescriptor(slot: number, generation: number): number;
   /** Drops a file that nobody can name any more; true when it was open. */
@@ -139,7 +143,12 @@ export interface NativeFileServer {
 export interface Binding {
   layoutVersion(): number;
   regionBytes(): number;
-  startExecutor(options: object, rings: Uint8Array, onCompletions: (broken?: string) => void): NativeExecutor;
+  startExecutor(
+    options: object,
+    rings: Uint8Array,
+    onCompletions: (broken?: string) => void,
+    onSlice: () => void,
+  ): NativeExecutor;
   startFileServer(options: object): Promise<NativeFileServer>;
   diagnose(driver: 'auto' | 'poll' | 'uring'): { driver: string; features: string[]; notes: string[] };
 }

@@ -45,14 +45,10 @@ export const QUEUE_READY_WORD = 112;
 export const QUEUE_CURRENT_WORD = 114;
 /** Microseconds for which task queues may hold the loop in one turn. Ours. */
 export const QUEUE_TURN_WORD = 116;
-/** Counts the event loop's iterations. Rust's. */
-export const LOOPS_WORD = 118;
 /** When the slice began, nanoseconds of CLOCK_MONOTONIC. Rust's. */
-export const SLICE_START_DOUBLE = 60;
+export const SLICE_START_DOUBLE = 59;
 /** Nanoseconds that the last slice took. Rust's. */
-export const SLICE_ELAPSED_DOUBLE = 61;
-/** When the task queues' part of this turn ends, nanoseconds of CLOCK_MONOTONIC. Rust's. */
-export const QUEUE_TURN_END_DOUBLE = 62;
+export const SLICE_ELAPSED_DOUBLE = 60;
 
 // Commands.
 /** First word of command 0. */

@@ -71,16 +71,11 @@ pub struct Header {
     /// Microseconds for which task queues may hold the loop in one turn. Written by JavaScript.
     pub queue_turn: u32,
     queue_turn_half: u32,
-    /// Counts the event loop's iterations. Written by Rust.
-    pub loops: u32,
-    loops_half: u32,
     /// When the slice began: nanoseconds of CLOCK_MONOTONIC. Written by Rust.
     pub slice_start: f64,
     /// Nanoseconds that the last slice took, its microtasks included. Written by Rust.
     pub slice_elapsed: f64,
-    /// When the task queues' part of this turn ends: nanoseconds of CLOCK_MONOTONIC. Written by Rust.
-    pub queue_turn_end: f64,
-    spare: u64,
+    spare: [u64; 3],
 }
 
 /// Word of the region whose low half is [`Header::keep`].
@@ -94,14 +89,10 @@ pub const QUEUE_READY_WORD: usize = offset_of!(Header, queue_ready) / 8;
 pub const QUEUE_CURRENT_WORD: usize = offset_of!(Header, queue_current) / 8;
 /// Word of the region whose low half is [`Header::queue_turn`].
 pub const QUEUE_TURN_WORD: usize = offset_of!(Header, queue_turn) / 8;
-/// Word of the region whose low half is [`Header::loops`].
-pub const LOOPS_WORD: usize = offset_of!(Header, loops) / 8;
 /// Word of [`Header::slice_start`].
 pub const SLICE_START_WORD: usize = offset_of!(Header, slice_start) / 8;
 /// Word of [`Header::slice_elapsed`].
 pub const SLICE_ELAPSED_WORD: usize = offset_of!(Header, slice_elapsed) / 8;
-/// Word of [`Header::queue_turn_end`].
-pub const QUEUE_TURN_END_WORD: usize = offset_of!(Header, queue_turn_end) / 8;
 
 /// What JavaScript asks for. Fields that an opcode does not use are not read; `zero` and `zeros` must be 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -298,10 +289,8 @@ const _: () = assert!(offset_of!(Header, held) == 384);
 const _: () = assert!(offset_of!(Header, queue_ready) == 448);
 const _: () = assert!(offset_of!(Header, queue_current) == 456);
 const _: () = assert!(offset_of!(Header, queue_turn) == 464);
-const _: () = assert!(offset_of!(Header, loops) == 472);
-const _: () = assert!(offset_of!(Header, slice_start) == 480);
-const _: () = assert!(offset_of!(Header, slice_elapsed) == 488);
-const _: () = assert!(offset_of!(Header, queue_turn_end) == 496);
+const _: () = assert!(offset_of!(Header, slice_start) == 472);
+const _: () = assert!(offset_of!(Header, slice_elapsed) == 480);
 const _: () = assert!(offset_of!(Command, opcode) == 0);
 const _: () = assert!(offset_of!(Command, flags) == 1);
 const _: () = assert!(offset_of!(Command, queue) == 2);

@@ -3,7 +3,7 @@ use crate::{
     env::CleanupHook,
     error::{coded, not_started, refused},
     host::{Core, Host, Kept, not_joined},
-    shared::{ArenaView, attach},
+    shared::{ArenaView, attach, show_word},
     uv::Handles,
     values::Reference,
 };
@@ -249,6 +249,26 @@ impl NativeExecutor {
     #[napi]
     pub fn flush(&self) -> Result<()> {
         self.host.flush()
+    }
+
+    /// The word of soft preemption, as an ArrayBuffer of 4 bytes; null where it cannot be shown: then ask each time.
+    #[napi]
+    pub fn preempt_word<'env>(&self, env: &'env Env) -> Result<Option<Unknown<'env>>> {
+        let word = self.host.preempt_word()?;
+        if self.host.with_arena(|arena| arena.copies)? {
+            return Ok(None);
+        }
+        let raw = env.raw();
+        // SAFETY: needs the live environment in a handle scope. Holds: this is a native call.
+        let shown = unsafe { show_word(raw, word) };
+        // SAFETY: needs a live value of this environment. Holds: made above, in this call's scope.
+        Ok(shown.map(|value| unsafe { Unknown::from_raw_unchecked(raw, value) }))
+    }
+
+    /// The word is not 0: true when the time is over, false when it is 0 again.
+    #[napi]
+    pub fn confirm_preempt(&self) -> bool {
+        self.host.confirm_preempt()
     }
 
     /// Opens a file; the answer comes as a completion.

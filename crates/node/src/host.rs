@@ -9,19 +9,19 @@
 use crate::{
     env::CleanupHook,
     error::{closed, coded},
+    preempt::Time,
     shared::ArenaView,
     uv::{Handles, Watcher},
     values::{self, Reference},
 };
 use napi::{Result, sys};
-use ringwheel_executor::{
-    Edge, Executor, Park, ShutdownReport, Turn,
-    bridge::{Bridge, monotonic_ns},
-};
+use ringwheel_driver::preempt::now_ns;
+use ringwheel_executor::{Edge, Executor, Park, ShutdownReport, Turn, bridge::Bridge};
 use std::{
     any::Any,
     cell::{Cell, RefCell},
     rc::Rc,
+    sync::atomic::AtomicU32,
     time::{Duration, Instant},
 };
 
@@ -30,6 +30,9 @@ const ROUNDS_MAX: u32 = 16;
 
 /// The same bound as time: a round of a hundred reads with their continuations takes some hundred microseconds.
 const ROUNDS_TIME: Duration = Duration::from_micros(500);
+
+/// A slice is over, to who looks, after this part of what queues may hold of a turn: so that two of them get at a turn.
+const SLICES_PER_TURN: u64 = 2;
 
 /// How long a shutdown waits for the kernel before memory is leaked instead of freed (INV-1).
 const SHUTDOWN: Duration = Duration::from_secs(2);
@@ -44,6 +47,7 @@ pub struct Host {
     rings: RefCell<Option<Reference>>,
     arena: RefCell<Option<ArenaView>>,
     hook: RefCell<Option<CleanupHook>>,
+    time: Time,
     /// The loop is kept alive by our descriptor.
     kept: Cell<bool>,
     awake: Cell<bool>,
@@ -96,6 +100,7 @@ impl Host {
             rings: RefCell::new(Some(kept.rings)),
             arena: RefCell::new(Some(kept.arena)),
             hook: RefCell::new(None),
+            time: Time::default(),
             kept: Cell::new(false),
             awake: Cell::new(false),
             alarm: Cell::new(None),
@@ -156,6 +161,7 @@ impl Host {
         let Some(Core { executor, bridge }) = self.core.borrow_mut().take() else {
             return ShutdownReport::default();
         };
+        self.time.end();
         let report = executor.shutdown(SHUTDOWN);
         drop(bridge);
         let arena = self.arena.borrow_mut().take();
@@ -208,34 +214,50 @@ impl Host {
         self.call(&self.callback, broken.as_deref());
     }
 
+    /// The word that JavaScript looks at to learn that its time is over.
+    ///
+    /// # Errors
+    /// ERR_RINGWHEEL_CLOSED after shutdown; ERR_RINGWHEEL_DRIVER when it cannot be set up.
+    pub fn preempt_word(&self) -> Result<&'static AtomicU32> {
+        let driver = self.with(|core| core.executor.driver_kind())?;
+        self.time.word(driver)
+    }
+
+    /// The word is raised: is the time of what runs over?
+    pub fn confirm_preempt(&self) -> bool {
+        self.time.is_over()
+    }
+
     /// Runs slices of task queues, each a call into JavaScript that picks a queue and resumes some of its tasks, whose microtasks
     /// run as it returns: until none is ready or `spent` reaches what queues may hold of this iteration.
     fn slices(&self, spent: &mut u64) {
         let Ok(bound) = self.with(|core| core.bridge.slices().turn().as_nanos() as u64) else { return };
-        let mut now = monotonic_ns();
+        let mut now = now_ns();
         let turn_end = now + bound.saturating_sub(*spent);
         loop {
             let begun = self.with(|core| {
                 let slices = core.bridge.slices();
                 let ready = slices.ready() && now < turn_end;
                 if ready {
-                    slices.begin(now, turn_end);
+                    slices.begin(now);
                 }
                 ready
             });
             if !begun.unwrap_or(false) {
-                return;
+                break;
             }
+            self.time.begin(Some(turn_end.min(now + bound / SLICES_PER_TURN)));
             let ran = self.call(&self.slice, None);
-            let end = monotonic_ns();
+            let end = now_ns();
             let elapsed = end - now;
             *spent += elapsed;
             now = end;
             // Fails when the slice closed the executor. One that threw is the last of this turn.
             if self.with(|core| core.bridge.slices().end(elapsed)).is_err() || !ran {
-                return;
+                break;
             }
         }
+        self.time.begin(None);
     }
 
     /// Calls one of the functions that are kept. False when it did not run to its end.
@@ -263,10 +285,8 @@ impl Watcher for Host {
     fn prepare(&self) {
         let Some(turn) = self.turn(Park::Host) else { return };
         let Some(handles) = self.handles.borrow().clone() else { return };
-        let queues = self.with(|core| {
-            core.bridge.slices().count_loop();
-            core.bridge.slices().ready()
-        });
+        let queues = self.with(|core| core.bridge.slices().ready());
+        self.time.begin(None);
         let awake = turn.ready || self.is_due() || queues.unwrap_or(false);
         if self.awake.replace(awake) != awake {
             handles.set_awake(awake);

@@ -5,7 +5,11 @@ use crate::{error::coded, values};
 use napi::{Result, sys};
 use ringwheel_command::{Geometry, Region};
 use ringwheel_driver::memory::Mapping;
-use std::{ffi::c_void, ptr::NonNull, sync::Arc};
+use std::{
+    ffi::c_void,
+    ptr::NonNull,
+    sync::{Arc, atomic::AtomicU32},
+};
 
 /// Takes the rings: a Uint8Array over the whole of a SharedArrayBuffer, which cannot be detached, moved or shrunk.
 ///
@@ -180,7 +184,31 @@ impl ArenaView {
     }
 }
 
+/// Shows a word that is never unmapped to JavaScript, as an ArrayBuffer of 4 bytes over it; `None` where the host refuses
+/// external memory.
+///
+/// # Safety
+/// `env` must be live, on its thread, in a handle scope.
+pub unsafe fn show_word(env: sys::napi_env, word: &'static AtomicU32) -> Option<sys::napi_value> {
+    let mut value = std::ptr::null_mut();
+    // SAFETY: needs memory that outlives the buffer, and that nobody reaches but by atomics or single loads.
+    // Holds: it is 'static, so it needs no finalizer; aligned words are loaded whole by the machines V8 runs on.
+    // Checked: __test__/api/preempt.spec.ts, __test__/hostile/queues.spec.ts (workers that end while others look).
+    let status = unsafe {
+        sys::napi_create_external_arraybuffer(
+            env,
+            word.as_ptr().cast(),
+            size_of::<AtomicU32>(),
+            None,
+            std::ptr::null_mut(),
+            &mut value,
+        )
+    };
+    (status == sys::Status::napi_ok).then_some(value)
+}
+
 /// The arena's ArrayBuffer is gone: JavaScript's count of the mapping goes with it.
+// SAFETY: needs the owner that `ArenaView::new` gave away. Holds: Node-API alone calls it, as the finalizer of that buffer.
 unsafe extern "C" fn let_go(_env: sys::napi_env, _bytes: *mut c_void, owner: *mut c_void) {
     // SAFETY: takes the count that `ArenaView::new` stored. Holds: Node-API calls a finalizer once.
     drop(unsafe { Arc::from_raw(owner.cast::<Mapping>()) });

@@ -146,13 +146,10 @@ fn layout_text() -> String {
         "QUEUE_TURN_WORD",
         offset_of!(Header, queue_turn),
     );
-    script.word("Counts the event loop's iterations. Rust's.", "LOOPS_WORD", offset_of!(Header, loops));
     let about = "When the slice began, nanoseconds of CLOCK_MONOTONIC. Rust's.";
     script.constant(about, "SLICE_START_DOUBLE", offset_of!(Header, slice_start) / 8);
     let about = "Nanoseconds that the last slice took. Rust's.";
     script.constant(about, "SLICE_ELAPSED_DOUBLE", offset_of!(Header, slice_elapsed) / 8);
-    let about = "When the task queues' part of this turn ends, nanoseconds of CLOCK_MONOTONIC. Rust's.";
-    script.constant(about, "QUEUE_TURN_END_DOUBLE", offset_of!(Header, queue_turn_end) / 8);
 
     script.line("\n// Commands.");
     script.word("First word of command 0.", "COMMANDS_WORD", Geometry::DEFAULT.commands().first_word * 8);

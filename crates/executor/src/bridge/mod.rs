@@ -21,7 +21,7 @@ use ringwheel_driver::{
     memory::{LeaseError, NoMemory},
     op::file::Open,
 };
-pub use slices::{Slices, monotonic_ns};
+pub use slices::Slices;
 use std::{ffi::CString, os::fd::AsRawFd};
 
 /// Commands read in one turn: the whole ring once, so a script that writes while we read cannot hold the turn.

@@ -4,10 +4,7 @@
 //! makes the slices, since only a call from outside of JavaScript runs microtasks as it returns, and reads the clock.
 use ringwheel_command::{
     Memory, Region,
-    layout::{
-        LOOPS_WORD, QUEUE_CURRENT_WORD, QUEUE_READY_WORD, QUEUE_TURN_END_WORD, QUEUE_TURN_WORD,
-        SLICE_ELAPSED_WORD, SLICE_START_WORD,
-    },
+    layout::{QUEUE_CURRENT_WORD, QUEUE_READY_WORD, QUEUE_TURN_WORD, SLICE_ELAPSED_WORD, SLICE_START_WORD},
 };
 use std::time::Duration;
 
@@ -37,10 +34,9 @@ impl Slices {
         Duration::from_micros(u64::from(micros)).clamp(TURN_MIN, TURN_MAX)
     }
 
-    /// A slice begins; both in nanoseconds of CLOCK_MONOTONIC.
-    pub fn begin(&self, now_ns: u64, turn_end_ns: u64) {
+    /// A slice begins, at a time in nanoseconds of CLOCK_MONOTONIC.
+    pub fn begin(&self, now_ns: u64) {
         self.region.write(SLICE_START_WORD, [(now_ns as f64).to_bits()]);
-        self.region.write(QUEUE_TURN_END_WORD, [(turn_end_ns as f64).to_bits()]);
     }
 
     /// It ended, its microtasks included: what runs next is no queue's.
@@ -48,17 +44,6 @@ impl Slices {
         self.region.store_index(QUEUE_CURRENT_WORD, 0);
         self.region.write(SLICE_ELAPSED_WORD, [(elapsed_ns as f64).to_bits()]);
     }
-
-    /// An iteration of the event loop begins.
-    pub fn count_loop(&self) {
-        self.region.store_index(LOOPS_WORD, self.region.load_index(LOOPS_WORD).wrapping_add(1));
-    }
-}
-
-/// Nanoseconds of CLOCK_MONOTONIC, as `process.hrtime` has them.
-pub fn monotonic_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 #[cfg(test)]
@@ -80,11 +65,11 @@ mod tests {
     fn after_a_slice_no_queue_is_current() {
         let region = Region::owned(Geometry::new(1, 1));
         let slices = Slices::new(region.clone());
-        slices.begin(1_000, 2_000);
+        slices.begin(1_000);
         region.store_index(QUEUE_CURRENT_WORD, 7);
         slices.end(250);
         assert_eq!(region.load_index(QUEUE_CURRENT_WORD), 0);
         assert_eq!(region.read::<1>(SLICE_ELAPSED_WORD), [250f64.to_bits()]);
-        assert_eq!(region.read::<1>(QUEUE_TURN_END_WORD), [2_000f64.to_bits()]);
+        assert_eq!(region.read::<1>(SLICE_START_WORD), [1_000f64.to_bits()]);
     }
 }

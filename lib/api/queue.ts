@@ -1,0 +1,247 @@
+// class TaskQueue: work with a weight. Its tasks, and the completions of what they begin, run in slices that are charged to it.
+import type { Link } from '../ring/link.js';
+import { QUEUES_MAX, type Queue } from '../ring/scheduler.js';
+import { ourError, rejected } from './errors.js';
+import { currentLink } from './executor.js';
+import { QUEUE_RULES, SHARES, type TaskQueueOptions } from './options.js';
+import { checked, shown } from './validate.js';
+
+const MILLISECOND = 1e6;
+
+/** Figures of a {@link TaskQueue} since it was made, but where "now" is said. */
+export interface QueueStats {
+  /** Its name. */
+  name: string;
+  /** Its weight now. */
+  shares: number;
+  /** The latency class's bound in milliseconds, where it has one. */
+  latencyMaxMs?: number;
+  /** Tasks that were spawned or run and have not ended now. */
+  tasks: number;
+  /** Tasks and completions that wait for a slice now. */
+  ready: number;
+  /** Slices it got. */
+  slices: number;
+  /** Tasks and completions that those went on with. */
+  resumes: number;
+  /** Milliseconds that its slices took, by the monotonic clock. */
+  runMs: number;
+  /** The longest of them. */
+  sliceMaxMs: number;
+  /** Of a latency class: slices that began after its bound. */
+  late: number;
+  /** How late the latest was, milliseconds. */
+  lateMaxMs: number;
+}
+
+/** Takes away what a program forgot: a queue that nobody can name gets no more work. */
+const forgotten = new FinalizationRegistry<{ link: Link; queue: Queue }>(({ link, queue }) => {
+  if (queue.ready.length === 0) link.scheduler.remove(queue);
+  else queue.forgotten = true;
+});
+
+/**
+ * A queue of tasks with a weight. The ready queue that had the least time for its shares is next, so two that are always busy get
+ * the CPU in the proportion of their shares; a latency class goes first while it does not use more than its share. Together they
+ * hold the event loop at most `queues.turnMs` at a time (0.5 ms by default), so timers, sockets and servers of Node go on beside them.
+ *
+ * What belongs to a queue: a task from `spawn` on, and what follows when it awaits a promise of this package (a read, a sleep, a
+ * yield) that was begun in the queue. After a promise that something else settles, say `fetch`, work is in the default queue, whose time
+ * nobody measures, until the next `queue.yield()`; `queue.run` does that by itself. JavaScript cannot be interrupted, so shares and
+ * bounds hold for tasks that reach `yield()` or {@link Executor.yieldIfNeeded} at least every millisecond.
+ *
+ * It belongs to the thread's executor, at most 63 at once. Tasks that are ready keep the process alive, an idle queue does not.
+ *
+ * @example
+ * ```ts
+ * import { Executor, TaskQueue } from 'ringwheel';
+ * const executor = Executor.current();
+ * await using background = new TaskQueue({ name: 'background', shares: 10 });
+ * const sum = await background.spawn(async () => {
+ *   let sum = 0;
+ *   for (let index = 0; index < 100_000; index++) {
+ *     sum += index;
+ *     await executor.yieldIfNeeded(); // or: if (executor.needPreempt()) await background.yield();
+ *   }
+ *   return sum;
+ * });
+ * console.log(sum, background.stats().runMs);
+ * ```
+ */
+export class TaskQueue implements AsyncDisposable {
+  readonly #link: Link;
+  readonly #queue: Queue;
+  readonly #name: string;
+  #tasks = 0;
+  #closing: Promise<void> | undefined;
+  #whenDone: (() => void) | undefined;
+
+  /**
+   * Makes a queue. The thread's executor is started if there is none.
+   *
+   * @param options - See {@link TaskQueueOptions}.
+   * @throws ERR_RINGWHEEL_INVALID_OPTION when an option is unknown or out of range.
+   * @throws ERR_RINGWHEEL_TOO_MANY_QUEUES when the executor has 63.
+   * @throws ERR_RINGWHEEL_CLOSED when the executor is closing.
+   */
+  constructor(options?: TaskQueueOptions) {
+    const { name = 'queue', shares = 100, latency } = checked('new TaskQueue', options, QUEUE_RULES);
+    const link = currentLink();
+    if (!link.open) throw ourError('ERR_RINGWHEEL_CLOSED', 'new TaskQueue: the executor is closed', TaskQueue);
+    if (link.scheduler.count >= QUEUES_MAX) {
+      const message = `new TaskQueue: the executor has ${QUEUES_MAX} task queues, which is the most: close some, or let one serve more tasks`;
+      throw ourError('ERR_RINGWHEEL_TOO_MANY_QUEUES', message, TaskQueue);
+    }
+    this.#link = link;
+    this.#name = name;
+    this.#queue = link.scheduler.add(shares, latency?.maxMs ?? 0);
+    forgotten.register(this, { link, queue: this.#queue }, this);
+  }
+
+  /** Its name, for statistics. */
+  get name(): string {
+    return this.#name;
+  }
+
+  /** Its weight: a whole number in 1..=1000. A change counts from the next slice on. @throws ERR_RINGWHEEL_INVALID_OPTION. */
+  get shares(): number {
+    return this.#queue.shares;
+  }
+
+  set shares(shares: number) {
+    const wrong = SHARES.wrong(shares, 'shares');
+    if (wrong !== undefined) throw ourError('ERR_RINGWHEEL_INVALID_OPTION', `queue.shares: ${wrong}`);
+    this.#queue.shares = shares;
+  }
+
+  /**
+   * Starts a task in one of the queue's next slices.
+   *
+   * @param task - A function, asynchronous or not. Tasks start in the order of the calls.
+   * @returns What the task returns. A task that throws rejects this promise and disturbs nothing else.
+   * @throws ERR_RINGWHEEL_INVALID_OPTION when `task` is no function; ERR_RINGWHEEL_CLOSED when queue or executor are closed or closing.
+   *
+   * Cost: two promises and a 16th of a slice; no native call.
+   */
+  spawn<T>(task: () => Promise<T> | T): Promise<T> {
+    if (typeof task !== 'function') return rejected(this.#noFunction('spawn', 'task', task));
+    if (this.#closing !== undefined || !this.#link.open) return rejected(this.#closedError('spawn'));
+    return this.#start(task);
+  }
+
+  /**
+   * Runs a function in the queue and comes back to it: what awaits the result goes on in a slice of the queue, whatever settled it. Wrap
+   * calls of others in it: `await queue.run(() => fetch(url))`.
+   *
+   * @param work - A function, asynchronous or not. Called at once when the caller is in this queue, else in one of its next slices.
+   * @returns What `work` returns, or its error.
+   * @throws ERR_RINGWHEEL_INVALID_OPTION when `work` is no function; ERR_RINGWHEEL_CLOSED when the queue or the executor is closed.
+   */
+  async run<T>(work: () => Promise<T> | T): Promise<T> {
+    if (typeof work !== 'function') throw this.#noFunction('run', 'work', work);
+    if (!this.#queue.open || !this.#link.open) throw this.#closedError('run');
+    this.#tasks++;
+    try {
+      if (!this.#isCurrent) await this.yield();
+      try {
+        return await work();
+      } finally {
+        // With the executor gone there is no slice to come back to; the result is there all the same.
+        if (!this.#isCurrent) await this.yield().catch(() => {});
+      }
+    } finally {
+      this.#taskEnded();
+    }
+  }
+
+  /**
+   * Waits for one of the queue's next slices, behind what is ready already: gives other tasks and queues their turn. Called from elsewhere
+   * it moves the caller into the queue.
+   *
+   * @throws ERR_RINGWHEEL_CLOSED when the queue or the executor is closed.
+   *
+   * Cost: a promise and a 16th of a slice; no native call, no system call.
+   */
+  yield(): Promise<void> {
+    if (!this.#queue.open || !this.#link.open) return rejected(this.#closedError('yield'));
+    return this.#queue.yield();
+  }
+
+  /** Figures; a plain object. The slice that runs now is not in it yet. */
+  stats(): QueueStats {
+    const { scheduler } = this.#link;
+    if (!scheduler.slicing) scheduler.charge();
+    const queue = this.#queue;
+    return {
+      name: this.#name,
+      shares: queue.shares,
+      ...(queue.bound === 0 ? {} : { latencyMaxMs: queue.bound / MILLISECOND }),
+      tasks: this.#tasks,
+      ready: queue.ready.length,
+      slices: queue.slices,
+      resumes: queue.resumes,
+      runMs: queue.runtime / MILLISECOND,
+      sliceMaxMs: queue.sliceMax / MILLISECOND,
+      late: queue.late,
+      lateMaxMs: queue.lateMax / MILLISECOND,
+    };
+  }
+
+  /**
+   * Ends the queue: new tasks are refused, those that were spawned are awaited, then it is removed. What they began and did not await
+   * settles in the default queue. Every call returns the same promise; it never rejects.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  /** The same as {@link TaskQueue.close}, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  get #isCurrent(): boolean {
+    return this.#link.scheduler.current === this.#queue;
+  }
+
+  async #start<T>(task: () => Promise<T> | T): Promise<T> {
+    this.#tasks++;
+    try {
+      await this.#queue.yield();
+      return await task();
+    } finally {
+      this.#taskEnded();
+    }
+  }
+
+  #taskEnded(): void {
+    if (--this.#tasks === 0) this.#whenDone?.();
+  }
+
+  async #close(): Promise<void> {
+    const queue = this.#queue;
+    while (this.#tasks > 0) {
+      await new Promise<void>((resolve) => {
+        this.#whenDone = resolve;
+      });
+    }
+    while (queue.ready.length > 0 && this.#link.open) await queue.yield().catch(() => {});
+    this.#link.scheduler.remove(queue);
+    forgotten.unregister(this);
+  }
+
+  #closedError(method: string): Error {
+    const what = this.#link.open ? 'queue' : 'executor';
+    const error = ourError(
+      'ERR_RINGWHEEL_CLOSED',
+      `queue.${method}: the ${what} ${JSON.stringify(this.#name)} is closed`,
+    );
+    return error;
+  }
+
+  #noFunction(method: string, what: string, value: unknown): Error {
+    const message = `queue.${method}: ${what} must be a function; got ${shown(value)}`;
+    return ourError('ERR_RINGWHEEL_INVALID_OPTION', message, this.spawn);
+  }
+}
