@@ -6,6 +6,7 @@
 use crate::{
     channel::{
         inbox::{Inbox, Item},
+        shared::{Door, Ends},
         submit::Remote,
     },
     operation::{DeferredList, Operations},
@@ -50,6 +51,10 @@ pub(crate) struct Core {
     pub(crate) called: Cell<bool>,
     /// This turn's system call is still to come.
     pub(crate) submits_soon: Cell<bool>,
+    /// Channels that this turn has sent into or received from: their other ends are told before that.
+    pub(crate) messages: RefCell<Vec<Door>>,
+    /// The ends of channels that belong here; closed by shutdown.
+    pub(crate) ends: RefCell<Ends>,
     /// Wakes of other executors that go along with it.
     pub(crate) outgoing: RefCell<Vec<u64>>,
     /// Made at the first use; `None` inside when it could not be made.
@@ -118,6 +123,8 @@ impl Core {
             calls: Cell::new(VecDeque::new()),
             called: Cell::new(false),
             submits_soon: Cell::new(false),
+            messages: RefCell::new(Vec::new()),
+            ends: RefCell::default(),
             outgoing: RefCell::new(Vec::new()),
             preempt: OnceCell::new(),
             word: Cell::new(if options.preempt.is_some() { &preempt::UNMADE } else { &preempt::NEVER }),

@@ -231,6 +231,7 @@ impl Core {
     fn shutdown(self: &Rc<Core>, deadline: Duration) -> ShutdownReport {
         let (tasks_dropped, panics) = self.tasks.close();
         drop(self.watch.take());
+        self.close_ends();
         // Wakers of other threads are no-ops from here on.
         drop(self.registration.take());
         let calls = (self.calls.take(), self.inbox.close());

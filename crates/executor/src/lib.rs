@@ -24,6 +24,7 @@ mod queue;
 mod remote;
 pub mod stall;
 mod stats;
+pub mod sync;
 mod task;
 pub mod thread;
 pub mod time;

@@ -145,6 +145,7 @@ impl Core {
         let more_commands = self.step_commands(client, &mut turn);
         self.step_timers(client, &mut turn);
         self.step_tasks();
+        self.tell_others();
         let busy = more_commands || enough() || self.has_calls();
         self.step_submit(park, busy, &mut turn);
         self.step_completions(client, &mut turn);

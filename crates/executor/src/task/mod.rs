@@ -18,11 +18,11 @@ mod slots;
 mod waker;
 
 pub(crate) use fair::Pace;
-pub(crate) use header::Payload;
+pub(crate) use header::{Payload, quietly};
 pub(crate) use join::Shared;
 pub use join::{JoinHandle, RemoteHandle};
 pub(crate) use run::Tasks;
-pub(crate) use waker::{handle_of, wake_handle, wake_handle_soon, wake_soon};
+pub(crate) use waker::{handle_of, wake_handle, wake_handle_soon, wake_quietly, wake_soon};
 
 use crate::{SpawnError, current};
 use std::{

@@ -1,5 +1,6 @@
 //! The waker of a task: 64 bits (see `remote.rs`), no memory, no count. On the executor's own thread during a turn it
 //! queues the task directly; anywhere else it goes through the waker ring.
+use super::header::quietly;
 use crate::{
     current,
     remote::{self, SELF_SLOT},
@@ -50,12 +51,20 @@ pub(crate) fn wake_handle(handle: u64) {
     });
 }
 
+/// Wakes from anywhere; a foreign waker's panic is contained, so this may be called while another one unwinds.
+pub(crate) fn wake_quietly(waker: Waker) {
+    match handle_of(&waker) {
+        Some(handle) => wake_handle(handle),
+        None => drop(quietly(|| waker.wake())),
+    }
+}
+
 /// Wakes from anywhere, but another executor's task only with this turn's system call: for our own cross-core messages, of which
 /// a turn may send many. What others wake is woken at once, as they may block for it.
 pub(crate) fn wake_soon(waker: Waker) {
     match handle_of(&waker) {
         Some(handle) => wake_handle_soon(handle),
-        None => waker.wake(),
+        None => drop(quietly(|| waker.wake())),
     }
 }
 
