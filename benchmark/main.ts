@@ -1,10 +1,11 @@
-// `npm run bench -- reads|server|timers|spawn`: parses the options, runs one benchmark, prints its table, writes its JSON.
+// `npm run bench -- reads|server|timers|spawn|native`: parses the options, runs one benchmark, prints its table, writes its JSON.
 import { Command, InvalidArgumentError } from 'commander';
 import type { BenchOptions } from './harness/options';
 import { type Claim, type Result, writeResult } from './harness/result';
 import { measure, type Row } from './harness/rounds';
 import { printResult } from './harness/table';
 import { allowedCpus } from './harness/workspace';
+import { native } from './native';
 import { reads } from './reads/rows';
 import { server } from './server/rows';
 import { spawn } from './spawn/rows';
@@ -14,6 +15,8 @@ import { timers } from './timers/rows';
 export interface Benchmark {
   rows: Row[];
   claims: Claim[];
+  /** Prints what all rows come to, and what of it was promised unless the run is too small to judge; returns how many were missed. */
+  summarize?(result: Result, judge: boolean): number;
   /** Ends what the rows share, for instance servers. */
   end?(): Promise<void>;
 }
@@ -37,11 +40,25 @@ interface Given {
 
 type Prepare = (options: BenchOptions, leftOut: Result['leftOut']) => Promise<Benchmark>;
 
-const benchmarks: Readonly<Record<string, { about: string; prepare: Prepare }>> = {
+/** What a benchmark is, and how much of it by default where that is not 5 rounds of 2 seconds. */
+interface Kind {
+  about: string;
+  prepare: Prepare;
+  rounds?: number;
+  seconds?: number;
+}
+
+const benchmarks: Readonly<Record<string, Kind>> = {
   reads: { about: '4 KiB random reads from the page cache, beside Node, Bun and Deno', prepare: reads },
   server: { about: 'static files over HTTP, beside nginx, h2o, lighttpd, Bun and Node', prepare: server },
   timers: { about: 'timers and sleeps, beside monoio, glommio, compio, tokio and Node', prepare: timers },
   spawn: { about: 'spawning and joining tasks, beside monoio, glommio, compio and tokio', prepare: spawn },
+  native: {
+    about: 'everything an executor does, beside the runtimes of Rust and the bare ring',
+    prepare: native,
+    rounds: 7, // Echo is bimodal on loopback: fewer rounds do not find both modes.
+    seconds: 1,
+  },
 };
 
 function number(low: number, high: number, whole: boolean): (text: string) => number {
@@ -56,15 +73,15 @@ function number(low: number, high: number, whole: boolean): (text: string) => nu
 
 const list = (text: string): string[] => text.split(',').filter((part) => part !== '');
 
-async function runOne(name: string, prepare: Prepare, given: Given): Promise<void> {
+async function runOne(name: string, kind: Kind, given: Given): Promise<void> {
   const smoke = given.smoke === true;
   const cpus = allowedCpus();
   const core = given.core ?? cpus[1] ?? cpus[0] ?? 0;
   if (!cpus.includes(core))
     throw new Error(`this process may not run on core ${core}: --core is one of ${cpus.join(', ')}`);
   const options: BenchOptions = {
-    rounds: given.rounds ?? (smoke ? 1 : 5),
-    seconds: given.seconds ?? (smoke ? 0.1 : 2),
+    rounds: given.rounds ?? (smoke ? 1 : (kind.rounds ?? 5)),
+    seconds: given.seconds ?? (smoke ? 0.1 : (kind.seconds ?? 2)),
     smoke,
     build: !smoke && given.build !== false,
     offline: smoke || given.offline === true,
@@ -79,7 +96,7 @@ async function runOne(name: string, prepare: Prepare, given: Given): Promise<voi
   if (!smoke && options.rounds < 3)
     throw new Error(`--rounds ${options.rounds} says nothing: it is at least 3 without --smoke`);
   const leftOut: Result['leftOut'] = [];
-  const benchmark = await prepare(options, leftOut);
+  const benchmark = await kind.prepare(options, leftOut);
   let result: Result;
   try {
     result = await measure(benchmark.rows, options, leftOut);
@@ -88,7 +105,7 @@ async function runOne(name: string, prepare: Prepare, given: Given): Promise<voi
   }
   if (result.rows.length === 0) throw new Error(`nothing was measured: ${JSON.stringify(leftOut)}`);
   // A smoke measures too little to judge a claim.
-  const missed = printResult(result, smoke ? [] : benchmark.claims);
+  const missed = printResult(result, smoke ? [] : benchmark.claims, benchmark.summarize, !smoke);
   if (given.json !== undefined) writeResult(given.json, result);
   const failed = result.leftOut.filter(({ contender }) => mustRun(contender, result, smoke));
   if (failed.length > 0)
@@ -103,12 +120,16 @@ function mustRun(contender: string, { machine }: Result, smoke: boolean): boolea
 }
 
 const program = new Command('npm run bench --').description('Measures ringwheel beside its peers, in one run.');
-for (const [name, { about, prepare }] of Object.entries(benchmarks)) {
+for (const [name, kind] of Object.entries(benchmarks)) {
   program
     .command(name)
-    .description(about)
-    .option('--rounds <n>', 'every contender once in each (default 5, at least 3)', number(1, 1000, true))
-    .option('--seconds <s>', 'length of one sample (default 2)', number(0.05, 600, false))
+    .description(kind.about)
+    .option(
+      '--rounds <n>',
+      `every contender once in each (default ${kind.rounds ?? 5}, at least 3)`,
+      number(1, 1000, true),
+    )
+    .option('--seconds <s>', `length of one sample (default ${kind.seconds ?? 2})`, number(0.05, 600, false))
     .option('--json <file>', 'write { machine, rows } to a file')
     .option('--only <names>', 'only contenders whose name contains one of these, comma-separated', list)
     .option('--rows <names>', 'only rows whose name contains one of these, comma-separated', list)
@@ -126,7 +147,7 @@ for (const [name, { about, prepare }] of Object.entries(benchmarks)) {
     .option('--smoke', 'tiny parameters, one round, only what is installed; results are verified all the same')
     .action(async (given: Given) => {
       try {
-        await runOne(name, prepare, given);
+        await runOne(name, kind, given);
       } catch (error) {
         console.error(`bench: ${error instanceof Error ? error.message : error}`);
         process.exitCode = 1;

@@ -57,18 +57,18 @@ export async function buildPeers(
   return programs;
 }
 
-/** A contender that runs a program once, pinned, and takes its line of JSON as the values. */
+/** A contender that runs a program once, pinned to `core`, and takes its line of JSON as the values. */
 export function nativeContender(
   name: string,
   command: string,
   given: readonly string[],
-  options: BenchOptions,
+  { core }: { core: number | undefined },
 ): Contender {
   return {
     name,
     async sample() {
       const others = new ForeignCpu();
-      const found = await report<{ driver?: string }>({ command, arguments: given, core: options.core }, 120_000);
+      const found = await report<{ driver?: string }>({ command, arguments: given, core }, 120_000);
       const { driver, ...values } = found;
       const sample = { values: values as Record<string, number>, foreign: others.foreign() };
       return driver === undefined ? sample : { ...sample, driver };

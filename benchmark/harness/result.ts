@@ -9,6 +9,8 @@ export interface Metric {
   better: 'lower' | 'higher';
   /** `false` leaves our ratio out of the table, to keep it narrow; the JSON has the values all the same. */
   ratio?: false;
+  /** The values lie in two clusters, for reasons outside of the contenders: the better one of each is compared, both are shown. */
+  bimodal?: true;
 }
 
 /** The values of one metric of one contender in one row: one value a round, so that two contenders pair by index. */
@@ -23,6 +25,8 @@ export interface ResultRow {
   foreign: number[];
   /** As in the metric. */
   ratio?: false;
+  /** As in the metric. */
+  bimodal?: true;
 }
 
 /** A figure this project promises: ours against a contender's in the same round, or against a number. */

@@ -34,6 +34,41 @@ export function pairedRatio(ours: readonly number[], theirs: readonly number[]):
   return { median: median(ratios), low: Math.min(...ratios), high: Math.max(...ratios) };
 }
 
+/** What a set of values has in two clusters, when it has two. */
+export interface Modes {
+  /** The median of the better cluster; of all values when they lie together. */
+  better: number;
+  /** The median of the other one. */
+  worse: number | undefined;
+  /** How many values are in the better one. */
+  inBetter: number;
+}
+
+/** A gap between neighbours that is this large, as a fraction of the median, makes two clusters. */
+const modeGap = 0.08;
+
+/** Splits values at their largest gap, if that is large. */
+export function modes(values: readonly number[], better: 'lower' | 'higher'): Modes {
+  const sorted = [...values].sort((a, b) => (better === 'lower' ? a - b : b - a));
+  let split = sorted.length;
+  let largest = modeGap * median(values);
+  for (let at = 1; at < sorted.length; at++) {
+    const gap = Math.abs((sorted[at] ?? 0) - (sorted[at - 1] ?? 0));
+    if (gap > largest) [split, largest] = [at, gap];
+  }
+  const rest = sorted.slice(split);
+  return {
+    better: median(sorted.slice(0, split)),
+    worse: rest.length > 0 ? median(rest) : undefined,
+    inBetter: split,
+  };
+}
+
+/** The product's root of that order: the mean of ratios. `NaN` of none. */
+export function geometricMean(ratios: readonly number[]): number {
+  return Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / ratios.length);
+}
+
 /** A new order of the same things, each equally likely. */
 export function shuffled<T>(things: readonly T[], random: () => number = Math.random): T[] {
   const left = [...things];

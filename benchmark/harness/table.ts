@@ -2,10 +2,15 @@
 import Table from 'cli-table3';
 import { machineLine } from './machine';
 import type { Claim, Result, ResultRow } from './result';
-import { median, pairedRatio, type Ratio, spread } from './statistics';
+import { median, modes, pairedRatio, type Ratio, spread } from './statistics';
 
 /** Prints the machine, a table a row, what was left out, and the claims. Returns how many claims were missed. */
-export function printResult(result: Result, claims: readonly Claim[]): number {
+export function printResult(
+  result: Result,
+  claims: readonly Claim[],
+  summarize?: (result: Result, judge: boolean) => number,
+  judge = true,
+): number {
   console.log(`\n${machineLine(result.machine)}`);
   const foreign = result.rows.flatMap((row) => row.foreign);
   console.log(
@@ -20,7 +25,8 @@ export function printResult(result: Result, claims: readonly Claim[]): number {
     console.log(rowTable(result.rows.filter((found) => found.row === row)));
   }
   for (const { contender, reason } of result.leftOut) console.log(`left out: ${contender}: ${reason}`);
-  return printClaims(result, claims);
+  const missed = summarize?.(result, judge) ?? 0;
+  return missed + printClaims(result, claims);
 }
 
 function rowTable(found: readonly ResultRow[]): string {
@@ -42,17 +48,25 @@ function rowTable(found: readonly ResultRow[]): string {
     for (const { metric, ratio } of metrics) {
       const theirs = find(found, contender, metric);
       const ours = find(found, 'ringwheel', metric);
-      cells.push(theirs ? valueText(theirs.values) : '');
+      cells.push(theirs ? valueText(theirs) : '');
       if (ratio === false) continue;
-      cells.push(theirs && ours && contender !== 'ringwheel' ? ratioText(pairedRatio(ours.values, theirs.values)) : '');
+      cells.push(theirs && ours && contender !== 'ringwheel' ? ratioText(ratioOf(ours, theirs)) : '');
     }
     table.push(cells);
   }
   return table.toString();
 }
 
-function find(rows: readonly ResultRow[], contender: string, metric: string): ResultRow | undefined {
+/** The row of a contender's metric. */
+export function find(rows: readonly ResultRow[], contender: string, metric: string): ResultRow | undefined {
   return rows.find((row) => row.contender === contender && row.metric === metric);
+}
+
+/** Ours over theirs: round by round, or for bimodal values the better cluster of each. */
+export function ratioOf(ours: ResultRow, theirs: ResultRow): Ratio | undefined {
+  if (ours.bimodal !== true) return pairedRatio(ours.values, theirs.values);
+  const ratio = modes(ours.values, ours.better).better / modes(theirs.values, theirs.better).better;
+  return Number.isFinite(ratio) ? { median: ratio, low: ratio, high: ratio } : undefined;
 }
 
 /** Three significant digits, with a thousands separator for large ones. */
@@ -62,12 +76,19 @@ export function figure(value: number): string {
   return Number(value.toPrecision(3)).toString();
 }
 
-function valueText(values: readonly number[]): string {
+function valueText({ values, better, bimodal }: ResultRow): string {
+  if (bimodal === true) {
+    const found = modes(values, better);
+    if (found.worse === undefined) return figure(found.better);
+    const count = values.length;
+    return `${figure(found.better)} (${found.inBetter} of ${count}), else ${figure(found.worse)}`;
+  }
   const apart = values.length > 1 ? ` ±${Math.round(spread(values) * 50)}%` : '';
   return `${figure(median(values))}${apart}`;
 }
 
-function ratioText(ratio: Ratio | undefined): string {
+/** A ratio with the interval of the rounds. */
+export function ratioText(ratio: Ratio | undefined): string {
   if (ratio === undefined) return '';
   const interval = ratio.low === ratio.high ? '' : ` [${figure(ratio.low)}–${figure(ratio.high)}]`;
   return `${figure(ratio.median)}${interval}`;
@@ -82,7 +103,7 @@ function printClaims(result: Result, claims: readonly Claim[]): number {
     const theirs = claim.against === undefined ? undefined : find(rows, claim.against, claim.metric);
     if (ours === undefined || (claim.against !== undefined && theirs === undefined)) continue;
     const ratio: Ratio | undefined = theirs
-      ? pairedRatio(ours.values, theirs.values)
+      ? ratioOf(ours, theirs)
       : { median: median(ours.values), low: Math.min(...ours.values), high: Math.max(...ours.values) };
     if (ratio === undefined) continue;
     const held = holds(ratio.median, claim);

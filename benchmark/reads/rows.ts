@@ -177,7 +177,8 @@ function quantiles(file: string): { p50: number; p99: number } {
   return { p50: histogram.getValueAtPercentile(50) / 1000, p99: histogram.getValueAtPercentile(99) / 1000 };
 }
 
-async function makeBlocks(file: string, bytes: number): Promise<void> {
+/** Makes the file of blocks, unless it is there. */
+export async function makeBlocks(file: string, bytes: number): Promise<void> {
   const { fillBlock } = await import('./blocks.mjs');
   if (!existsSync(file)) say(`making ${bytes / 2 ** 20} MiB of data …`);
   const perPiece = 1024;

@@ -1,15 +1,24 @@
 //! What every native contender measures with, ours and the peers': the same clock, the same random numbers, the same loops.
 mod clock;
+mod contender;
+mod echo;
+mod lives;
+mod reads;
 mod report;
 mod sleeps;
 mod tasks;
 mod timers;
+mod wakes;
 
 pub use clock::{Ticks, process_cpu_ns};
+pub use echo::{ECHO_BYTES, echo_listener, said};
+pub use lives::lives;
+pub use reads::{BLOCK, Block, ReadRun, Reader};
 pub use report::{Report, percentile, set_driver};
 pub use sleeps::{SleepPlan, sleep_plan};
-pub use tasks::{BATCH, TaskRun, spawn_batches, yield_once, yields};
+pub use tasks::{BATCH, TaskRun, begin_yields, end_yields, spawn_batches, yield_once, yield_times, yields};
 pub use timers::{Structure, insert_and_cancel_futures, insert_and_cancel_structure};
+pub use wakes::{Cross, cross_threads, local_side};
 
 /// A xorshift generator: the same sequence for every contender.
 #[derive(Clone, Debug)]
@@ -40,10 +49,13 @@ pub fn shuffled(count: usize) -> Vec<usize> {
     order
 }
 
+/// The argument at `at`, of which the first is 1.
+pub fn argument(at: usize) -> Option<String> {
+    std::env::args().nth(at)
+}
+
 /// The first and second argument: what to measure, and how many.
 pub fn arguments(default_count: usize) -> (String, usize) {
-    let mut given = std::env::args().skip(1);
-    let what = given.next().unwrap_or_default();
-    let count = given.next().and_then(|text| text.parse().ok()).unwrap_or(default_count);
-    (what, count)
+    let count = argument(2).and_then(|text| text.parse().ok()).unwrap_or(default_count);
+    (argument(1).unwrap_or_default(), count)
 }

@@ -1,11 +1,15 @@
-//! ringwheel: `ours wheel|cascade|timers|sleeps|spawn|yield COUNT` prints one line of JSON.
+//! ringwheel: `ours WHAT …` prints one line of JSON; `measure::contender!` says which, and `wheel` and `cascade` are the clock alone.
 mod wheel;
 
-use measure::{TaskRun, arguments, insert_and_cancel_futures, sleep_plan, spawn_batches, yield_once, yields};
-use ringwheel_executor::{DriverKind, Executor, Options, spawn, time};
-use std::{future::poll_fn, task::Poll, time::Instant};
+use measure::{ReadRun, set_driver};
+use ringwheel_executor::{
+    DriverKind, Executor, JoinHandle, Options, Source, Target, fs,
+    net::{Listener, Stream},
+    spawn, time,
+};
+use std::net::TcpListener;
 
-fn on<F: Future>(future: F) -> F::Output {
+fn options() -> Options {
     let mut options = Options::default();
     // The executor leaves the environment to its hosts, and this is one.
     options.driver.kind = match std::env::var("RINGWHEEL_DRIVER").as_deref() {
@@ -13,67 +17,81 @@ fn on<F: Future>(future: F) -> F::Output {
         Ok("uring") => Some(DriverKind::Uring),
         _ => None,
     };
+    options
+}
+
+fn on_with<F: Future>(options: Options, future: F) -> F::Output {
     let mut executor = Executor::start(options).expect("an executor starts");
     let kind = match executor.driver_kind() {
         DriverKind::Uring => "uring",
         DriverKind::Poll => "poll",
     };
-    measure::set_driver(format!("{kind} ({})", executor.features().join(" ")));
+    set_driver(format!("{kind} ({})", executor.features().join(" ")));
     executor.run(future).expect("the future ends")
 }
 
-fn main() {
-    let (what, count) = arguments(100_000);
-    match what.as_str() {
+fn on<F: Future>(future: F) -> F::Output {
+    on_with(options(), future)
+}
+
+measure::contender! {
+    on: on,
+    spawn: |future| spawn(future),
+    join: |task| task.await.expect("not cancelled"),
+    sleep: time::sleep,
+    reads: reads,
+    echo: echo,
+    more: |count| {
         "wheel" => wheel::insert_and_cancel(count),
         "cascade" => wheel::cascade(count),
-        "timers" => on(poll_fn(move |context| {
-            insert_and_cancel_futures(count, time::sleep, context);
-            Poll::Ready(())
-        })),
-        "sleeps" => on(async move {
-            let plan = sleep_plan(count);
-            let sleep = |delay| async move {
-                let begun = Instant::now();
-                time::sleep(delay).await;
-                begun.elapsed()
-            };
-            let tasks: Vec<_> = plan.delays.iter().map(|delay| spawn(sleep(*delay))).collect();
-            let mut took = Vec::with_capacity(count);
-            for task in tasks {
-                took.push(task.await.expect("not cancelled"));
-            }
-            plan.finish(&took);
-        }),
-        "spawn" => on(async move {
-            let (batches, run, mut sum) = (spawn_batches(count), TaskRun::begin(), 0);
-            for _ in 0..batches {
-                let tasks: Vec<_> = (0..measure::BATCH).map(|number| spawn(async move { number })).collect();
-                for task in tasks {
-                    sum += task.await.expect("not cancelled");
+    },
+}
+
+/// Into leases of the registered arena.
+fn reads(run: ReadRun) {
+    on(async move {
+        let file = std::rc::Rc::new(fs::File::open(&run.file, run.flags()).await.expect("the file opens"));
+        let reader = |number| {
+            let (file, mut reader) = (file.clone(), run.reader(number));
+            async move {
+                let lease = fs::lease(measure::BLOCK).expect("there is room in the arena");
+                let mut target = Target::Lease(lease, 0..measure::BLOCK as u32);
+                while let Some(offset) = reader.next_offset() {
+                    let (read, back) = file.read_at(target, offset).await;
+                    reader.got(&back.bytes()[..read.expect("the read succeeds")]);
+                    target = back;
                 }
             }
-            run.spawned(batches, sum);
-        }),
-        "yield" => on(async move {
-            let (tasks, times) = yields(count);
-            let turns = move || async move {
-                for _ in 0..times {
-                    yield_once().await;
-                }
-                times
-            };
-            let (run, mut sum) = (TaskRun::begin(), 0);
-            let tasks: Vec<_> = (0..tasks).map(|_| spawn(turns())).collect();
-            let all = tasks.len() as u64 * times;
-            for task in tasks {
-                sum += task.await.expect("not cancelled");
-            }
-            run.yielded(all, sum);
-        }),
-        other => {
-            eprintln!("unknown benchmark {other:?}: wheel, cascade, timers, sleeps, spawn or yield");
-            std::process::exit(2);
+        };
+        let readers: Vec<JoinHandle<()>> = (0..run.depth).map(|number| spawn(reader(number))).collect();
+        for reader in readers {
+            reader.await.expect("not cancelled");
+        }
+        run.finish();
+    });
+}
+
+/// Sends from the buffer that was received into.
+fn echo(listener: TcpListener) {
+    let mut options = options();
+    // As large as the others' buffers, and as many in all as they have for a hundred connections.
+    options.driver.chunk_bytes = measure::ECHO_BYTES as u32;
+    options.driver.chunks = 128;
+    on_with(options, async move {
+        let listener = Listener::from_std(listener).expect("it listens");
+        loop {
+            let stream = listener.accept().await.expect("a connection comes");
+            let _ = stream.set_nodelay(true);
+            spawn(serve(stream));
+        }
+    });
+}
+
+async fn serve(stream: Stream) {
+    while let Ok(Some(chunk)) = stream.receive().await {
+        let all = 0..chunk.len();
+        if stream.send(Source::Chunk(chunk, all), false).await.0.is_err() {
+            return;
         }
     }
 }

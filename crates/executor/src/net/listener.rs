@@ -51,6 +51,17 @@ impl Listener {
         Ok(Listener { handle, arrivals: Multishot::new(core) })
     }
 
+    /// Takes a socket that listens already, for instance one that a service manager passed on; it is made non-blocking.
+    ///
+    /// # Errors
+    /// The system's; without a current executor, [`crate::SpawnError::NoExecutor`] inside an `io::Error`.
+    pub fn from_std(listener: std::net::TcpListener) -> io::Result<Listener> {
+        let core = current::get()?;
+        listener.set_nonblocking(true)?;
+        let handle = core.adopt(listener.into());
+        Ok(Listener { handle, arrivals: Multishot::new(core) })
+    }
+
     /// The next connection. One task at a time waits here: of two, only the later is woken. Dropping the future loses
     /// nothing. At most 128 connections wait inside the executor, the rest in the kernel's backlog.
     ///
