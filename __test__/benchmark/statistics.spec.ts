@@ -7,7 +7,7 @@ import { describeMachine } from '../../benchmark/harness/machine';
 import { type BenchOptions, passes } from '../../benchmark/harness/options';
 import { writeResult } from '../../benchmark/harness/result';
 import { measure, type Row } from '../../benchmark/harness/rounds';
-import { median, pairedRatio, shuffled, spread } from '../../benchmark/harness/statistics';
+import { geometricMean, median, modes, pairedRatio, shuffled, spread } from '../../benchmark/harness/statistics';
 import { readWrk } from '../../benchmark/server/load';
 
 test('the median is the middle value, or the mean of the two in the middle', (t) => {
@@ -25,6 +25,18 @@ test('a ratio pairs the values of the same round', (t) => {
   t.deepEqual(pairedRatio([1, 2], [2, 4]), { median: 0.5, low: 0.5, high: 0.5 });
   t.deepEqual(pairedRatio([1, 2, 3], [2, 2]), { median: 0.75, low: 0.5, high: 1 });
   t.is(pairedRatio([1], []), undefined);
+});
+
+test('values in two clusters are told apart, and the better one is known', (t) => {
+  t.deepEqual(modes([146, 195, 147, 190, 193], 'higher'), { better: 193, worse: 146.5, inBetter: 3 });
+  t.deepEqual(modes([5.2, 7.1, 5.3], 'lower'), { better: 5.25, worse: 7.1, inBetter: 2 });
+  t.deepEqual(modes([100, 103, 98], 'higher'), { better: 100, worse: undefined, inBetter: 3 });
+  t.deepEqual(modes([7], 'lower'), { better: 7, worse: undefined, inBetter: 1 });
+});
+
+test('the mean of ratios is geometric: twice and half are one', (t) => {
+  t.true(Math.abs(geometricMean([2, 0.5]) - 1) < 1e-12);
+  t.true(Number.isNaN(geometricMean([])));
 });
 
 test('shuffling loses nothing and makes every order', (t) => {

@@ -4,7 +4,7 @@ mod common;
 use common::both_drivers;
 use ringwheel_executor::{
     Source, Target,
-    fs::{Directory, File, Kind},
+    fs::{self, Directory, File, Kind},
     spawn,
 };
 use std::{
@@ -34,6 +34,34 @@ impl Drop for Place {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+#[test]
+fn reads_and_writes_through_leases() {
+    both_drivers(|mut executor| {
+        let place = Place::new("leases");
+        let path = place.write("file", b"0123456789");
+        executor
+            .run(async {
+                let file = File::open(&path, libc::O_RDWR).await.unwrap();
+                let lease = fs::lease(4096).unwrap();
+                assert_eq!((lease.len(), lease.as_ptr() as usize % 4096), (4096, 0));
+                let (count, target) = file.read_at(Target::Lease(lease, 2..6), 3).await;
+                assert_eq!((count.unwrap(), target.bytes()), (4, &b"3456"[..]));
+                let Target::Lease(lease, range) = target else { panic!("it was a lease") };
+                let (count, source) = file.write_at(Source::Lease(lease, range), 0).await;
+                assert_eq!(count.unwrap(), 4);
+                assert_eq!(std::fs::read(&path).unwrap(), b"3456456789");
+                // The fixtures' arena has 64 KiB.
+                let full = fs::lease(1 << 20).unwrap_err();
+                assert_eq!(full.kind(), io::ErrorKind::OutOfMemory);
+                assert!(full.to_string().contains("larger `memory`"), "{full}");
+                drop(source);
+                assert_eq!(fs::lease(1 << 16).unwrap().len(), 1 << 16, "what was dropped is free again");
+            })
+            .unwrap();
+    });
+    assert!(fs::lease(64).unwrap_err().to_string().contains("ERR_RINGWHEEL_NO_EXECUTOR"));
 }
 
 fn vec(target: Target) -> Vec<u8> {

@@ -48,6 +48,28 @@ fn pattern(count: usize) -> Vec<u8> {
 }
 
 #[test]
+fn a_socket_that_listens_already_is_taken_over() {
+    each_driver(|mut executor| {
+        let made = std::net::TcpListener::bind(local()).unwrap();
+        let address = made.local_addr().unwrap();
+        executor
+            .run(async {
+                let listener = Listener::from_std(made).unwrap();
+                assert_eq!(listener.local_address().unwrap(), address);
+                let client = spawn(async move { Stream::connect(address).await });
+                let server = listener.accept().await.unwrap();
+                let client = client.await.unwrap().unwrap();
+                client.send(Source::Vec(b"hello".to_vec(), 0..5), false).await.0.unwrap();
+                assert_eq!(receive_all(&server, 5).await.unwrap(), b"hello");
+            })
+            .unwrap();
+    });
+    let made = std::net::TcpListener::bind(local()).unwrap();
+    let refused = Listener::from_std(made).unwrap_err().to_string();
+    assert!(refused.contains("ERR_RINGWHEEL_NO_EXECUTOR"), "{refused}");
+}
+
+#[test]
 fn echo_of_many_connections_at_once() {
     each_driver(|mut executor| {
         executor
