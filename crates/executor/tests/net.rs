@@ -384,3 +384,56 @@ fn operations_fail_once_the_executor_is_gone() {
             .unwrap();
     });
 }
+
+#[test]
+fn what_is_sent_now_goes_at_once_and_stops_where_the_socket_is_full() {
+    each_driver(|mut executor| {
+        executor
+            .run(async {
+                let (server, client) = pair().await?;
+                assert_eq!(server.send_now(b"head, ", true)?, 6);
+                assert_eq!(server.send_now(b"body", false)?, 4);
+                assert_eq!(receive_all(&client, 10).await?, b"head, body");
+                let bytes = pattern(1 << 20);
+                let mut sent = 0;
+                loop {
+                    match server.send_now(&bytes, false)? {
+                        0 => break,
+                        count => sent += count,
+                    }
+                    assert!(sent < 1 << 30, "a peer that does not read takes everything");
+                }
+                drop(client);
+                time::sleep(Duration::from_millis(20)).await;
+                let error =
+                    server.send_now(b"x", false).and_then(|_| server.send_now(b"x", false)).unwrap_err();
+                assert!(
+                    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset),
+                    "{error}"
+                );
+                io::Result::Ok(())
+            })
+            .unwrap()
+            .unwrap();
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn acknowledged_bytes_grow_as_the_peer_takes_them() {
+    each_driver(|mut executor| {
+        executor
+            .run(async {
+                let (server, client) = pair().await?;
+                let before = server.acknowledged().unwrap();
+                let (result, _) = server.send(Source::Vec(pattern(100_000), 0..100_000), false).await;
+                result?;
+                receive_all(&client, 100_000).await?;
+                time::sleep(Duration::from_millis(50)).await;
+                assert_eq!(server.acknowledged().unwrap() - before, 100_000);
+                io::Result::Ok(())
+            })
+            .unwrap()
+            .unwrap();
+    });
+}

@@ -25,6 +25,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 mod listener;
+mod progress;
 mod send_file;
 mod stream;
 

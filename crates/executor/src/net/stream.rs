@@ -8,11 +8,11 @@ use crate::{
 };
 use ringwheel_driver::{
     Handle, Operation,
-    op::socket::{Connect, Receive, Send},
+    op::socket::{Connect, Receive, Send, send_some},
 };
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use std::{cell::Cell, future::poll_fn, io, net::SocketAddr, rc::Rc};
+use std::{cell::Cell, future::poll_fn, io, net::SocketAddr, os::fd::AsFd, rc::Rc};
 
 /// A connected TCP socket. Dropping it closes it, as soon as the operations that use it have ended (they are cancelled).
 /// All methods take `&self`: one task may receive while another sends.
@@ -102,6 +102,20 @@ impl Stream {
             }
         }
         (Ok(sent), source)
+    }
+
+    /// Sends what the socket takes at once; one inline system call (send(2) with MSG_DONTWAIT), nothing is kept. Returns how
+    /// many bytes went, 0 when there is no room. For a head that an inline [`Stream::send_file`] follows: a send through the
+    /// ring would cost that response a turn. Sends through the ring and this one must not overlap.
+    ///
+    /// # Errors
+    /// The system's: EPIPE and ECONNRESET when the peer is gone.
+    pub fn send_now(&self, bytes: &[u8], more: bool) -> io::Result<usize> {
+        match rustix::io::retry_on_intr(|| send_some(self.handle.as_fd(), bytes, more)) {
+            Ok(count) => Ok(count),
+            Err(Errno::AGAIN) => Ok(0),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// Ends one or both directions; one inline system call. A pending receive then gives `None`, a pending send EPIPE.

@@ -4,6 +4,7 @@ pub(crate) mod poll;
 pub(crate) mod uring;
 
 use crate::{Handle, memory::Source};
+pub use poll::send_some;
 
 /// accept4(2) with SOCK_CLOEXEC, multishot: a completion per connection with its `handle` and `more`. The driver arms it
 /// again after an overflow; it ends on cancel or on an error that is not about one connection.

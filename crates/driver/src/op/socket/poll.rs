@@ -126,8 +126,12 @@ impl Send {
     }
 }
 
+/// send(2) with MSG_DONTWAIT and without SIGPIPE, with MSG_MORE where the system has it. For the executor's inline sends too.
+///
+/// # Errors
+/// The system's; EAGAIN when the socket takes nothing now.
 #[cfg(not(target_vendor = "apple"))]
-fn send_some(socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> rustix::io::Result<usize> {
+pub fn send_some(socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> rustix::io::Result<usize> {
     #[cfg(target_os = "linux")]
     let more = if more { SendFlags::MORE } else { SendFlags::empty() };
     #[cfg(not(target_os = "linux"))]
@@ -138,9 +142,9 @@ fn send_some(socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> rustix::io::Re
     rustix::net::send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL | more)
 }
 
-/// There MSG_NOSIGNAL is a socket option, and MSG_MORE does not exist.
+/// send(2) with MSG_DONTWAIT. MSG_NOSIGNAL is a socket option here, and MSG_MORE does not exist.
 #[cfg(target_vendor = "apple")]
-fn send_some(socket: BorrowedFd<'_>, bytes: &[u8], _more: bool) -> rustix::io::Result<usize> {
+pub fn send_some(socket: BorrowedFd<'_>, bytes: &[u8], _more: bool) -> rustix::io::Result<usize> {
     rustix::net::sockopt::set_socket_nosigpipe(socket, true)?;
     rustix::net::send(socket, bytes, SendFlags::DONTWAIT)
 }
