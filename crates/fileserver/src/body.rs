@@ -1,4 +1,4 @@
-//! Pipeline step 6: a file's bytes to the socket, in windows, so that memory is bounded and each window proves progress.
+//! Pipeline step 6: a file's bytes to the socket, in windows, so that memory is bounded.
 //!
 //! Resident windows go by sendfile straight from the page cache. A window that is not resident is read ahead through the
 //! ring first, and while it is being sent the next one is already on its way from the disk: the executor never blocks on it.
@@ -12,8 +12,8 @@ use crate::{
 use ringwheel_executor::{JoinHandle, try_spawn};
 use std::{io, rc::Rc};
 
-/// Bytes of one window: large enough that its system calls do not count, small enough that a client at 35 KiB/s still
-/// passes one within the default send timeout, and that one download cannot hold a core for long.
+/// Bytes of one window: large enough that its system calls do not count, small enough that one download cannot hold a core
+/// for long.
 pub(crate) const WINDOW: u64 = 1 << 20;
 
 /// Where the bytes come from.
@@ -64,7 +64,7 @@ async fn send_piece(connection: &mut Connection, bytes: &Bytes, piece: ByteRange
             Ok(())
         }
         Bytes::File(large) => {
-            connection.flush(true).await?;
+            connection.flush_ahead().await?;
             send_file(connection, large, piece).await
         }
     }
@@ -85,7 +85,7 @@ async fn send_file(connection: &mut Connection, large: &Rc<LargeFile>, piece: By
             // A failed read ahead is not the end: sendfile will meet the same error and report it.
             drop(handle.await);
         }
-        if was_ahead || !large.file.is_resident(at, length) {
+        if was_ahead || !large.is_resident(at, length) {
             if !was_ahead {
                 connection.enter(Phase::Send);
                 drop(large.file.prefetch(at, length).await);

@@ -14,7 +14,7 @@ use crate::{
     load::Flight,
     options::Options,
     stats::Counters,
-    watch::{Watches, patrol, patrol_interval},
+    watch::{Watches, patrol},
 };
 use ringwheel_executor::{Source, fs, net, spawn, time, try_spawn};
 use rustc_hash::FxHashMap;
@@ -198,7 +198,7 @@ fn admit(core: &Rc<Core>, stream: net::Stream) {
     if !core.patrolling.replace(true) {
         let core = Rc::clone(core);
         drop(try_spawn(async move {
-            patrol(&core.watches, patrol_interval(&core.options.limits), core.counters()).await;
+            patrol(&core.watches, &core.options.limits, core.counters()).await;
             core.patrolling.set(false);
         }));
     }

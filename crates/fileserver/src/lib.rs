@@ -29,6 +29,7 @@ pub mod http;
 mod load;
 pub mod options;
 mod outbox;
+mod respond;
 mod server;
 mod stats;
 pub mod target;

@@ -10,7 +10,7 @@ use crate::{
 use ringwheel_executor::{Target, fs, time, try_spawn};
 use rustix::{fs::OFlags, io::Errno};
 use std::{
-    cell::{OnceCell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     ffi::CString,
     future::poll_fn,
     io,
@@ -177,11 +177,20 @@ pub(crate) async fn load(core: &Rc<Core>, path: &[u8]) -> Loaded {
     }
 }
 
+/// What a file that changes while it is read comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stability {
+    /// It is read again.
+    Demanded,
+    /// The state that was read is served, without a validator, and not kept: a log that never rests must be readable too.
+    Waived,
+}
+
 async fn fly(core: &Rc<Core>, path: &[u8]) -> Loaded {
     core.counters().loads.add(1);
-    // A file that changes while it is read is read again, a few times; then the last state is served and not kept.
     const TRIES: usize = 4;
     for attempt in 1..=TRIES {
+        let stability = if attempt < TRIES { Stability::Demanded } else { Stability::Waived };
         let found = match find(core, path) {
             Ok(found) => found,
             Err(Lost::Descriptors) => {
@@ -195,10 +204,7 @@ async fn fly(core: &Rc<Core>, path: &[u8]) -> Loaded {
                 continue;
             }
             Err(lost) => {
-                let mut shelf = core.shelf.borrow_mut();
-                shelf.small.remove(path);
-                shelf.large.remove(path);
-                core.publish_cache(&shelf);
+                forget(core, &mut core.shelf.borrow_mut(), path);
                 return match lost {
                     Lost::Failed(status) => Loaded::Failed(status),
                     Lost::Directory | Lost::Descriptors => Loaded::Directory,
@@ -206,12 +212,14 @@ async fn fly(core: &Rc<Core>, path: &[u8]) -> Loaded {
             }
         };
         let small = found.metadata.size <= core.options.cache.file_bytes_max as u64;
-        let result =
-            if small { read_small(core, path, &found).await } else { open_large(core, path, found).await };
+        let result = if small {
+            read_small(core, path, &found, stability).await
+        } else {
+            open_large(core, path, found, stability).await
+        };
         match result {
             Ok(Some(loaded)) => return loaded,
-            Ok(None) if attempt < TRIES => {}
-            Ok(None) => return Loaded::Failed(Status::ServiceUnavailable),
+            Ok(None) => {}
             Err(error) => {
                 return Loaded::Failed(match lost(&error) {
                     Lost::Failed(Status::Forbidden) => Status::Forbidden,
@@ -225,13 +233,19 @@ async fn fly(core: &Rc<Core>, path: &[u8]) -> Loaded {
     Loaded::Failed(Status::InternalServerError)
 }
 
-/// Reads a small file whole and shelves it. `None`: it changed meanwhile.
-async fn read_small(core: &Rc<Core>, path: &[u8], found: &Found) -> io::Result<Option<Loaded>> {
+/// Reads a small file whole and shelves it. `None`: it changed meanwhile, and stability is demanded.
+async fn read_small(
+    core: &Rc<Core>,
+    path: &[u8],
+    found: &Found,
+    stability: Stability,
+) -> io::Result<Option<Loaded>> {
     let size = usize::try_from(found.metadata.size).unwrap_or(usize::MAX);
     // One byte more than it should have: a file that grew shows itself.
-    let Some(body) = read_whole(&found.file, size + 1).await? else { return Ok(None) };
+    let Some(mut body) = read_whole(&found.file, size + 1).await? else { return Ok(None) };
     let stamp = Stamp::of(&found.metadata);
-    if body.len() != size || Stamp::of(&found.file.metadata()?) != stamp {
+    let changed = body.len() != size || Stamp::of(&found.file.metadata()?) != stamp;
+    if changed && stability == Stability::Demanded {
         return Ok(None);
     }
     let hash = (core.options.etag == EtagKind::ContentHash).then(|| xxhash_rust::xxh3::xxh3_128(&body));
@@ -239,7 +253,14 @@ async fn read_small(core: &Rc<Core>, path: &[u8], found: &Found) -> io::Result<O
     let Shelf { clock, small, large, .. } = &mut *shelf;
     let now = time::now();
     clock.advance(now);
-    let description = describe(&found.metadata, &found.name, core.options.etag, hash, clock.second());
+    let mut description = describe(&found.metadata, &found.name, core.options.etag, hash, clock.second());
+    if changed {
+        body.truncate(size); // What was appended meanwhile belongs to a later state.
+        description.waive(body.len() as u64);
+        let (file, ready) = make_small(description, stamp, &body, clock, &core.lines);
+        forget(core, &mut shelf, path);
+        return Ok(Some(Loaded::Small(file, ready)));
+    }
     let (file, ready) = make_small(description, stamp, &body, clock, &core.lines);
     let entry =
         SmallEntry { file: Rc::clone(&file), ready: Rc::clone(&ready), dated: clock.second(), checked: now };
@@ -250,6 +271,13 @@ async fn read_small(core: &Rc<Core>, path: &[u8], found: &Found) -> io::Result<O
     }
     core.publish_cache(&shelf);
     Ok(Some(Loaded::Small(file, ready)))
+}
+
+/// Nothing is kept under this path.
+fn forget(core: &Core, shelf: &mut Shelf, path: &[u8]) {
+    shelf.small.remove(path);
+    shelf.large.remove(path);
+    core.publish_cache(shelf);
 }
 
 async fn read_whole(file: &fs::File, capacity: usize) -> io::Result<Option<Vec<u8>>> {
@@ -271,22 +299,35 @@ async fn read_whole(file: &fs::File, capacity: usize) -> io::Result<Option<Vec<u
     Ok(Some(body))
 }
 
-/// Describes a large file and shelves its descriptor. `None`: it changed while it was hashed.
-async fn open_large(core: &Rc<Core>, path: &[u8], found: Found) -> io::Result<Option<Loaded>> {
+/// Describes a large file and shelves its descriptor. `None`: it changed while it was hashed, and stability is demanded.
+async fn open_large(
+    core: &Rc<Core>,
+    path: &[u8],
+    found: Found,
+    stability: Stability,
+) -> io::Result<Option<Loaded>> {
     let stamp = Stamp::of(&found.metadata);
     let hash = match core.options.etag {
         EtagKind::ContentHash => Some(hash_whole(&found.file).await?),
         _ => None,
     };
-    if hash.is_some() && Stamp::of(&found.file.metadata()?) != stamp {
+    let changed = hash.is_some() && Stamp::of(&found.file.metadata()?) != stamp;
+    if changed && stability == Stability::Demanded {
         return Ok(None);
     }
     let mut shelf = core.shelf.borrow_mut();
     let Shelf { clock, small, large, .. } = &mut *shelf;
     let now = time::now();
     clock.advance(now);
-    let description = describe(&found.metadata, &found.name, core.options.etag, hash, clock.second());
-    let file = Rc::new(LargeFile { description, stamp, file: found.file });
+    let mut description = describe(&found.metadata, &found.name, core.options.etag, hash, clock.second());
+    if changed {
+        description.waive(found.metadata.size);
+    }
+    let file = Rc::new(LargeFile { description, stamp, file: found.file, seen: Cell::new(None) });
+    if changed {
+        forget(core, &mut shelf, path);
+        return Ok(Some(Loaded::Large(file)));
+    }
     small.remove(path);
     if !path.contains(&b'%') {
         large.insert(path, LargeEntry { file: Rc::clone(&file), checked: now }, 1);

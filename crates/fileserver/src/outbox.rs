@@ -57,6 +57,20 @@ impl Outbox {
         result.map(drop)
     }
 
+    /// Sends at once as much of what is waiting as the socket takes; a file's bytes follow. True: all of it went.
+    pub(crate) fn flush_now(&mut self, stream: &Stream) -> io::Result<bool> {
+        if let Some((shared, range)) = &mut self.shared {
+            range.start += stream.send_now(&shared[range.clone()], true)?;
+            if range.start >= range.end {
+                self.shared = None;
+            }
+        } else if !self.bytes.is_empty() {
+            let sent = stream.send_now(&self.bytes, true)?;
+            self.bytes.drain(..sent);
+        }
+        Ok(self.len() == 0)
+    }
+
     /// Gives the vector away while nothing waits, so that an idle connection holds none.
     pub(crate) fn release(&mut self) -> Option<Vec<u8>> {
         if self.len() > 0 || self.bytes.capacity() == 0 {

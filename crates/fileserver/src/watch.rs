@@ -6,7 +6,8 @@
 //!    │ idle_timeout: closed             │ header_timeout: 408   │ send_timeout: cut      │ 2 s: closed
 //! ```
 //! Setting a deadline is two stores. The patrol comes by every eighth of the shortest timeout, so a timeout is late by at
-//! most that, and never early.
+//! most that, and never early. A connection that has been sending since the patrol's last round is asked how many bytes its
+//! peer has acknowledged (one system call): as long as that grows it has its full time again, however slow it is.
 use crate::{options::Limits, stats::Counters};
 use ringwheel_executor::{
     net::{Shutdown, Stream},
@@ -42,6 +43,8 @@ pub(crate) struct Watch {
     deadline: Cell<Instant>,
     expired: Cell<bool>,
     place: Cell<usize>,
+    /// Bytes that the peer had acknowledged when the patrol last looked.
+    acknowledged: Cell<Option<u64>>,
 }
 
 impl Watch {
@@ -61,6 +64,18 @@ impl Watch {
     /// True once the patrol has ended a phase.
     pub(crate) fn is_expired(&self) -> bool {
         self.expired.get()
+    }
+
+    /// A send that lasts: gives it its full time again when the peer has taken bytes since the last look.
+    fn look(&self, now: Instant, limits: &Limits, interval: Duration) {
+        // What began since the last round will be looked at in the next.
+        if self.phase.get() != Phase::Send || self.deadline.get() + interval > now + limits.send_timeout {
+            return;
+        }
+        let acknowledged = self.stream.acknowledged();
+        if acknowledged.is_some() && acknowledged != self.acknowledged.replace(acknowledged) {
+            self.deadline.set(now + limits.send_timeout);
+        }
     }
 
     fn expire(&self) {
@@ -91,6 +106,7 @@ impl Watches {
             deadline: Cell::new(deadline),
             expired: Cell::new(false),
             place: Cell::new(0),
+            acknowledged: Cell::new(None),
         });
         let mut places = self.places.borrow_mut();
         match self.free.borrow_mut().pop() {
@@ -137,9 +153,10 @@ impl Watches {
         self.for_each(|watch| drop(watch.stream.shutdown(Shutdown::Both)));
     }
 
-    fn expire(&self, now: Instant) -> u64 {
+    fn expire(&self, now: Instant, limits: &Limits, interval: Duration) -> u64 {
         let mut expired = 0;
         self.for_each(|watch| {
+            watch.look(now, limits, interval);
             if watch.deadline.get() <= now {
                 expired += u64::from(watch.phase() != Phase::Linger);
                 watch.expire();
@@ -157,17 +174,18 @@ impl Watches {
 }
 
 /// How often the patrol comes by.
-pub(crate) fn patrol_interval(limits: &Limits) -> Duration {
+fn patrol_interval(limits: &Limits) -> Duration {
     let shortest = limits.header_timeout.min(limits.idle_timeout).min(limits.send_timeout);
     (shortest / 8).clamp(Duration::from_millis(2), Duration::from_secs(1))
 }
 
 /// Looks at every connection's deadline until no connection is left; the next accepted one starts it again, so an idle
 /// server sleeps.
-pub(crate) async fn patrol(watches: &Watches, interval: Duration, counters: &Counters) {
+pub(crate) async fn patrol(watches: &Watches, limits: &Limits, counters: &Counters) {
+    let interval = patrol_interval(limits);
     while watches.count() > 0 {
         time::sleep(interval).await;
-        counters.timeouts.add(watches.expire(time::now()));
+        counters.timeouts.add(watches.expire(time::now(), limits, interval));
         counters.publish_executor();
     }
 }

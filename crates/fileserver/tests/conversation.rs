@@ -286,3 +286,41 @@ fn a_client_that_resets_in_the_middle_leaves_the_others_alone() {
         common::eventually("all gone", || server.stats().total.connections <= 1);
     });
 }
+
+#[test]
+fn a_fragment_is_refused_whether_the_file_is_cached_or_not() {
+    on_each_driver(|site, driver| {
+        site.write("a", "a");
+        site.write("a#b", "named with a hash");
+        let server = serve(&site, driver, |_| {});
+        let answer = |target: &str| {
+            let mut client = Client::connect(server.local_address());
+            client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+            client.reply().status
+        };
+        for _cold_then_cached in 0..2 {
+            assert_eq!(answer("/a?x#y"), 400);
+            assert_eq!(answer("/a#b"), 400);
+            assert_eq!((answer("/a?x"), answer("/a%23b")), (200, 200));
+        }
+    });
+}
+
+#[test]
+fn repeated_conditions_are_one_list() {
+    on_each_driver(|site, driver| {
+        site.write("a", "a");
+        let server = serve(&site, driver, |_| {});
+        let mut client = Client::connect(server.local_address());
+        let reply = client.get("/a", "");
+        let (tag, date) = (reply.header("etag").unwrap(), reply.header("last-modified").unwrap());
+        let mut ask = |fields: String| client.get("/a", &fields).status;
+        assert_eq!(ask(format!("If-None-Match: \"no\"\r\nIf-None-Match: \"nor\", {tag}\r\n")), 304);
+        assert_eq!(ask(format!("If-Match: \"no\"\r\nIf-Match: {tag}\r\n")), 200);
+        assert_eq!(ask("If-Match: \"no\"\r\nIf-Match: \"nor\"\r\n".to_owned()), 412);
+        assert_eq!(ask(format!("If-Modified-Since: {date}\r\n")), 304);
+        assert_eq!(ask(format!("If-Modified-Since: {date}\r\nIf-Modified-Since: {date}\r\n")), 200);
+        assert_eq!(ask(format!("Range: bytes=0-0\r\nIf-Range: {tag}\r\n")), 206);
+        assert_eq!(ask(format!("Range: bytes=0-0\r\nIf-Range: {tag}\r\nIf-Range: {tag}\r\n")), 200);
+    });
+}

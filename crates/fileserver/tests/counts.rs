@@ -16,6 +16,8 @@ static ALLOCATOR: Counting = Counting;
 
 const REQUESTS: usize = 1_000;
 const PIPELINED_MAX: usize = 10;
+/// Larger than what the cache takes, small enough for a socket's buffers.
+const LARGE: usize = 128 << 10;
 const REQUEST: &[u8] = b"GET /a.txt HTTP/1.1\r\nHost: test\r\n\r\n";
 
 /// How often the patrol comes by: rarely, since its timer costs a few allocations and a system call.
@@ -79,6 +81,23 @@ fn a_cached_file_costs_no_allocation_and_few_system_calls() {
             check(&of("enters"), name, (after.0 - before.0) as f64);
             check(&of("turns"), name, (after.1 - before.1) as f64);
         }
+        // A large file: head and body go inline, in the turn that the request came in.
+        site.write("b.bin", pattern(LARGE));
+        let client = &mut clients[0];
+        let reply = client.get("/b.bin", "");
+        let mut response = vec![0; reply.head.len() + reply.body.len()];
+        let mut downloads = || {
+            for _ in 0..REQUESTS {
+                client.stream.write_all(b"GET /b.bin HTTP/1.1\r\nHost: test\r\n\r\n").expect("sent");
+                client.stream.read_exact(&mut response).expect("whole responses");
+            }
+        };
+        downloads();
+        let before = enters_and_turns(&server);
+        downloads();
+        let after = enters_and_turns(&server);
+        let enters = "file server: enters per 1,000 requests of 128 KiB, 1 connection";
+        check(enters, name, (after.0 - before.0) as f64);
         match system_calls(|| requests(&mut clients[..1], 1, length)) {
             Ok(calls) => {
                 check(

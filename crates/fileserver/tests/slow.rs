@@ -107,6 +107,30 @@ fn a_reader_that_stops_is_cut_and_one_that_is_slow_is_not() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_reader_slower_than_a_window_per_timeout_is_not_cut_while_it_takes_bytes() {
+    on_each_driver(|site, driver| {
+        site.write("large", pattern(3 << 20));
+        let server = serve(&site, driver, |options| options.limits.send_timeout = SHORT);
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(64 << 10).unwrap();
+        socket.connect(&server.local_address().into()).unwrap();
+        let mut client = Client::over(socket.into());
+        client.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+        let (mut total, mut buffer) = (0, vec![0; 32 << 10]);
+        let start = Instant::now();
+        while total < 3 << 20 {
+            let count = client.stream.read(&mut buffer).unwrap();
+            assert!(count > 0, "cut after {total} bytes and {:?}", start.elapsed());
+            total += count;
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(start.elapsed() > SHORT * 4, "it was not slow");
+        assert_eq!(server.stats().total.cut, 0);
+    });
+}
+
+#[test]
 fn a_client_that_pipelines_and_never_reads_does_not_stop_the_others() {
     on_each_driver(|site, driver| {
         site.write("a", pattern(10_000));

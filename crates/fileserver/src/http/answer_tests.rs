@@ -12,7 +12,7 @@ fn file() -> Description {
         size: 1000,
         etag: "\"3e8-1\"".to_owned(),
         modified: 784_111_777,
-        modified_text: date::format(784_111_777),
+        modified_text: Some(date::format(784_111_777)),
         fresh: false,
         content_type: "text/plain; charset=utf-8".to_owned(),
     }
@@ -106,4 +106,17 @@ fn preconditions_come_before_ranges() {
     assert_eq!(status, Status::PreconditionFailed);
     assert!(page.contains("<h1>412 Precondition Failed</h1>"));
     assert_eq!(ask("GET", "Range: bytes=5000-\r\n", &file()).0, Status::RangeNotSatisfiable);
+}
+
+#[test]
+fn a_state_that_may_be_a_mixture_has_no_validator_and_meets_no_condition() {
+    let mut file = file();
+    file.waive(10);
+    let (status, head, content) = ask("GET", "If-Modified-Since: Fri, 31 Dec 9999 23:59:59 GMT\r\n", &file);
+    assert_eq!((status, content), (Status::Ok, piece(0, 10)));
+    assert!(head.contains("Cache-Control: no-store\r\n"), "{head}");
+    assert!(!head.contains("ETag") && !head.contains("Last-Modified"), "{head}");
+    let if_range = "Range: bytes=0-1\r\nIf-Range: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+    assert_eq!(ask("GET", if_range, &file).0, Status::Ok);
+    assert_eq!(ask("GET", "If-Match: \"3e8-1\"\r\n", &file).0, Status::PreconditionFailed);
 }

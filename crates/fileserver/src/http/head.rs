@@ -35,12 +35,27 @@ pub struct Description {
     pub etag: String,
     /// Seconds since 1970.
     pub modified: i64,
-    /// `modified` as an HTTP date.
-    pub modified_text: [u8; DATE_BYTES],
+    /// `modified` as an HTTP date; `None` for a state that must not be recognized again.
+    pub modified_text: Option<[u8; DATE_BYTES]>,
     /// The file may have changed within the clock's step.
     pub fresh: bool,
     /// Content-Type.
     pub content_type: String,
+}
+
+impl Description {
+    /// Describes `size` bytes of a file that changed while they were read: perhaps a mixture that never was. No validator
+    /// may vouch for it, no condition be true of it, and nobody keep it.
+    pub fn waive(&mut self, size: u64) {
+        *self = Description {
+            size,
+            etag: String::new(),
+            modified: i64::MAX,
+            modified_text: None,
+            fresh: true,
+            content_type: std::mem::take(&mut self.content_type),
+        };
+    }
 }
 
 /// Writes the status line, Date and Server. Returns where the date's bytes start.
@@ -76,10 +91,14 @@ pub fn number_field(out: &mut Vec<u8>, name: &str, value: u64) {
 
 /// Writes ETag, Last-Modified, Cache-Control: what 200, 206 and 304 share.
 pub fn validators(out: &mut Vec<u8>, file: &Description, lines: &FixedLines) {
+    let Some(modified) = &file.modified_text else {
+        out.extend_from_slice(b"Cache-Control: no-store\r\n");
+        return;
+    };
     if !file.etag.is_empty() {
         field(out, "ETag", file.etag.as_bytes());
     }
-    field(out, "Last-Modified", &file.modified_text);
+    field(out, "Last-Modified", modified);
     out.extend_from_slice(&lines.cache_control);
 }
 
@@ -154,7 +173,7 @@ mod tests {
             size: 5,
             etag: "\"5-1\"".to_owned(),
             modified: 784_111_777,
-            modified_text: date::format(784_111_777),
+            modified_text: Some(date::format(784_111_777)),
             fresh: false,
             content_type: "text/plain; charset=utf-8".to_owned(),
         };

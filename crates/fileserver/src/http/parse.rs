@@ -2,7 +2,10 @@
 //!
 //! httparse finds the pieces; what RFC 9112 leaves to the server is checked here: bare LF (httparse accepts it), Host, the
 //! framing headers, and the limits. Nothing is copied and nothing is allocated.
-use super::{conditional::Conditions, status::Status};
+use super::{
+    conditional::{Conditions, List},
+    status::Status,
+};
 use std::mem::MaybeUninit;
 
 /// The most header fields [`Limits::fields`] may ask for: their array lives on the stack.
@@ -80,6 +83,7 @@ impl Request<'_> {
 
 /// What was found at the start of the buffer.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one a request, in place: a box would be an allocation")]
 pub enum Parsed<'b> {
     /// The head is not complete yet.
     Partial,
@@ -169,14 +173,14 @@ fn read_fields<'b>(fields: &[httparse::Header<'b>], request: &mut Request<'b>) -
                 request.expects_continue = true;
             }
             8 if name.eq_ignore_ascii_case("if-match") => {
-                keep_first(&mut request.conditions.if_match, field.value)
+                join(&mut request.conditions.if_match, field.value)?
             }
             8 if name.eq_ignore_ascii_case("if-range") => {
-                keep_first(&mut request.conditions.if_range, field.value)
+                keep_one(&mut request.conditions.if_range, field.value)
             }
             10 if name.eq_ignore_ascii_case("connection") => read_connection(field.value, request),
             13 if name.eq_ignore_ascii_case("if-none-match") => {
-                keep_first(&mut request.conditions.if_none_match, field.value);
+                join(&mut request.conditions.if_none_match, field.value)?
             }
             14 if name.eq_ignore_ascii_case("content-length") => {
                 let value = read_length(field.value).ok_or(Status::BadRequest)?;
@@ -186,7 +190,7 @@ fn read_fields<'b>(fields: &[httparse::Header<'b>], request: &mut Request<'b>) -
                 length = Some(value);
             }
             17 if name.eq_ignore_ascii_case("if-modified-since") => {
-                keep_first(&mut request.conditions.if_modified_since, field.value);
+                keep_one(&mut request.conditions.if_modified_since, field.value);
             }
             17 if name.eq_ignore_ascii_case("transfer-encoding") => {
                 if chunked || request.minor_version == 0 {
@@ -198,7 +202,7 @@ fn read_fields<'b>(fields: &[httparse::Header<'b>], request: &mut Request<'b>) -
                 chunked = true;
             }
             19 if name.eq_ignore_ascii_case("if-unmodified-since") => {
-                keep_first(&mut request.conditions.if_unmodified_since, field.value);
+                keep_one(&mut request.conditions.if_unmodified_since, field.value);
             }
             _ => {}
         }
@@ -222,11 +226,14 @@ fn read_fields<'b>(fields: &[httparse::Header<'b>], request: &mut Request<'b>) -
     Ok(())
 }
 
-/// A repeated condition: the first decides. Dropping the others can only cost a 412 or a full answer.
-fn keep_first<'b>(slot: &mut Option<&'b [u8]>, value: &'b [u8]) {
-    if slot.is_none() {
-        *slot = Some(value);
-    }
+/// A list that comes in pieces.
+fn join<'b>(list: &mut List<'b>, value: &'b [u8]) -> Result<(), Status> {
+    if list.push(value) { Ok(()) } else { Err(Status::HeaderFieldsTooLarge) }
+}
+
+/// A condition that has one value: two are none, whatever they say, and an empty one is never true.
+fn keep_one<'b>(slot: &mut Option<&'b [u8]>, value: &'b [u8]) {
+    *slot = Some(if slot.is_none() { value } else { b"" });
 }
 
 fn read_connection(value: &[u8], request: &mut Request<'_>) {

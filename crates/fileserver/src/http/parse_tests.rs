@@ -1,5 +1,5 @@
 //! What the parser accepts and refuses, one RFC rule a test.
-use super::*;
+use super::{super::conditional::JOINED_MAX, *};
 use proptest::prelude::*;
 
 const LIMITS: Limits = Limits { bytes: 1024, fields: 16, target: 256 };
@@ -165,12 +165,24 @@ fn each_limit_has_its_status_also_while_the_head_is_partial() {
 }
 
 #[test]
-fn two_ranges_fields_are_no_range_and_repeated_conditions_keep_the_first() {
+fn two_range_fields_are_no_range_and_repeated_conditions_are_lists_or_nothing() {
     let request = complete(
         "GET / HTTP/1.1\r\nHost: a\r\nRange: bytes=0-1\r\nRange: bytes=2-3\r\nIf-None-Match: \"a\"\r\nIf-None-Match: \"b\"\r\n\r\n",
     );
     assert_eq!(request.range, None);
-    assert_eq!(request.conditions.if_none_match, Some(&b"\"a\""[..]));
+    let mut both = List::default();
+    assert!(both.push(b"\"a\"") && both.push(b"\"b\""));
+    assert_eq!(request.conditions.if_none_match, both);
+    let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+    for (name, value) in [("If-Modified-Since", date), ("If-Unmodified-Since", date), ("If-Range", "\"a\"")] {
+        let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{name}: {value}\r\n{name}: {value}\r\n\r\n");
+        let Conditions { if_modified_since, if_unmodified_since, if_range, .. } =
+            complete(&request).conditions;
+        let found = [if_modified_since, if_unmodified_since, if_range];
+        assert_eq!(found.into_iter().flatten().collect::<Vec<_>>(), [b""], "{name}");
+    }
+    let many = "If-Match: \"a\"\r\n".repeat(JOINED_MAX + 1);
+    assert_eq!(refused(&format!("GET / HTTP/1.1\r\nHost: a\r\n{many}\r\n")), Status::HeaderFieldsTooLarge);
 }
 
 #[test]

@@ -1,0 +1,266 @@
+//! Pipeline steps 2 to 5: received bytes to the outbox, without waiting for anything. What must be waited for is handed back.
+use crate::{
+    body::{Body, Bytes},
+    connection::Connection,
+    core::{Core, Shelf},
+    file::Loaded,
+    http::{
+        answer::{self, Content, Context},
+        head::{FixedLines, Persistence},
+        page::{self, Page},
+        parse::{self, Method, Parsed, Request},
+        status::Status,
+    },
+    load::{self, Check},
+    outbox::TOGETHER_MAX,
+    target::{self, Refusal},
+};
+use ringwheel_executor::time;
+use std::rc::Rc;
+
+/// What one synchronous step came to.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// The bytes that are left are no whole request.
+    Input,
+    /// The outbox is full; go on after sending it.
+    Flush,
+    /// This canonical path must be loaded; then the same request again.
+    Load(Box<[u8]>),
+    /// The head is in the outbox, this follows it; then a request body of this length is thrown away.
+    Body(Body, u64),
+    /// The response is in the outbox; then a request body of this length is thrown away.
+    Skip(u64),
+    /// The response is in the outbox; then the connection ends.
+    Close,
+}
+
+/// Steps 2 to 5 for as many requests as `buffer` holds whole. Returns the bytes used and what must happen first.
+/// `loaded` is what the first of them waited for.
+pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Option<Loaded>) -> (usize, Next) {
+    let core = Rc::clone(connection.core());
+    let mut shelf = core.shelf.borrow_mut();
+    let now = time::now();
+    shelf.clock.advance(now);
+    let mut used = 0;
+    while used < buffer.len() {
+        let (request, length) = match parse::parse(&buffer[used..], &core.limits) {
+            Parsed::Complete(request, length) => (request, length),
+            Parsed::Partial => break,
+            Parsed::Refused(status) => {
+                drop(shelf);
+                refuse(connection, status);
+                return (buffer.len(), Next::Close);
+            }
+        };
+        if connection.outbox.len() >= TOGETHER_MAX {
+            return (used, Next::Flush);
+        }
+        // The fast path: one lookup, one reference, no copy.
+        if request.is_plain() && !core.draining.get() && loaded.is_none() {
+            let Shelf { clock, small, .. } = &mut *shelf;
+            if let Some(target) = target::split(request.target)
+                && let Some(entry) = small.get(target.path)
+                && now.saturating_duration_since(entry.checked) < core.revalidate
+            {
+                let ready = entry.current(clock);
+                let end = if request.method == Method::Head { entry_head(entry) } else { ready.len() };
+                let ready = &entry.ready;
+                if connection.outbox.len() + end > TOGETHER_MAX && connection.outbox.len() > 0 {
+                    return (used, Next::Flush);
+                }
+                connection.push(ready, 0..end);
+                let counters = core.counters();
+                counters.requests.add(1);
+                counters.hits.add(1);
+                counters.ok.add(1);
+                used += length;
+                continue;
+            }
+        }
+        match answer(connection, &core, &mut shelf, &request, loaded.take()) {
+            Step::Load(path) => return (used, Next::Load(path)),
+            Step::Done(body) => {
+                used += length;
+                let skip = match request.body {
+                    parse::Body::Length(length) if !connection.last => length,
+                    _ => 0,
+                };
+                match body {
+                    Some(body) => return (used, Next::Body(body, skip)),
+                    None if connection.last => return (used, Next::Close),
+                    None if skip > 0 => return (used, Next::Skip(skip)),
+                    None => {}
+                }
+            }
+        }
+    }
+    (used, Next::Input)
+}
+
+fn entry_head(entry: &crate::file::SmallEntry) -> usize {
+    entry.file.body_at
+}
+
+/// What answering one request came to.
+enum Step {
+    Load(Box<[u8]>),
+    Done(Option<Body>),
+}
+
+/// Steps 3 to 5 off the fast path.
+fn answer(
+    connection: &mut Connection,
+    core: &Rc<Core>,
+    shelf: &mut Shelf,
+    request: &Request<'_>,
+    loaded: Option<Loaded>,
+) -> Step {
+    let mut keep = request.keep_alive && !core.draining.get();
+    keep &= match request.body {
+        parse::Body::None => true,
+        parse::Body::Length(length) => length <= core.options.limits.body_bytes && !request.expects_continue,
+        parse::Body::Chunked => false,
+    };
+    let reply = |connection: &mut Connection, shelf: &Shelf, status: Status, fields: &[(&str, &[u8])]| {
+        let persistence = persist(connection, request, keep && !status.closes());
+        let page = Page { status, fields, head_only: request.method == Method::Head, persistence };
+        let date = *shelf.clock.text();
+        page::write(connection.writer(), &page, &date, &core.lines);
+        count(core, status);
+        Step::Done(None)
+    };
+    match request.method {
+        Method::Get | Method::Head => {}
+        Method::Options => {
+            return reply(connection, shelf, Status::NoContent, &[("Allow", page::ALLOW.as_bytes())]);
+        }
+        Method::Other => {
+            return reply(connection, shelf, Status::MethodNotAllowed, &[("Allow", page::ALLOW.as_bytes())]);
+        }
+    }
+    // Step 3.
+    let Some(target) = target::split(request.target) else {
+        return reply(connection, shelf, Status::BadRequest, &[]);
+    };
+    match target::decode(target.path, core.options.dotfiles, &mut shelf.path) {
+        Ok(()) => {}
+        Err(Refusal::Malformed) => return reply(connection, shelf, Status::BadRequest, &[]),
+        Err(Refusal::Absent) => return reply(connection, shelf, Status::NotFound, &[]),
+    }
+    let loaded = match loaded {
+        Some(loaded) => loaded,
+        None => match look_up(core, shelf) {
+            Some(loaded) => {
+                core.counters().hits.add(1);
+                loaded
+            }
+            None => return Step::Load(shelf.path.as_slice().into()),
+        },
+    };
+    let (bytes, status_and_content) = match loaded {
+        Loaded::Failed(Status::ServiceUnavailable) => {
+            return reply(connection, shelf, Status::ServiceUnavailable, &[("Retry-After", b"1")]);
+        }
+        Loaded::Failed(status) => return reply(connection, shelf, status, &[]),
+        Loaded::Directory => {
+            let location = target::directory_location(&shelf.path, target.query);
+            return reply(connection, shelf, Status::MovedPermanently, &[("Location", &location)]);
+        }
+        // Steps 4 and 5.
+        Loaded::Small(file, ready) => {
+            let decided = decide(connection, core, shelf, request, &file.description, keep);
+            (Bytes::Memory(file, ready), decided)
+        }
+        Loaded::Large(file) => {
+            let decided = decide(connection, core, shelf, request, &file.description, keep);
+            (Bytes::File(file), decided)
+        }
+    };
+    let (status, content) = status_and_content;
+    count(core, status);
+    Step::Done(attach(connection, bytes, content))
+}
+
+fn decide(
+    connection: &mut Connection,
+    core: &Core,
+    shelf: &Shelf,
+    request: &Request<'_>,
+    file: &crate::http::head::Description,
+    keep: bool,
+) -> (Status, Content) {
+    let persistence = persist(connection, request, keep);
+    let date = *shelf.clock.text();
+    let context =
+        Context { lines: &core.lines, date: &date, persistence, ranges_max: core.options.limits.ranges };
+    answer::write(connection.writer(), request, file, &context)
+}
+
+/// Puts a small piece from memory beside its head; what is larger follows in its own sends.
+fn attach(connection: &mut Connection, bytes: Bytes, content: Content) -> Option<Body> {
+    match (&bytes, &content) {
+        (_, Content::None) => None,
+        (Bytes::Memory(file, ready), Content::Piece(piece)) if piece.length() <= TOGETHER_MAX as u64 => {
+            let start = file.body_at + usize::try_from(piece.start).unwrap_or(usize::MAX);
+            let end = file.body_at + usize::try_from(piece.end).unwrap_or(usize::MAX);
+            connection.push(ready, start..end);
+            None
+        }
+        _ => Some(Body { bytes, content }),
+    }
+}
+
+/// What is on the shelf under `shelf.path` and still true.
+fn look_up(core: &Core, shelf: &mut Shelf) -> Option<Loaded> {
+    let now = time::now();
+    let Shelf { small, large, path, .. } = shelf;
+    if let Some(entry) = small.get(path) {
+        if now.saturating_duration_since(entry.checked) >= core.revalidate {
+            let file = &entry.file;
+            if load::check(core, path, &file.stamp, file.description.fresh) != Check::Same {
+                return None; // The load replaces or removes it.
+            }
+            entry.checked = now;
+        }
+        return Some(Loaded::Small(Rc::clone(&entry.file), Rc::clone(&entry.ready)));
+    }
+    if let Some(entry) = large.get(path) {
+        if now.saturating_duration_since(entry.checked) >= core.revalidate {
+            let file = &entry.file;
+            if load::check(core, path, &file.stamp, file.description.fresh) != Check::Same {
+                return None;
+            }
+            entry.checked = now;
+        }
+        return Some(Loaded::Large(Rc::clone(&entry.file)));
+    }
+    None
+}
+
+/// What the response says about the connection, and remembers it.
+fn persist(connection: &mut Connection, request: &Request<'_>, keep: bool) -> Persistence {
+    if !keep {
+        connection.last = true;
+        connection.unread |= request.body != parse::Body::None;
+        return Persistence::Close;
+    }
+    if request.minor_version == 0 { Persistence::KeepAlive } else { Persistence::Implied }
+}
+
+fn count(core: &Core, status: Status) {
+    core.counters().requests.add(1);
+    core.counters().status(status);
+}
+
+/// Refuses bytes that are no request: a page, and the end.
+pub(crate) fn refuse(connection: &mut Connection, status: Status) {
+    connection.last = true;
+    connection.unread = true;
+    let core = Rc::clone(connection.core());
+    let date = *core.shelf.borrow().clock.text();
+    let page = Page { status, fields: &[], head_only: false, persistence: Persistence::Close };
+    let lines: &FixedLines = &core.lines;
+    page::write(connection.writer(), &page, &date, lines);
+    count(&core, status);
+}
