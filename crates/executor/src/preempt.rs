@@ -14,7 +14,7 @@ use std::{
 ///
 /// One plain load of a mapped word (about 1 ns) while the answer is no. The word is raised by a timer: a small io_uring of its own, or
 /// a ticker thread; then the answer is confirmed by the clock. The first look of a slice sets the timer, at most one per quota
-/// (1 µs); without looks there is none. False outside of an executor, and with [`crate::Options::preempt`] `None`.
+/// (1 µs); without looks there is none. A yes stays a yes until the task yields, in whatever way: that ends the slice. False outside of an executor, and with [`crate::Options::preempt`] `None`.
 ///
 /// ```
 /// use ringwheel_executor::{Executor, need_preempt};
@@ -80,7 +80,6 @@ impl Future for YieldIfNeeded {
             return Poll::Ready(());
         }
         self.yielded = true;
-        current::with(|core| core.map(|core| core.tasks.preempt()));
         context.waker().wake_by_ref();
         Poll::Pending
     }
@@ -120,8 +119,13 @@ impl Core {
         preempt
     }
 
+    /// Who is told that time is over has had the last poll of the slice, however it yields.
     fn confirm_preempt(&self) -> bool {
-        self.preempt().is_some_and(Preempt::confirm)
+        let over = self.preempt().is_some_and(Preempt::confirm);
+        if over {
+            self.tasks.preempt();
+        }
+        over
     }
 
     /// Step 4 of a turn.

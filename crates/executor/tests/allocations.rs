@@ -1,11 +1,11 @@
 //! No allocation in the steady state: counted by the allocator, per thread.
 mod common;
 use common::both_drivers;
-use ringwheel_counts::{Counting, allocations_here};
+use ringwheel_counts::{Counting, allocations_here, check};
 use ringwheel_executor::{
-    Source, Target, fs,
+    DriverKind, Latency, QueueOptions, Source, Target, TaskQueue, fs,
     net::{Listener, Stream},
-    spawn, time, yield_now,
+    spawn, spawn_into, time, yield_if_needed, yield_now,
 };
 use std::time::Duration;
 
@@ -50,6 +50,52 @@ fn spawn_and_join_allocate_nothing() {
             })
             .unwrap();
         assert_eq!(allocations, 0);
+    });
+}
+
+#[test]
+fn queues_and_preemption_allocate_nothing() {
+    async fn round(queues: &[TaskQueue]) {
+        let mut joins = [const { None }; 50];
+        for (number, join) in joins.iter_mut().enumerate() {
+            *join = Some(spawn_into(queues[number % queues.len()], async {
+                for _ in 0..20 {
+                    yield_if_needed().await;
+                    yield_now().await;
+                }
+            }));
+        }
+        for join in joins.into_iter().flatten() {
+            join.await.unwrap();
+        }
+    }
+    both_drivers(|mut executor| {
+        let driver = match executor.driver_kind() {
+            DriverKind::Uring => "uring",
+            DriverKind::Poll => "poll",
+        };
+        let allocations = executor
+            .run(async {
+                let latency = Latency::Matters(Duration::from_millis(1));
+                let queues = [
+                    TaskQueue::new(QueueOptions::default()).unwrap(),
+                    TaskQueue::new(QueueOptions { latency, ..Default::default() }).unwrap(),
+                    TaskQueue::current().unwrap(),
+                ];
+                round(&queues).await;
+                count(async {
+                    for _ in 0..20 {
+                        round(&queues).await;
+                    }
+                })
+                .await
+            })
+            .unwrap();
+        check(
+            "executor: allocations per 1,000 tasks in three queues, 20 yields each",
+            driver,
+            allocations as f64,
+        );
     });
 }
 
