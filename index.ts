@@ -16,7 +16,8 @@ export type {
   TaskQueueOptions,
   TransferOptions,
 } from './lib/api/options.js';
-export { type QueueStats, TaskQueue } from './lib/api/queue.js';
+export { TaskQueue } from './lib/api/queue.js';
+export type { QueueStats } from './lib/api/queue-stats.js';
 export type { FileServerOptions, ServerCacheOptions, ServerLimits } from './lib/api/server-options.js';
 export { Stats } from './lib/api/stats.js';
 export { sleep } from './lib/api/timer.js';

@@ -1,4 +1,4 @@
-// `npm run bench -- reads|server|timers|spawn|native`: parses the options, runs one benchmark, prints its table, writes its JSON.
+// `npm run bench -- reads|server|timers|spawn|native|queues`: parses the options, runs one benchmark, prints its table, writes its JSON.
 import { Command, InvalidArgumentError } from 'commander';
 import type { BenchOptions } from './harness/options';
 import { type Claim, type Result, writeResult } from './harness/result';
@@ -6,6 +6,7 @@ import { measure, type Row } from './harness/rounds';
 import { printResult } from './harness/table';
 import { allowedCpus } from './harness/workspace';
 import { native } from './native';
+import { queues } from './queues/rows';
 import { reads } from './reads/rows';
 import { server } from './server/rows';
 import { spawn } from './spawn/rows';
@@ -52,6 +53,7 @@ const benchmarks: Readonly<Record<string, Kind>> = {
   reads: { about: '4 KiB random reads from the page cache, beside Node, Bun and Deno', prepare: reads },
   server: { about: 'static files over HTTP, beside nginx, h2o, lighttpd, Bun and Node', prepare: server },
   timers: { about: 'timers and sleeps, beside monoio, glommio, compio, tokio and Node', prepare: timers },
+  queues: { about: 'task queues and soft preemption in JavaScript, beside a plain event loop', prepare: queues },
   spawn: { about: 'spawning and joining tasks, beside monoio, glommio, compio and tokio', prepare: spawn },
   native: {
     about: 'everything an executor does, beside the runtimes of Rust and the bare ring',

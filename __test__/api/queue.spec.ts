@@ -61,6 +61,18 @@ test('tasks start and go on in the order of their calls', async (t) => {
   t.deepEqual(seen, ['a0', 'b0', 'c0', 'a1', 'b1', 'c1', 'a2', 'b2', 'c2']);
 });
 
+test('the executor gives the figures of all its queues', async (t) => {
+  await using queue = new TaskQueue({ name: 'named', shares: 7, latency: { maxMs: 3 } });
+  await queue.spawn(() => queue.yield());
+  const [first, ...others] = Executor.current().queueStats();
+  t.is(first?.name, 'default');
+  t.deepEqual(
+    others.find(({ name }) => name === 'named'),
+    queue.stats(),
+  );
+  t.is(queue.stats().latencyMaxMs, 3);
+});
+
 test('many more entries than the ready list has at first keep their order', async (t) => {
   await using queue = new TaskQueue();
   const seen: number[] = [];

@@ -69,7 +69,7 @@ for (const [bursts, shares, tasks] of [
 ] as const) {
   test(`bursts of ${bursts.join(' and ')} ns share the time ${shares.join(' to ')}, within 5 %`, (t) => {
     const rig = new Rig();
-    const [one, other] = shares.map((each) => rig.scheduler.add(each, 0)) as [Queue, Queue];
+    const [one, other] = shares.map((each) => rig.scheduler.add('q', each, 0)) as [Queue, Queue];
     for (let index = 0; index < tasks; index++) {
       rig.task(one, constant(bursts[0]));
       rig.task(other, constant(bursts[1]));
@@ -84,7 +84,7 @@ for (const [bursts, shares, tasks] of [
 
 test('three queues, one of which changes its shares and one of which leaves', (t) => {
   const rig = new Rig();
-  const [a, b, c] = [100, 200, 300].map((shares) => rig.scheduler.add(shares, 0)) as [Queue, Queue, Queue];
+  const [a, b, c] = [100, 200, 300].map((shares) => rig.scheduler.add('q', shares, 0)) as [Queue, Queue, Queue];
   let gone = false;
   for (const queue of [a, b]) rig.task(queue, constant(50_000));
   const leaving = () => {
@@ -105,7 +105,7 @@ test('three queues, one of which changes its shares and one of which leaves', (t
 
 test('who slept comes back at the place of the others: what it did not use is not saved up', (t) => {
   const rig = new Rig();
-  const [awake, slept] = [rig.scheduler.add(100, 0), rig.scheduler.add(100, 0)];
+  const [awake, slept] = [rig.scheduler.add('q', 100, 0), rig.scheduler.add('q', 100, 0)];
   rig.task(awake, constant(100_000));
   rig.run(10e9);
   rig.task(slept, constant(100_000));
@@ -116,8 +116,8 @@ test('who slept comes back at the place of the others: what it did not use is no
 
 test('a latency class goes first while it uses less than its share, and waits for no more than one slice', (t) => {
   const rig = new Rig();
-  const background = rig.scheduler.add(100, 0);
-  const urgent = rig.scheduler.add(100, 5);
+  const background = rig.scheduler.add('q', 100, 0);
+  const urgent = rig.scheduler.add('q', 100, 5);
   for (let index = 0; index < 20; index++) rig.task(background, constant(100_000));
   let worst = 0;
   let begun = 0;
@@ -135,8 +135,8 @@ test('a latency class goes first while it uses less than its share, and waits fo
 
 test('a latency class that is always busy gets its share and no more', (t) => {
   const rig = new Rig();
-  const background = rig.scheduler.add(300, 0);
-  const greedy = rig.scheduler.add(100, 1);
+  const background = rig.scheduler.add('q', 300, 0);
+  const greedy = rig.scheduler.add('q', 100, 1);
   rig.task(background, constant(100_000));
   for (let index = 0; index < 5; index++) rig.task(greedy, constant(100_000));
   rig.run(4e9);
@@ -146,7 +146,7 @@ test('a latency class that is always busy gets its share and no more', (t) => {
 
 test('of two latency classes the tighter one goes first', (t) => {
   const rig = new Rig();
-  const [loose, tight] = [rig.scheduler.add(100, 50), rig.scheduler.add(100, 1)];
+  const [loose, tight] = [rig.scheduler.add('q', 100, 50), rig.scheduler.add('q', 100, 1)];
   const seen: string[] = [];
   loose.push(() => seen.push('loose'));
   tight.push(() => seen.push('tight'));
@@ -157,7 +157,7 @@ test('of two latency classes the tighter one goes first', (t) => {
 
 test('a slice resumes sixteen cheap entries, one dear one, and learns which it is', (t) => {
   const rig = new Rig();
-  const queue = rig.scheduler.add(100, 0);
+  const queue = rig.scheduler.add('q', 100, 0);
   let cost = 100;
   for (let index = 0; index < 100; index++) rig.task(queue, () => cost);
   for (let slice = 0; slice < 100; slice++) rig.slice();
@@ -176,9 +176,9 @@ test('a turn is as long as the option says, or a quarter of the tightest bound',
   const rig = new Rig();
   const turn = () => rig.words[QUEUE_TURN_WORD];
   t.is(turn(), 500);
-  const loose = rig.scheduler.add(100, 100);
+  const loose = rig.scheduler.add('q', 100, 100);
   t.is(turn(), 500);
-  const tight = rig.scheduler.add(100, 0.4);
+  const tight = rig.scheduler.add('q', 100, 0.4);
   t.is(turn(), 100);
   rig.scheduler.remove(tight);
   rig.scheduler.remove(loose);
@@ -187,7 +187,7 @@ test('a turn is as long as the option says, or a quarter of the tightest bound',
 
 test('the words say whether something is ready and whose slice runs; the process is kept as long', (t) => {
   const rig = new Rig();
-  const queue = rig.scheduler.add(100, 0);
+  const queue = rig.scheduler.add('q', 100, 0);
   t.deepEqual([rig.words[QUEUE_READY_WORD], rig.kept], [0, 0]);
   let current: Queue | undefined;
   queue.push(() => {

@@ -11,6 +11,7 @@ import { latenciesOf, type OperationKind, type OperationLatency } from './latenc
 import { type Lease, makeLease } from './lease.js';
 import { credentials } from './operation.js';
 import { EXECUTOR_RULES, type ExecutorOptions } from './options.js';
+import { type QueueStats, queueStats } from './queue-stats.js';
 import { checked, shown } from './validate.js';
 
 /** How long close waits for operations before it cancels them, and for cancelled ones before their memory is leaked. */
@@ -213,6 +214,15 @@ export class Executor implements AsyncDisposable {
     } catch (error) {
       throw nativeError(error);
     }
+  }
+
+  /**
+   * Figures of this thread's task queues: first the default queue, whose slices are those of work that yielded outside of queues, then
+   * the others in the order in which they were made. Closed ones are gone.
+   */
+  queueStats(): QueueStats[] {
+    const { scheduler } = this.#link;
+    return scheduler.all().map((queue) => queueStats(scheduler, queue));
   }
 
   /**

@@ -4,35 +4,8 @@ import { QUEUES_MAX, type Queue } from '../ring/scheduler.js';
 import { ourError, rejected } from './errors.js';
 import { currentLink } from './executor.js';
 import { QUEUE_RULES, SHARES, type TaskQueueOptions } from './options.js';
+import { type QueueStats, queueStats } from './queue-stats.js';
 import { checked, shown } from './validate.js';
-
-const MILLISECOND = 1e6;
-
-/** Figures of a {@link TaskQueue} since it was made, but where "now" is said. */
-export interface QueueStats {
-  /** Its name. */
-  name: string;
-  /** Its weight now. */
-  shares: number;
-  /** The latency class's bound in milliseconds, where it has one. */
-  latencyMaxMs?: number;
-  /** Tasks that were spawned or run and have not ended now. */
-  tasks: number;
-  /** Tasks and completions that wait for a slice now. */
-  ready: number;
-  /** Slices it got. */
-  slices: number;
-  /** Tasks and completions that those went on with. */
-  resumes: number;
-  /** Milliseconds that its slices took, by the monotonic clock. */
-  runMs: number;
-  /** The longest of them. */
-  sliceMaxMs: number;
-  /** Of a latency class: slices that began after its bound. */
-  late: number;
-  /** How late the latest was, milliseconds. */
-  lateMaxMs: number;
-}
 
 /** Takes away what a program forgot: a queue that nobody can name gets no more work. */
 const forgotten = new FinalizationRegistry<{ link: Link; queue: Queue }>(({ link, queue }) => {
@@ -71,8 +44,6 @@ const forgotten = new FinalizationRegistry<{ link: Link; queue: Queue }>(({ link
 export class TaskQueue implements AsyncDisposable {
   readonly #link: Link;
   readonly #queue: Queue;
-  readonly #name: string;
-  #tasks = 0;
   #closing: Promise<void> | undefined;
   #whenDone: (() => void) | undefined;
 
@@ -93,14 +64,13 @@ export class TaskQueue implements AsyncDisposable {
       throw ourError('ERR_RINGWHEEL_TOO_MANY_QUEUES', message, TaskQueue);
     }
     this.#link = link;
-    this.#name = name;
-    this.#queue = link.scheduler.add(shares, latency?.maxMs ?? 0);
+    this.#queue = link.scheduler.add(name, shares, latency?.maxMs ?? 0);
     forgotten.register(this, { link, queue: this.#queue }, this);
   }
 
   /** Its name, for statistics. */
   get name(): string {
-    return this.#name;
+    return this.#queue.name;
   }
 
   /** Its weight: a whole number in 1..=1000. A change counts from the next slice on. @throws ERR_RINGWHEEL_INVALID_OPTION. */
@@ -140,7 +110,7 @@ export class TaskQueue implements AsyncDisposable {
   async run<T>(work: () => Promise<T> | T): Promise<T> {
     if (typeof work !== 'function') throw this.#noFunction('run', 'work', work);
     if (!this.#queue.open || !this.#link.open) throw this.#closedError('run');
-    this.#tasks++;
+    this.#queue.tasks++;
     try {
       if (!this.#isCurrent) await this.yield();
       try {
@@ -169,22 +139,7 @@ export class TaskQueue implements AsyncDisposable {
 
   /** Figures; a plain object. The slice that runs now is not in it yet. */
   stats(): QueueStats {
-    const { scheduler } = this.#link;
-    if (!scheduler.slicing) scheduler.charge();
-    const queue = this.#queue;
-    return {
-      name: this.#name,
-      shares: queue.shares,
-      ...(queue.bound === 0 ? {} : { latencyMaxMs: queue.bound / MILLISECOND }),
-      tasks: this.#tasks,
-      ready: queue.ready.length,
-      slices: queue.slices,
-      resumes: queue.resumes,
-      runMs: queue.runtime / MILLISECOND,
-      sliceMaxMs: queue.sliceMax / MILLISECOND,
-      late: queue.late,
-      lateMaxMs: queue.lateMax / MILLISECOND,
-    };
+    return queueStats(this.#link.scheduler, this.#queue);
   }
 
   /**
@@ -206,7 +161,7 @@ export class TaskQueue implements AsyncDisposable {
   }
 
   async #start<T>(task: () => Promise<T> | T): Promise<T> {
-    this.#tasks++;
+    this.#queue.tasks++;
     try {
       await this.#queue.yield();
       return await task();
@@ -216,12 +171,12 @@ export class TaskQueue implements AsyncDisposable {
   }
 
   #taskEnded(): void {
-    if (--this.#tasks === 0) this.#whenDone?.();
+    if (--this.#queue.tasks === 0) this.#whenDone?.();
   }
 
   async #close(): Promise<void> {
     const queue = this.#queue;
-    while (this.#tasks > 0) {
+    while (this.#queue.tasks > 0) {
       await new Promise<void>((resolve) => {
         this.#whenDone = resolve;
       });
@@ -235,7 +190,7 @@ export class TaskQueue implements AsyncDisposable {
     const what = this.#link.open ? 'queue' : 'executor';
     const error = ourError(
       'ERR_RINGWHEEL_CLOSED',
-      `queue.${method}: the ${what} ${JSON.stringify(this.#name)} is closed`,
+      `queue.${method}: the ${what} ${JSON.stringify(this.#queue.name)} is closed`,
     );
     return error;
   }

@@ -42,6 +42,8 @@ export class Queue {
   readonly ready = new Ready();
   /** Nanoseconds of CPU ÷ shares. */
   virtual = 0;
+  /** Tasks that were spawned or run and have not ended. */
+  tasks = 0;
   /** Not removed. */
   open = true;
   /** Nobody can name it any more: it goes when it is empty. */
@@ -64,6 +66,7 @@ export class Queue {
   constructor(
     scheduler: Scheduler,
     readonly number: number,
+    readonly name: string,
     public shares: number,
     /** The latency class's bound in nanoseconds; 0 without one. */
     readonly bound: number,
@@ -126,7 +129,7 @@ export class Scheduler {
     this.#rings = rings;
     this.#turnMicros = Math.round(turnMs * 1000);
     this.#words[QUEUE_TURN_WORD] = this.#turnMicros;
-    this.fallback = new Queue(this, DEFAULT, 100, 0);
+    this.fallback = new Queue(this, DEFAULT, 'default', 100, 0);
     this.#running = this.fallback;
   }
 
@@ -150,9 +153,14 @@ export class Scheduler {
     return this.#queues.size;
   }
 
+  /** The default queue and the others, in the order in which they were made. */
+  all(): Queue[] {
+    return [this.fallback, ...this.#queues.values()];
+  }
+
   /** Adds a queue. */
-  add(shares: number, boundMs: number): Queue {
-    const queue = new Queue(this, ++this.#numbers, shares, boundMs * 1e6);
+  add(name: string, shares: number, boundMs: number): Queue {
+    const queue = new Queue(this, ++this.#numbers, name, shares, boundMs * 1e6);
     queue.virtual = this.#least;
     this.#queues.set(queue.number, queue);
     this.#boundTurn();

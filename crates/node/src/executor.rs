@@ -255,9 +255,8 @@ impl NativeExecutor {
     #[napi]
     pub fn preempt_word<'env>(&self, env: &'env Env) -> Result<Option<Unknown<'env>>> {
         let word = self.host.preempt_word()?;
-        if self.host.with_arena(|arena| arena.copies)? {
-            return Ok(None);
-        }
+        let seen = !self.host.with_arena(|arena| arena.copies)?;
+        let Some(word) = word.filter(|_| seen) else { return Ok(None) };
         let raw = env.raw();
         // SAFETY: needs the live environment in a handle scope. Holds: this is a native call.
         let shown = unsafe { show_word(raw, word) };

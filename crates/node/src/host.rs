@@ -9,13 +9,12 @@
 use crate::{
     env::CleanupHook,
     error::{closed, coded},
-    preempt::Time,
     shared::ArenaView,
     uv::{Handles, Watcher},
     values::{self, Reference},
 };
 use napi::{Result, sys};
-use ringwheel_driver::preempt::now_ns;
+use ringwheel_driver::preempt::{Preempt, now_ns};
 use ringwheel_executor::{Edge, Executor, Park, ShutdownReport, Turn, bridge::Bridge};
 use std::{
     any::Any,
@@ -47,7 +46,8 @@ pub struct Host {
     rings: RefCell<Option<Reference>>,
     arena: RefCell<Option<ArenaView>>,
     hook: RefCell<Option<CleanupHook>>,
-    time: Time,
+    /// JavaScript has asked whether its time is over.
+    timed: Cell<bool>,
     /// The loop is kept alive by our descriptor.
     kept: Cell<bool>,
     awake: Cell<bool>,
@@ -100,7 +100,7 @@ impl Host {
             rings: RefCell::new(Some(kept.rings)),
             arena: RefCell::new(Some(kept.arena)),
             hook: RefCell::new(None),
-            time: Time::default(),
+            timed: Cell::new(false),
             kept: Cell::new(false),
             awake: Cell::new(false),
             alarm: Cell::new(None),
@@ -161,7 +161,6 @@ impl Host {
         let Some(Core { executor, bridge }) = self.core.borrow_mut().take() else {
             return ShutdownReport::default();
         };
-        self.time.end();
         let report = executor.shutdown(SHUTDOWN);
         drop(bridge);
         let arena = self.arena.borrow_mut().take();
@@ -214,18 +213,31 @@ impl Host {
         self.call(&self.callback, broken.as_deref());
     }
 
-    /// The word that JavaScript looks at to learn that its time is over.
+    /// The word that JavaScript looks at to learn that its time is over; the executor's own, made on the first call. `None` when the
+    /// system has no room for it.
     ///
     /// # Errors
-    /// ERR_RINGWHEEL_CLOSED after shutdown; ERR_RINGWHEEL_DRIVER when it cannot be set up.
-    pub fn preempt_word(&self) -> Result<&'static AtomicU32> {
-        let driver = self.with(|core| core.executor.driver_kind())?;
-        self.time.word(driver)
+    /// ERR_RINGWHEEL_CLOSED after shutdown.
+    pub fn preempt_word(&self) -> Result<Option<&'static AtomicU32>> {
+        self.timed.set(true);
+        self.with(|core| core.executor.preempt().map(Preempt::word))
     }
 
-    /// The word is raised: is the time of what runs over?
+    /// The word is raised: is the time of what runs over? It is, too, where nothing watches over it.
     pub fn confirm_preempt(&self) -> bool {
-        self.time.is_over()
+        self.with(|core| core.executor.preempt().is_none_or(Preempt::confirm)).unwrap_or(true)
+    }
+
+    /// What runs from here on has its time until `deadline`, or a quota from its first look on. A turn begins with a quota, too.
+    fn begin_time(&self, deadline: Option<u64>) {
+        if self.timed.get() {
+            let begin = |core: &mut Core| {
+                if let Some(preempt) = core.executor.preempt() {
+                    preempt.begin_lazily(deadline);
+                }
+            };
+            let _closed = self.with(begin);
+        }
     }
 
     /// Runs slices of task queues, each a call into JavaScript that picks a queue and resumes some of its tasks, whose microtasks
@@ -246,7 +258,7 @@ impl Host {
             if !begun.unwrap_or(false) {
                 break;
             }
-            self.time.begin(Some(turn_end.min(now + bound / SLICES_PER_TURN)));
+            self.begin_time(Some(turn_end.min(now + bound / SLICES_PER_TURN)));
             let ran = self.call(&self.slice, None);
             let end = now_ns();
             let elapsed = end - now;
@@ -257,7 +269,7 @@ impl Host {
                 break;
             }
         }
-        self.time.begin(None);
+        self.begin_time(None);
     }
 
     /// Calls one of the functions that are kept. False when it did not run to its end.
@@ -286,7 +298,6 @@ impl Watcher for Host {
         let Some(turn) = self.turn(Park::Host) else { return };
         let Some(handles) = self.handles.borrow().clone() else { return };
         let queues = self.with(|core| core.bridge.slices().ready());
-        self.time.begin(None);
         let awake = turn.ready || self.is_due() || queues.unwrap_or(false);
         if self.awake.replace(awake) != awake {
             handles.set_awake(awake);

@@ -1,7 +1,7 @@
 //! The addon: what lib/wire/binding.ts sees of the Rust side. Translation only, no policy; nothing process-wide (INV-9).
 //!
 //! `executor.rs` and `server.rs` are the exports. `host.rs` joins an executor to the environment's event loop through `uv.rs`;
-//! `env.rs` ends it in order; `preempt.rs` says when time is over; `shared.rs` and `values.rs` are the memory and the objects that cross.
+//! `env.rs` ends it in order; `shared.rs` and `values.rs` are the memory and the objects that cross.
 
 #[cfg(unix)]
 mod diagnose;
@@ -15,8 +15,6 @@ mod error;
 mod executor;
 #[cfg(unix)]
 mod host;
-#[cfg(unix)]
-mod preempt;
 #[cfg(unix)]
 mod server;
 #[cfg(unix)]

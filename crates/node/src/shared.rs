@@ -184,6 +184,12 @@ impl ArenaView {
     }
 }
 
+/// The arena's ArrayBuffer is gone: JavaScript's count of the mapping goes with it.
+unsafe extern "C" fn let_go(_env: sys::napi_env, _bytes: *mut c_void, owner: *mut c_void) {
+    // SAFETY: takes the count that `ArenaView::new` stored. Holds: Node-API calls a finalizer once.
+    drop(unsafe { Arc::from_raw(owner.cast::<Mapping>()) });
+}
+
 /// Shows a word that is never unmapped to JavaScript, as an ArrayBuffer of 4 bytes over it; `None` where the host refuses
 /// external memory.
 ///
@@ -205,11 +211,4 @@ pub unsafe fn show_word(env: sys::napi_env, word: &'static AtomicU32) -> Option<
         )
     };
     (status == sys::Status::napi_ok).then_some(value)
-}
-
-/// The arena's ArrayBuffer is gone: JavaScript's count of the mapping goes with it.
-// SAFETY: needs the owner that `ArenaView::new` gave away. Holds: Node-API alone calls it, as the finalizer of that buffer.
-unsafe extern "C" fn let_go(_env: sys::napi_env, _bytes: *mut c_void, owner: *mut c_void) {
-    // SAFETY: takes the count that `ArenaView::new` stored. Holds: Node-API calls a finalizer once.
-    drop(unsafe { Arc::from_raw(owner.cast::<Mapping>()) });
 }
