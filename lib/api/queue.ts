@@ -73,11 +73,12 @@ export class TaskQueue implements AsyncDisposable {
     return this.#queue.name;
   }
 
-  /** Its weight: a whole number in 1..=1000. A change counts from the next slice on. @throws ERR_RINGWHEEL_INVALID_OPTION. */
+  /** Its weight: a whole number in 1..=1000. A change counts from the next slice on. */
   get shares(): number {
     return this.#queue.shares;
   }
 
+  /** @throws ERR_RINGWHEEL_INVALID_OPTION when it is no such number. */
   set shares(shares: number) {
     const wrong = SHARES.wrong(shares, 'shares');
     if (wrong !== undefined) throw ourError('ERR_RINGWHEEL_INVALID_OPTION', `queue.shares: ${wrong}`);
