@@ -2,6 +2,12 @@
 export { type DiagnosedLimits, type Diagnosis, doctor, type Finding } from './lib/api/doctor.js';
 export { ERROR_CODES, type ErrorCode, RingwheelError, type SystemError } from './lib/api/errors.js';
 export { Executor, type ExecutorStats } from './lib/api/executor.js';
+export {
+  ExecutorPool,
+  type PoolCloseOptions,
+  type PoolMemberStats,
+  type PoolOptions,
+} from './lib/api/executor-pool.js';
 export { File } from './lib/api/file.js';
 export { FileServer, type ServerCloseOptions, type ServerStats } from './lib/api/file-server.js';
 export type { OperationKind, OperationLatency } from './lib/api/latency.js';
@@ -16,8 +22,10 @@ export type {
   TaskQueueOptions,
   TransferOptions,
 } from './lib/api/options.js';
+export type { CpuFilter, Placement } from './lib/api/placement.js';
 export { TaskQueue } from './lib/api/queue.js';
 export type { QueueStats } from './lib/api/queue-stats.js';
 export type { FileServerOptions, ServerCacheOptions, ServerLimits } from './lib/api/server-options.js';
 export { Stats } from './lib/api/stats.js';
 export { sleep } from './lib/api/timer.js';
+export { type Cache, type Cpu, type CpuLimits, type NumaNode, type Topology, topology } from './lib/api/topology.js';

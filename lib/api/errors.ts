@@ -31,6 +31,10 @@ export type ErrorCode =
   | 'ERR_RINGWHEEL_NO_BINDING'
   | 'ERR_RINGWHEEL_SERVER'
   | 'ERR_RINGWHEEL_TOO_MANY_QUEUES'
+  | 'ERR_RINGWHEEL_PLACEMENT'
+  | 'ERR_RINGWHEEL_MEMBER'
+  | 'ERR_RINGWHEEL_MODULE'
+  | 'ERR_RINGWHEEL_CLONE'
   | 'ERR_RINGWHEEL_INTERNAL';
 
 /**
@@ -59,6 +63,14 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, string>> = {
   ERR_RINGWHEEL_SERVER: 'The file server could not start or stop; the message names the cause and the remedy.',
   ERR_RINGWHEEL_TOO_MANY_QUEUES:
     'The executor has as many task queues as it may have. Close some, or let one queue serve more tasks.',
+  ERR_RINGWHEEL_PLACEMENT:
+    'A placement or CPU cannot be had here: the message says which limit is in the way and what would help. Do not retry.',
+  ERR_RINGWHEEL_MEMBER:
+    'A member of a pool died, or did not start; `cause` is the reason. Retry when the pool replaces members and the work may run twice.',
+  ERR_RINGWHEEL_MODULE:
+    'A module that a pool was to run does not load, or has no such function. Do not retry: mend the module or the call.',
+  ERR_RINGWHEEL_CLONE:
+    "An argument or result of a pool's call cannot be cloned. Use plain data, or ExecutorPool.transfer for what can only be moved.",
   ERR_RINGWHEEL_INTERNAL:
     'A defect in ringwheel itself: please report it. The executor was closed and its pending work rejected.',
 };

@@ -107,6 +107,7 @@ export class Executor implements AsyncDisposable {
    * @throws ERR_RINGWHEEL_EXECUTOR_RUNNING when the thread has one: use {@link Executor.current}, or close it first.
    * @throws ERR_RINGWHEEL_INVALID_OPTION when an option or RINGWHEEL_DRIVER is unknown or out of range.
    * @throws ERR_RINGWHEEL_DRIVER when the driver insisted on cannot start here.
+   * @throws ERR_RINGWHEEL_PLACEMENT when `cpu` is not one that this process may use.
    * @throws ERR_RINGWHEEL_UNSUPPORTED_HOST in Bun and Deno.
    */
   static start(options?: ExecutorOptions): Executor {
@@ -325,12 +326,13 @@ function startNative(
 }
 
 function nativeOptions(options: ExecutorOptions): object {
-  const { sqpoll, queues, ...others } = options;
+  const { sqpoll, cpu, queues, ...others } = options;
   // For tests: do as where the host refuses external memory.
   const copies = process.env.RINGWHEEL_COPIES === '1';
   return {
     ...others,
     ...(sqpoll ? { sqpoll } : {}),
+    ...(cpu === undefined ? {} : { cpu: typeof cpu === 'number' ? [cpu] : cpu }),
     driver: driverOf(options),
     copies,
     movable: 'transfer' in ArrayBuffer.prototype,

@@ -3,6 +3,7 @@ import {
   abortSignal,
   between,
   either,
+  listOf,
   multipleOf,
   off,
   oneOf,
@@ -31,6 +32,11 @@ export interface ExecutorOptions {
    * opened (ERR_RINGWHEEL_DRIVER) until another executor is started.
    */
   sqpoll?: false | SqpollOptions;
+  /**
+   * The CPU, or CPUs, to pin the calling thread to, each in 0..=65535; its memory comes from their NUMA node. The thread stays
+   * pinned when the executor is closed, and threads that it starts (libuv's pool, workers) inherit it. Default: not pinned.
+   */
+  cpu?: number | readonly number[];
   /** How task queues share the event loop with everything else. */
   queues?: QueuesOptions;
 }
@@ -60,6 +66,7 @@ export const EXECUTOR_RULES: Record<string, Rule> = {
   driver: oneOf('auto', 'uring', 'poll'),
   entries: powerOfTwo(8, 32768),
   memory: multipleOf(4096, 65536, 2 ** 30),
+  cpu: either(whole(0, 65_535), listOf(whole(0, 65_535), 65_536)),
   sqpoll: either(off, shape({ idleMs: whole(1, 10_000), cpu: whole(0, 4095), force: truth })),
   queues: shape({ turnMs: between(0.05, 1000) }),
 };

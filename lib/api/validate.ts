@@ -12,7 +12,8 @@ export interface Rule {
   isMeantFor?(value: unknown): boolean;
 }
 
-function rule(range: string, fits: (value: unknown) => boolean): Rule {
+/** A rule of one sentence. @internal */
+export function rule(range: string, fits: (value: unknown) => boolean): Rule {
   return { range, wrong: (value, name) => (fits(value) ? undefined : mustBe(name, range, value)) };
 }
 
@@ -177,7 +178,7 @@ export function checked<T extends object>(where: string, options: T | undefined,
 
 /** A list or a group of options as it is now. */
 function ownCopy(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null || isSignal(value)) return value;
+  if (typeof value !== 'object' || value === null || value instanceof URL || isSignal(value)) return value;
   return Array.isArray(value) ? [...value] : { ...value };
 }
 

@@ -139,6 +139,13 @@ export interface NativeFileServer {
   hurry(deadlineMs: number): void;
 }
 
+/** Where one member of a pool runs. */
+export interface NativeSeat {
+  /** Left out: the kernel places it. */
+  readonly cpus?: readonly number[];
+  readonly node?: number;
+}
+
 /** What the addon exports. */
 export interface Binding {
   layoutVersion(): number;
@@ -150,6 +157,8 @@ export interface Binding {
     onSlice: () => void,
   ): NativeExecutor;
   startFileServer(options: object): Promise<NativeFileServer>;
+  topology(): object;
+  place(placement: object): NativeSeat[];
   diagnose(driver: 'auto' | 'poll' | 'uring'): { driver: string; features: string[]; notes: string[] };
 }
 

@@ -20,6 +20,18 @@ pub fn start_file_server() -> Result<()> {
     Err(unsupported())
 }
 
+/// Fails.
+#[napi]
+pub fn topology() -> Result<()> {
+    Err(unsupported())
+}
+
+/// Fails.
+#[napi]
+pub fn place() -> Result<()> {
+    Err(unsupported())
+}
+
 /// What a driver says of itself.
 #[napi(object)]
 pub struct NativeDiagnosis {

@@ -4,6 +4,7 @@ use crate::{
     error::{coded, not_started, refused},
     host::{Core, Host, Kept, not_joined},
     shared::{ArenaView, attach, show_word},
+    topology::sit_on,
     uv::Handles,
     values::Reference,
 };
@@ -32,6 +33,8 @@ pub struct NativeExecutorOptions {
     pub memory: Option<u32>,
     /// A kernel thread that submits.
     pub sqpoll: Option<NativeSqpoll>,
+    /// The CPUs to pin the calling thread to.
+    pub cpu: Option<Vec<u32>>,
     /// For tests: do as where external memory is refused.
     pub copies: Option<bool>,
     /// The host has `ArrayBuffer.prototype.transfer`. Default true.
@@ -103,6 +106,8 @@ pub struct NativeExecutor {
     driver: DriverKind,
     features: Vec<String>,
     notes: Vec<String>,
+    /// Why its memory is not bound to its CPUs' node.
+    seat_note: Option<String>,
 }
 
 /// Starts an executor over `rings` (a Uint8Array over a SharedArrayBuffer); `on_completions` is called, once a turn, with
@@ -119,7 +124,10 @@ pub fn start_executor(
     // SAFETY: needs live values and a reference that keeps `rings` for as long as the region: `Kept::rings`, released after the
     // bridge was dropped.
     let region = unsafe { attach(raw, rings.raw()) }?;
-    let started = Executor::start(Options { driver: driver_options(&options)?, ..Options::default() });
+    let driver = driver_options(&options)?;
+    // First the seat: the rings and the arena are then made on its node.
+    let seated = options.cpu.as_deref().map_or(Ok(None), sit_on)?;
+    let started = Executor::start(Options { driver, ..Options::default() });
     let mut executor = started.map_err(|error| not_started(&error))?;
     let driver = executor.driver_kind();
     let features = executor.features().iter().map(ToString::to_string).collect();
@@ -165,7 +173,7 @@ pub fn start_executor(
             return Err(error);
         }
     }
-    Ok(NativeExecutor { host, driver, features, notes })
+    Ok(NativeExecutor { host, driver, features, notes, seat_note: seated })
 }
 
 /// The driver that lib/api names.
@@ -220,7 +228,9 @@ impl NativeExecutor {
     /// What was given up on the way.
     #[napi(getter)]
     pub fn notes(&self) -> Vec<String> {
-        self.host.with(|core| core.executor.notes()).unwrap_or_else(|_| self.notes.clone())
+        let mut notes = self.host.with(|core| core.executor.notes()).unwrap_or_else(|_| self.notes.clone());
+        notes.extend(self.seat_note.clone());
+        notes
     }
 
     /// The arena's ArrayBuffer.

@@ -1,6 +1,6 @@
 //! The addon: what lib/wire/binding.ts sees of the Rust side. Translation only, no policy; nothing process-wide (INV-9).
 //!
-//! `executor.rs` and `server.rs` are the exports. `host.rs` joins an executor to the environment's event loop through `uv.rs`;
+//! `executor.rs`, `server.rs` and `topology.rs` are the exports. `host.rs` joins an executor to the environment's event loop through `uv.rs`;
 //! `env.rs` ends it in order; `shared.rs` and `values.rs` are the memory and the objects that cross.
 
 #[cfg(unix)]
@@ -19,6 +19,8 @@ mod host;
 mod server;
 #[cfg(unix)]
 mod shared;
+#[cfg(unix)]
+mod topology;
 #[cfg(unix)]
 mod uv;
 #[cfg(unix)]

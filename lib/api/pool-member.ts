@@ -1,0 +1,225 @@
+// One member of an ExecutorPool as its pool sees it: the worker, the calls that wait for it, its death and replacement.
+import { extname, join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import type { NativeSeat } from '../wire/binding.js';
+import { ourError, type RingwheelError } from './errors.js';
+import { BOOT, type Boot, type FromMember, restore, type ToMember, transfersOf } from './pool-messages.js';
+
+/** From source (our specs) it is TypeScript, for which a worker has no loader until it registers one. */
+const SOURCE = extname(__filename) === '.ts';
+const WORKER = join(__dirname, `pool-worker${extname(__filename)}`);
+const WORKER_FROM_SOURCE = `import('tsx/esm/api').then(({ register }) => {
+  register();
+  require('tsx/cjs/api').register();
+  require(${JSON.stringify(WORKER)});
+});`;
+
+/** A life shorter than this is short; after so many in a row a member stays dead. */
+const SHORT_LIFE_MS = 1000;
+const SHORT_LIVES_MAX = 8;
+
+interface Waiting {
+  resolve(value: unknown): void;
+  reject(error: unknown): void;
+}
+
+/** @internal */
+export class Member {
+  readonly index: number;
+  readonly seat: NativeSeat;
+  calls = 0;
+  replaced = 0;
+  driver: 'uring' | 'poll' | undefined;
+  notes: readonly string[] = [];
+  /** What it died of, the last time it did. */
+  cause: RingwheelError | undefined;
+  /** `ended`: it died and is not replaced, or the pool has closed it. */
+  phase: 'starting' | 'running' | 'ended' = 'starting';
+  readonly #boot: Boot;
+  readonly #replace: boolean;
+  readonly #name: string;
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #idle: (() => void)[] = [];
+  #worker: Worker | undefined;
+  #next = 1;
+  #closing = false;
+  #error: unknown;
+  #since = 0;
+  #shortLives = 0;
+  #started: Waiting | undefined;
+  #ended: (() => void) | undefined;
+
+  constructor(seat: NativeSeat, boot: Boot, replace: boolean, name: string) {
+    this.index = boot.member;
+    this.seat = seat;
+    this.#boot = boot;
+    this.#replace = replace;
+    this.#name = name;
+  }
+
+  get pending(): number {
+    return this.#waiting.size;
+  }
+
+  /** -1 when it has no thread. */
+  get threadId(): number {
+    return this.#worker?.threadId ?? -1;
+  }
+
+  /** Starts its thread; resolves when its executor runs and its setup is done. */
+  start(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#started = { resolve: resolve as () => void, reject };
+      this.#launch();
+    });
+  }
+
+  /** Runs a function over there. `above` is where the stack of our own errors begins. */
+  call(module: string, name: string, args: unknown[], above: object): Promise<unknown> {
+    const worker = this.#worker;
+    if (worker === undefined || this.phase === 'ended') return Promise.reject(this.#gone(above));
+    const id = this.#next;
+    const message: ToMember = { kind: 'call', id, module, name, args };
+    try {
+      worker.postMessage(message, transfersOf(args));
+    } catch (cause) {
+      const text = `pool.run: an argument of ${name} cannot be cloned: ${(cause as Error).message.replace(/\.$/, '')}; use plain data, or ExecutorPool.transfer for what can only be moved`;
+      const error = ourError('ERR_RINGWHEEL_CLONE', text, above);
+      error.cause = cause;
+      return Promise.reject(error);
+    }
+    this.#next += 1;
+    this.calls += 1;
+    // A pool without work does not keep the process alive.
+    if (this.#waiting.size === 0) worker.ref();
+    return new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
+  }
+
+  /** Resolves when no call waits. */
+  whenIdle(): Promise<void> {
+    return this.pending === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  /** Rejects what waits, closes the executor over there and ends the thread. `graceMs` bounds the middle one. */
+  async close(reason: unknown, graceMs: number): Promise<void> {
+    this.#closing = true;
+    this.#started?.reject(reason);
+    this.#settle(reason);
+    const worker = this.#worker;
+    if (worker === undefined) return;
+    if (graceMs > 0 && this.phase === 'running') {
+      worker.ref();
+      await new Promise<void>((resolve) => {
+        this.#ended = resolve;
+        setTimeout(resolve, graceMs).unref();
+        worker.postMessage({ kind: 'close' } satisfies ToMember);
+      });
+    }
+    await worker.terminate();
+    this.phase = 'ended';
+    this.#worker = undefined;
+  }
+
+  #launch(): void {
+    this.phase = 'starting';
+    this.#error = undefined;
+    this.#next = 1;
+    this.#since = performance.now();
+    const options = { workerData: { [BOOT]: this.#boot }, name: this.#name, eval: SOURCE };
+    const worker = new Worker(SOURCE ? WORKER_FROM_SOURCE : WORKER, options);
+    worker.on('message', (message: FromMember) => this.#read(worker, message));
+    worker.on('messageerror', (error: Error) => this.#fail(worker, error));
+    worker.on('error', (error: unknown) => {
+      this.#error = error;
+    });
+    worker.on('exit', (code: number) => this.#exit(worker, code));
+    this.#worker = worker;
+  }
+
+  #read(worker: Worker, message: FromMember): void {
+    switch (message.kind) {
+      case 'value':
+      case 'error': {
+        const waiting = this.#waiting.get(message.id);
+        if (waiting === undefined) return; // The pool gave it up.
+        this.#waiting.delete(message.id);
+        if (message.kind === 'value') waiting.resolve(message.value);
+        else waiting.reject(restore(message.error));
+        this.#rest(worker);
+        return;
+      }
+      case 'ready':
+        this.phase = 'running';
+        this.driver = message.driver;
+        this.notes = message.notes;
+        this.#started?.resolve(undefined);
+        this.#started = undefined;
+        this.#rest(worker);
+        return;
+      case 'failed':
+        this.#fail(worker, restore(message.error));
+        return;
+      case 'closed':
+        this.#ended?.();
+    }
+  }
+
+  /** Ends a thread that did not start, or whose message cannot be read. */
+  #fail(worker: Worker, error: unknown): void {
+    this.#error = error;
+    void worker.terminate();
+  }
+
+  #rest(worker: Worker): void {
+    if (this.#waiting.size > 0 || this.#closing) return;
+    worker.unref();
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  /** Its thread has ended. */
+  #exit(worker: Worker, code: number): void {
+    this.#ended?.();
+    if (worker !== this.#worker || this.#closing) return;
+    this.#worker = undefined;
+    this.driver = undefined;
+    const born = this.phase === 'running';
+    const what = this.#error === undefined ? `its thread ended with exit code ${code}` : describe(this.#error);
+    const verb = born ? 'died' : 'did not start';
+    this.#shortLives = performance.now() - this.#since < SHORT_LIFE_MS ? this.#shortLives + 1 : 0;
+    const worn = this.#shortLives >= SHORT_LIVES_MAX;
+    const again = this.#replace && born && !worn;
+    const last =
+      this.#replace && worn ? `; it died ${SHORT_LIVES_MAX} times within a second of its start and stays dead` : '';
+    const text = `member ${this.index} of the pool ${verb}: ${what}${last}`;
+    this.cause = ourError('ERR_RINGWHEEL_MEMBER', text, undefined);
+    this.cause.cause = this.#error ?? { exitCode: code };
+    if (again) {
+      this.replaced += 1;
+      this.#launch();
+    } else {
+      this.phase = 'ended';
+    }
+    this.#started?.reject(this.cause);
+    this.#started = undefined;
+    this.#settle(this.cause);
+  }
+
+  /** Rejects all that waits. A replacement has just been started, and nothing waits for that yet. */
+  #settle(reason: unknown): void {
+    const waiting = [...this.#waiting.values()];
+    this.#waiting.clear();
+    for (const { reject } of waiting) reject(reason);
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  #gone(above: object): RingwheelError {
+    if (this.cause === undefined) return ourError('ERR_RINGWHEEL_CLOSED', 'the pool is closed', above);
+    const error = ourError('ERR_RINGWHEEL_MEMBER', this.cause.message, above);
+    error.cause = this.cause.cause;
+    return error;
+  }
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+}

@@ -1,0 +1,97 @@
+// A member of an ExecutorPool, on its own thread: starts a pinned executor, imports modules, runs their functions.
+import { type MessagePort, parentPort } from 'node:worker_threads';
+import { ourError } from './errors.js';
+import { Executor } from './executor.js';
+import { type Boot, boot, type FromMember, flatten, type ToMember, transfersOf } from './pool-messages.js';
+
+type Module = Record<string, unknown>;
+
+/** An export, also of a CommonJS module whose names Node could not see, which then are properties of its default. */
+function exported(module: Module, name: string): unknown {
+  if (Object.hasOwn(module, name)) return module[name];
+  const { default: inner } = module;
+  const whole = typeof inner === 'object' && inner !== null;
+  return whole && Object.hasOwn(inner, name) ? (inner as Module)[name] : undefined;
+}
+
+async function load(href: string): Promise<Module> {
+  try {
+    return (await import(href)) as Module;
+  } catch (cause) {
+    const { message } = cause as Partial<Error>;
+    const error = ourError('ERR_RINGWHEEL_MODULE', `the module ${href} does not load: ${message ?? String(cause)}`);
+    error.cause = cause;
+    throw error;
+  }
+}
+
+async function functionOf(href: string, name: string): Promise<(...args: unknown[]) => unknown> {
+  const module = await load(href);
+  const found = exported(module, name);
+  if (typeof found === 'function') return found as (...args: unknown[]) => unknown;
+  const names = Object.keys(module).join(', ') || 'nothing';
+  const what = found === undefined ? `has no export "${name}"` : `exports "${name}", which is no function`;
+  throw ourError('ERR_RINGWHEEL_MODULE', `the module ${href} ${what}; it exports ${names}`);
+}
+
+class Work {
+  readonly #port: MessagePort;
+  /** The id of the last call that was read. */
+  #seen = 0;
+
+  constructor(port: MessagePort) {
+    this.#port = port;
+  }
+
+  async start({ executor, setup, member, size }: Boot): Promise<void> {
+    try {
+      const { driver, notes } = Executor.start(executor);
+      if (setup !== undefined) {
+        const prepare = exported(await load(setup), 'setup');
+        if (typeof prepare === 'function') await prepare({ member, size });
+      }
+      this.#send({ kind: 'ready', driver, notes });
+    } catch (error) {
+      this.#send({ kind: 'failed', error: flatten(error) });
+      return; // The pool ends this thread.
+    }
+    this.#port.on('message', (message: ToMember) => void this.#read(message));
+    // Ids follow each other, so a call that cannot be read is the one after the last.
+    this.#port.on('messageerror', (cause: Error) => this.#refuse(++this.#seen, 'an argument', cause));
+  }
+
+  async #read(message: ToMember): Promise<void> {
+    if (message.kind === 'close') {
+      await Executor.current().close();
+      this.#send({ kind: 'closed' });
+      return;
+    }
+    this.#seen = message.id;
+    const { id, module, name, args } = message;
+    let value: unknown;
+    try {
+      const run = await functionOf(module, name);
+      value = await run(...args);
+    } catch (error) {
+      this.#send({ kind: 'error', id, error: flatten(error) });
+      return;
+    }
+    try {
+      this.#send({ kind: 'value', id, value }, value);
+    } catch (cause) {
+      this.#refuse(id, `the result of ${name}`, cause as Error);
+    }
+  }
+
+  #refuse(id: number, what: string, cause: Error): void {
+    const message = `${what} cannot be cloned: ${cause.message.replace(/\.$/, '')}; use plain data, or ExecutorPool.transfer for what can only be moved`;
+    this.#send({ kind: 'error', id, error: flatten(ourError('ERR_RINGWHEEL_CLONE', message)) });
+  }
+
+  #send(message: FromMember, value?: unknown): void {
+    this.#port.postMessage(message, transfersOf([value]));
+  }
+}
+
+const given = boot();
+if (parentPort !== null && given !== undefined) void new Work(parentPort).start(given);
