@@ -22,10 +22,21 @@ export type {
   TaskQueueOptions,
   TransferOptions,
 } from './lib/api/options.js';
-export type { CpuFilter, Placement } from './lib/api/placement.js';
+export type { CpuFilter, CustomPlacement, FilteredPlacement, FixedPlacement, Placement } from './lib/api/placement.js';
 export { TaskQueue } from './lib/api/queue.js';
 export type { QueueStats } from './lib/api/queue-stats.js';
 export type { FileServerOptions, ServerCacheOptions, ServerLimits } from './lib/api/server-options.js';
 export { Stats } from './lib/api/stats.js';
 export { sleep } from './lib/api/timer.js';
-export { type Cache, type Cpu, type CpuLimits, type NumaNode, type Topology, topology } from './lib/api/topology.js';
+export {
+  type Cache,
+  type Cpu,
+  type CpuCore,
+  type CpuLimits,
+  type CpuPackage,
+  type CpuQuota,
+  type Cpuset,
+  type NumaNode,
+  type Topology,
+  topology,
+} from './lib/api/topology.js';

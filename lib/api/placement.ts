@@ -31,9 +31,31 @@ export type Placement =
   | 'fenced'
   | 'max-spread'
   | 'max-pack'
-  | ({ kind: 'fenced' | 'max-spread' | 'max-pack' } & CpuFilter)
-  | { kind: 'fixed'; cpus: readonly number[] }
-  | { kind: 'custom'; sets: readonly (readonly number[])[] };
+  | FilteredPlacement
+  | FixedPlacement
+  | CustomPlacement;
+
+/** A placement that chooses among some of the CPUs. */
+export interface FilteredPlacement extends CpuFilter {
+  /** Which one. */
+  kind: 'fenced' | 'max-spread' | 'max-pack';
+}
+
+/** Member i on CPU i of the list. */
+export interface FixedPlacement {
+  /** Which one. */
+  kind: 'fixed';
+  /** A CPU for each member; one may be named more than once. */
+  cpus: readonly number[];
+}
+
+/** Member i on any CPU of set i. */
+export interface CustomPlacement {
+  /** Which one. */
+  kind: 'custom';
+  /** A set of CPUs for each member. */
+  sets: readonly (readonly number[])[];
+}
 
 const numbers = (most: number) => listOf(whole(0, 65_535), most);
 

@@ -20,6 +20,22 @@ export interface Cpu {
   readonly caches: readonly number[];
 }
 
+/** A physical core. */
+export interface CpuCore {
+  /** Index in {@link Topology.packages}. */
+  readonly package: number;
+  /** Its SMT siblings that are online. */
+  readonly cpus: readonly number[];
+}
+
+/** A package: a socket, or what a hypervisor shows as one. */
+export interface CpuPackage {
+  /** What the kernel calls it; need not be dense. */
+  readonly kernelId: number;
+  /** Its online CPUs. */
+  readonly cpus: readonly number[];
+}
+
 /** A NUMA node. */
 export interface NumaNode {
   /** The kernel's number, as numactl(8) uses it. */
@@ -44,14 +60,30 @@ export interface Cache {
   readonly cpus: readonly number[];
 }
 
+/** A cpuset and where it is set. */
+export interface Cpuset {
+  /** The CPUs it allows. */
+  readonly cpus: readonly number[];
+  /** The file that says so. */
+  readonly file: string;
+}
+
+/** A quota of CPU time and where it is set. */
+export interface CpuQuota {
+  /** CPUs' worth of time: 1.5 is a CPU and a half. */
+  readonly cpus: number;
+  /** The file that says so. */
+  readonly file: string;
+}
+
 /** What narrows this process; each is left out where nothing does. */
 export interface CpuLimits {
   /** The affinity mask (taskset), of all threads together: a thread that was pinned does not narrow the process. */
   readonly affinity?: readonly number[];
-  /** The cgroup's cpuset, and the file that says so. */
-  readonly cpuset?: { readonly cpus: readonly number[]; readonly file: string };
-  /** The cgroup's quota of CPU time, 1.5 being a CPU and a half, and the file that says so. */
-  readonly quota?: { readonly cpus: number; readonly file: string };
+  /** The cgroup's cpuset. */
+  readonly cpuset?: Cpuset;
+  /** The cgroup's quota of CPU time. */
+  readonly quota?: CpuQuota;
 }
 
 /** The machine, and what this process may use of it. A copy of one moment. */
@@ -59,9 +91,9 @@ export interface Topology {
   /** Online CPUs, by number. */
   readonly cpus: readonly Cpu[];
   /** Physical cores, by their lowest CPU. */
-  readonly cores: readonly { readonly package: number; readonly cpus: readonly number[] }[];
-  /** Packages (sockets), by their lowest CPU. `kernelId` is what the kernel calls one, and need not be dense. */
-  readonly packages: readonly { readonly kernelId: number; readonly cpus: readonly number[] }[];
+  readonly cores: readonly CpuCore[];
+  /** Packages (sockets), by their lowest CPU. */
+  readonly packages: readonly CpuPackage[];
   /** NUMA nodes, by number; none where the kernel has none. */
   readonly nodes: readonly NumaNode[];
   /** Caches, by level. */

@@ -12,9 +12,10 @@ export function wholeNumber(least: number, most: number): (text: string) => numb
   };
 }
 
-/** A parser for a list of CPUs such as `0,2,3`. */
+/** A parser for a list of numbers such as `0,2,3`. */
 export function cpuList(text: string): number[] {
-  if (!/^\d{1,4}(,\d{1,4})*$/.test(text)) throw new InvalidArgumentError('It has to be a list of CPUs such as 0,2,3.');
+  if (!/^\d{1,4}(,\d{1,4})*$/.test(text))
+    throw new InvalidArgumentError('It has to be a list of numbers such as 0,2,3.');
   return text.split(',').map(Number);
 }
 

@@ -4,6 +4,7 @@ import { doctor } from './doctor.js';
 import { Failure, report } from './failure.js';
 import { cpuList, namedNumber, repeated, wholeNumber } from './numbers.js';
 import { type ServeOptions, serve } from './serve.js';
+import { type TopologyOptions, topology } from './topology.js';
 import { version } from './version.js';
 
 /** What a host of the command line may preset. */
@@ -18,6 +19,7 @@ Examples:
   ringwheel serve public --port 3000       another directory, another port
   ringwheel serve public --host 0.0.0.0    for other machines too
   ringwheel doctor                         which driver runs here, and what would make it faster
+  ringwheel topology                       the machine's cores and caches, and what this process may use
 
 Environment:
   RINGWHEEL_DRIVER=auto|uring|poll         poll makes not one io_uring call`;
@@ -29,6 +31,12 @@ Examples:
   ringwheel serve public --cores 4         four executors, each pinned to a core of its own
 
 Ctrl-C or SIGTERM stops accepting, finishes what is being sent, and exits 0; a second one stops at once.`;
+
+const TOPOLOGY_EXAMPLES = `
+Examples:
+  ringwheel topology                                    the machine as a picture
+  ringwheel topology --placement max-spread --size 4    and where four members would run
+  ringwheel topology --placement max-pack --nodes 1     close together on NUMA node 1`;
 
 /** Builds the whole command line. */
 export function commands(defaults: Defaults): Command {
@@ -66,6 +74,24 @@ export function commands(defaults: Defaults): Command {
     .description('say which driver runs here, with which kernel features and limits, and what would help')
     .option('--json', 'print JSON', false)
     .action((options: { json: boolean }) => doctor(options.json));
+  quiet(program.command('topology'))
+    .description('draw packages, caches, cores and NUMA nodes, what this process may use of them and what limits it')
+    .option('--json', 'print JSON', false)
+    .addOption(
+      new Option('--placement <name>', 'show where the members of a pool would go').choices([
+        'unbound',
+        'fenced',
+        'max-spread',
+        'max-pack',
+      ]),
+    )
+    .option('--size <number>', 'members (default: one for each CPU that may be used)', wholeNumber(1, 1024))
+    .option('--packages <list>', 'only CPUs of these packages', cpuList)
+    .option('--nodes <list>', 'only CPUs of these NUMA nodes', cpuList)
+    .option('--cores <list>', 'only CPUs of these cores', cpuList)
+    .option('--cpus <list>', 'only these CPUs', cpuList)
+    .addHelpText('after', TOPOLOGY_EXAMPLES)
+    .action((options: TopologyOptions) => topology(options));
   return program;
 }
 
