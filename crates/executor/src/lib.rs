@@ -52,3 +52,8 @@ pub use ringwheel_driver::{
 pub use stats::Stats;
 pub use task::{JoinHandle, RemoteHandle, YieldNow, spawn, try_spawn, yield_now};
 pub use turn::{CLIENT_TOKEN, Client, Edge, NoClient, Park, Turn};
+
+/// Compiles and runs the Rust example of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guides/many-cores.md")]
+struct ManyCores;
