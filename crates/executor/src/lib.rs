@@ -6,6 +6,10 @@
 #![cfg(unix)]
 #![warn(missing_docs)]
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guides/queues-and-preemption.md")]
+mod guide {}
+
 pub mod bridge;
 pub mod channel;
 mod core;
