@@ -5,9 +5,9 @@
 mod common;
 use common::both_drivers;
 use ringwheel_executor::{
-    Executor, fs, net,
+    Executor, QueueOptions, TaskQueue, fs, need_preempt, net,
     pool::{ExecutorPool, PoolOptions},
-    spawn, time, try_spawn, yield_now,
+    spawn, spawn_into, time, try_spawn, yield_now,
 };
 use std::{
     future::{pending, poll_fn},
@@ -52,6 +52,10 @@ fn one(options: &ringwheel_executor::Options) -> Waker {
             let listener = net::Listener::bind("127.0.0.1:0".parse().unwrap(), Default::default()).unwrap();
             drop(spawn(async move { listener.accept().await.map(drop) }));
             drop(spawn(async { fs::File::open("/dev/null", 0).await.map(drop) }));
+            // A queue with a task in it, and preemption with a timer that is set.
+            let queue = TaskQueue::new(QueueOptions::default()).unwrap();
+            drop(spawn_into(queue, pending::<()>()));
+            need_preempt();
             yield_now().await;
             spawn(pending::<()>())
         })
