@@ -3,7 +3,7 @@ import test from 'ava';
 import { topology } from '../../index';
 import type { Topology } from '../../lib/api/topology';
 import { draw, ranges } from '../../lib/cli/topology';
-import { ringwheel } from '../support/command';
+import { ringwheel, serving } from '../support/command';
 
 test('--json is what topology() gives, with the members of a placement', async (t) => {
   const { code, stdout, stderr } = await ringwheel(['topology', '--json', '--placement', 'max-spread']);
@@ -115,4 +115,27 @@ note: something was hidden
 test('numbers are written as the kernel does', (t) => {
   t.is(ranges([3, 1, 0, 2, 8]), '0-3,8');
   t.is(ranges([]), 'none');
+});
+
+test('serve takes a placement, and refuses one that cannot be', async (t) => {
+  const { running, facts } = await serving([
+    'examples/site',
+    '--port',
+    '0',
+    '--cores',
+    '1',
+    '--placement',
+    'max-spread',
+  ]);
+  t.is(facts.cores, 1);
+  t.is((await fetch(facts.url)).status, 200);
+  running.child.kill('SIGTERM');
+  t.is((await running.ended).code, 0);
+  const all = await serving(['examples/site', '--port', '0', '--placement', 'max-pack']);
+  t.is(all.facts.cores, topology().parallelism, 'without --cores one for each CPU');
+  all.running.child.kill('SIGTERM');
+  await all.running.ended;
+  const { code, stderr } = await ringwheel(['serve', '--cores', '1024', '--placement', 'max-spread']);
+  t.is(code, 2);
+  t.regex(stderr, /1024 members have only .* use a size of at most \d+/);
 });

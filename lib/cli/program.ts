@@ -28,7 +28,8 @@ const SERVE_EXAMPLES = `
 Examples:
   ringwheel serve                          the current directory at http://127.0.0.1:8080
   ringwheel serve public --port 0 --json   a free port; one line of JSON says which
-  ringwheel serve public --cores 4         four executors, each pinned to a core of its own
+  ringwheel serve public --cores 4         four executors, where the kernel puts them
+  ringwheel serve public --cores 4 --placement max-spread   … each pinned, physical cores before SMT siblings
 
 Ctrl-C or SIGTERM stops accepting, finishes what is being sent, and exits 0; a second one stops at once.`;
 
@@ -51,6 +52,11 @@ export function commands(defaults: Defaults): Command {
     .option('-p, --port <number>', 'TCP port, 0 picks a free one', wholeNumber(0, 65_535), 8080)
     .option('-H, --host <address>', 'address to listen on', '127.0.0.1')
     .option('-c, --cores <number>', 'executors, one a core (default: every usable core)', wholeNumber(1, 1024))
+    .addOption(
+      new Option('--placement <name>', 'pin each core by topology: far apart or close together')
+        .choices(['max-spread', 'max-pack'])
+        .conflicts('cpus'),
+    )
     .addOption(new Option('--cpus <list>', 'on which CPUs, instead of how many').argParser(cpuList).conflicts('cores'))
     .addOption(new Option('--driver <name>', 'instead of RINGWHEEL_DRIVER').choices(['auto', 'uring', 'poll']))
     .option('--index <name>', 'file that stands for its directory, may be repeated (default: index.html)', repeated)

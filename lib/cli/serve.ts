@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FileServer } from '../api/file-server.js';
 import type { FileServerOptions } from '../api/server-options.js';
-import { explain, type Place } from './failure.js';
+import { explain, Failure, type Place } from './failure.js';
 import { version } from './version.js';
 
 /** The options of `ringwheel serve` as commander hands them over. */
@@ -12,6 +12,7 @@ export interface ServeOptions {
   readonly host: string;
   readonly cores?: number;
   readonly cpus?: readonly number[];
+  readonly placement?: 'max-spread' | 'max-pack';
   readonly driver?: 'auto' | 'uring' | 'poll';
   readonly index?: readonly string[];
   readonly dotfiles?: 'deny' | 'allow' | 'ignore';
@@ -43,7 +44,8 @@ export async function serve(directory: string, options: ServeOptions): Promise<v
   try {
     // Here and not at the top: `--help` has to work where the native addon is missing.
     const api = await import('../api/file-server.js');
-    server = await api.FileServer.start(serverOptions(place, options));
+    const cpus = options.cpus ?? (await placed(options));
+    server = await api.FileServer.start(serverOptions(place, cpus === undefined ? options : { ...options, cpus }));
   } catch (error) {
     throw explain(error, place);
   }
@@ -61,6 +63,17 @@ export async function serve(directory: string, options: ServeOptions): Promise<v
   const cut = await Promise.race([server.close({ deadlineMs: 0 }).then(() => true), sleep(CUT_MS, false)]);
   if (!cut) process.kill(process.pid, 'SIGKILL');
   process.exit(exitCode);
+}
+
+/** The CPUs that a placement gives, one for each core. */
+async function placed({ placement, cores }: ServeOptions): Promise<number[] | undefined> {
+  if (placement === undefined) return undefined;
+  const { seatsOf } = await import('../api/placement.js');
+  try {
+    return seatsOf('serve', placement, cores).flatMap(({ cpus }) => cpus ?? []);
+  } catch (error) {
+    throw new Failure((error as Error).message, 2);
+  }
 }
 
 /** What was given on the command line; FileServer has the defaults of the rest, and checks all. */
