@@ -8,6 +8,7 @@ use crate::{
 };
 use ringwheel_clock::{TimerKey, Wheel, deadline_tick, now_tick};
 use std::{
+    collections::BTreeMap,
     task::Waker,
     time::{Duration, Instant},
 };
@@ -36,12 +37,22 @@ pub(crate) enum Fired {
     Client(u64),
 }
 
+/// Names a precise timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Precise {
+    deadline: Instant,
+    number: u64,
+}
+
 /// All timers of one executor. Every method is a leaf: it runs no foreign code and gives back what must be dropped.
 pub(crate) struct Timers {
     /// The upper bits of our own tasks' wakers.
     executor: u64,
     wheel: Wheel<Owner>,
     origin: Instant,
+    /// Timers that the executor wakes for to the microsecond. Few, so a sorted map does.
+    precise: BTreeMap<Precise, Owner>,
+    precise_made: u64,
     foreign: Vec<Option<Waker>>,
     foreign_free: Vec<u32>,
 }
@@ -52,6 +63,8 @@ impl Timers {
             executor,
             wheel: Wheel::new(0),
             origin: Instant::now(),
+            precise: BTreeMap::new(),
+            precise_made: 0,
             foreign: Vec::new(),
             foreign_free: Vec::new(),
         }
@@ -64,13 +77,35 @@ impl Timers {
     /// Wakes `waker` once `deadline` has passed.
     #[inline]
     pub(crate) fn insert_sleep(&mut self, deadline: Instant, waker: &Waker) -> TimerKey {
-        let owner = match task::handle_of(waker) {
+        let owner = self.owner(waker);
+        self.wheel.insert(self.tick(deadline), owner)
+    }
+
+    /// The same, to the microsecond. O(log n).
+    pub(crate) fn insert_precise(&mut self, deadline: Instant, waker: &Waker) -> Precise {
+        let owner = self.owner(waker);
+        self.precise_made += 1;
+        let key = Precise { deadline, number: self.precise_made };
+        self.precise.insert(key, owner);
+        key
+    }
+
+    /// Takes a precise timer back; with it may come a foreign waker, to be dropped outside.
+    pub(crate) fn cancel_precise(&mut self, key: Precise) -> Option<Waker> {
+        match self.precise.remove(&key) {
+            Some(Owner(bits)) if bits & KIND == FOREIGN => self.release(bits as u32),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn owner(&mut self, waker: &Waker) -> Owner {
+        match task::handle_of(waker) {
             Some(handle) if remote::belongs_to(handle, self.executor) => {
                 Owner(TASK | remote::own_part(handle))
             }
             _ => self.keep(waker.clone()),
-        };
-        self.wheel.insert(self.tick(deadline), owner)
+        }
     }
 
     /// Tells the client `timer`, of which the lower 62 bits count, once `deadline` has passed.
@@ -94,11 +129,10 @@ impl Timers {
         self.wheel.rearm(key, self.tick(deadline))
     }
 
-    /// Moves at most `max` expired timers to `fired`, in the order of their deadlines.
+    /// Moves at most `max` expired timers to `fired`, in the order of their deadlines; precise ones behind the others.
     pub(crate) fn expire(&mut self, now: Instant, max: usize, fired: &mut Vec<Fired>) {
-        let Timers { executor, wheel, origin, foreign, foreign_free } = self;
-        let now = now_tick(now.saturating_duration_since(*origin));
-        wheel.expire(now, max, |Owner(bits)| match bits & KIND {
+        let Timers { executor, wheel, origin, precise, foreign, foreign_free, .. } = self;
+        let mut fire = |Owner(bits): Owner| match bits & KIND {
             TASK => fired.push(Fired::Task(*executor | bits)),
             CLIENT => fired.push(Fired::Client(bits & !KIND)),
             _ => {
@@ -106,17 +140,28 @@ impl Timers {
                 foreign_free.push(index);
                 fired.extend(foreign.get_mut(index as usize).and_then(Option::take).map(Fired::Foreign));
             }
-        });
+        };
+        let tick = now_tick(now.saturating_duration_since(*origin));
+        let expired = wheel.expire(tick, max, &mut fire);
+        for _ in expired..max {
+            match precise.first_entry() {
+                Some(first) if first.key().deadline <= now => fire(first.remove()),
+                _ => break,
+            }
+        }
     }
 
     /// When to look again; `None` without timers. Passed already when `expire` left something over.
     #[inline]
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.origin.checked_add(Duration::from_millis(self.wheel.next_deadline()?))
+        let tick = self.wheel.next_deadline();
+        let wheel = tick.and_then(|tick| self.origin.checked_add(Duration::from_millis(tick)));
+        let precise = self.precise.first_key_value().map(|(key, _)| key.deadline);
+        wheel.into_iter().chain(precise).min()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.wheel.len()
+        self.wheel.len() + self.precise.len()
     }
 
     fn keep(&mut self, waker: Waker) -> Owner {

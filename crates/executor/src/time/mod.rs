@@ -1,10 +1,21 @@
-//! Time: sleeping, deadlines, and the clock that is read once per turn.
-use crate::{core::Core, current};
+//! Time: sleeping, intervals, time limits, timers, and the clock that is read once per turn.
+//!
+//! The clock is the monotonic one: steps of the wall clock move nothing, and while the machine is suspended it stands still, so
+//! a sleep of an hour is an hour of the machine being awake.
+mod interval;
+mod limit;
+mod timer;
+
+pub use interval::{Interval, interval};
+pub use limit::{Elapsed, deadline, timeout};
+pub use timer::Timer;
+
+use crate::{core::Core, current, timers::Precise};
 use ringwheel_clock::TimerKey;
 use std::{
     fmt,
     future::Future,
-    pin::{Pin, pin},
+    pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
@@ -43,20 +54,28 @@ pub fn sleep(duration: Duration) -> Sleep {
 
 /// Completes at `deadline`, never early, to the millisecond. See [`sleep`].
 pub fn sleep_until(deadline: Instant) -> Sleep {
-    Sleep { deadline, set: None }
+    Sleep { deadline, precise: false, set: None }
 }
 
 /// The future of [`sleep`]. Dropping it takes the timer back: constant time, no system call.
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Sleep {
     deadline: Instant,
+    precise: bool,
     set: Option<Set>,
 }
 
 struct Set {
     core: Rc<Core>,
-    key: TimerKey,
+    key: Key,
     waker: Waker,
+}
+
+/// Where a sleep's timer is.
+#[derive(Clone, Copy)]
+enum Key {
+    Wheel(TimerKey),
+    Precise(Precise),
 }
 
 impl Sleep {
@@ -65,20 +84,62 @@ impl Sleep {
         self.deadline
     }
 
+    /// Completes within the timer slack of its deadline (some 60 µs on Linux) instead of up to a millisecond after it. Such
+    /// sleeps wait in a sorted list beside the wheel: O(log n) to set and to take back, an allocation each now and then, and a
+    /// wake-up each. Call it before the first poll; later it counts from the next [`Sleep::reset`] on.
+    ///
+    /// ```
+    /// use ringwheel_executor::{Executor, time};
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let mut executor = Executor::start(Default::default())?;
+    /// let start = Instant::now();
+    /// executor.run(time::sleep(Duration::from_micros(250)).precise())?;
+    /// assert!(start.elapsed() >= Duration::from_micros(250));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn precise(mut self) -> Sleep {
+        self.precise = true;
+        self
+    }
+
     /// Moves the deadline; cheaper than a new sleep. The task that awaited it is still woken.
     pub fn reset(&mut self, deadline: Instant) {
         self.deadline = deadline;
         if let Some(set) = &mut self.set {
-            set.key = set.core.rearm(set.key, deadline, &set.waker);
+            set.key = set.core.rearm(set.key, deadline, self.precise, &set.waker);
         }
     }
 }
 
 impl Core {
-    /// Moves a sleep's timer, set or fired already.
-    fn rearm(&self, key: TimerKey, deadline: Instant, waker: &Waker) -> TimerKey {
+    fn insert(&self, deadline: Instant, precise: bool, waker: &Waker) -> Key {
         let mut timers = self.timers.borrow_mut();
-        if timers.rearm(key, deadline) { key } else { timers.insert_sleep(deadline, waker) }
+        if precise {
+            Key::Precise(timers.insert_precise(deadline, waker))
+        } else {
+            Key::Wheel(timers.insert_sleep(deadline, waker))
+        }
+    }
+
+    /// Moves a sleep's timer, set or fired already.
+    fn rearm(&self, key: Key, deadline: Instant, precise: bool, waker: &Waker) -> Key {
+        if let Key::Wheel(timer) = key
+            && !precise
+            && self.timers.borrow_mut().rearm(timer, deadline)
+        {
+            return key;
+        }
+        self.take_back(key);
+        self.insert(deadline, precise, waker)
+    }
+
+    fn take_back(&self, key: Key) {
+        let foreign = match key {
+            Key::Wheel(timer) => self.timers.borrow_mut().cancel(timer).1,
+            Key::Precise(timer) => self.timers.borrow_mut().cancel_precise(timer),
+        };
+        drop(foreign); // Foreign code runs here, with nothing borrowed.
     }
 }
 
@@ -103,7 +164,7 @@ impl Future for Sleep {
             Some(set) if set.waker.will_wake(waker) => {}
             _ => {
                 self.set = None;
-                let key = core.timers.borrow_mut().insert_sleep(deadline, waker);
+                let key = core.insert(deadline, self.precise, waker);
                 self.set = Some(Set { core, key, waker: waker.clone() });
             }
         }
@@ -113,8 +174,7 @@ impl Future for Sleep {
 
 impl Drop for Set {
     fn drop(&mut self) {
-        let (_, foreign) = self.core.timers.borrow_mut().cancel(self.key);
-        drop(foreign); // Foreign code runs here, with nothing borrowed.
+        self.core.take_back(self.key);
     }
 }
 
@@ -122,38 +182,4 @@ impl fmt::Debug for Sleep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sleep").field("deadline", &self.deadline).field("set", &self.set.is_some()).finish()
     }
-}
-
-/// The time was over before the future was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Elapsed;
-
-impl fmt::Display for Elapsed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ERR_RINGWHEEL_TIMEOUT: the time was over first")
-    }
-}
-
-impl std::error::Error for Elapsed {}
-
-/// Runs `future` for at most `duration`; then drops it, which cancels what it was doing. A result that is there counts,
-/// however late.
-///
-/// ```
-/// use ringwheel_executor::{Executor, time};
-/// use std::{future::pending, time::Duration};
-///
-/// let mut executor = Executor::start(Default::default())?;
-/// let result = executor.run(time::timeout(Duration::from_millis(2), pending::<()>()))?;
-/// assert_eq!(result, Err(time::Elapsed));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub async fn timeout<F: Future>(duration: Duration, future: F) -> Result<F::Output, Elapsed> {
-    let mut future = pin!(future);
-    let mut limit = sleep(duration);
-    std::future::poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(output) => Poll::Ready(Ok(output)),
-        Poll::Pending => Pin::new(&mut limit).poll(context).map(|()| Err(Elapsed)),
-    })
-    .await
 }
