@@ -10,6 +10,7 @@ export {
 } from './lib/api/executor-pool.js';
 export { File } from './lib/api/file.js';
 export { FileServer, type ServerCloseOptions, type ServerStats } from './lib/api/file-server.js';
+export { interval } from './lib/api/interval.js';
 export type { OperationKind, OperationLatency } from './lib/api/latency.js';
 export { Lease } from './lib/api/lease.js';
 export type {
@@ -20,6 +21,8 @@ export type {
   SleepOptions,
   SqpollOptions,
   TaskQueueOptions,
+  TimeoutOptions,
+  TimerOptions,
   TransferOptions,
 } from './lib/api/options.js';
 export type { CpuFilter, CustomPlacement, FilteredPlacement, FixedPlacement, Placement } from './lib/api/placement.js';
@@ -27,7 +30,8 @@ export { TaskQueue } from './lib/api/queue.js';
 export type { QueueStats } from './lib/api/queue-stats.js';
 export type { FileServerOptions, ServerCacheOptions, ServerLimits } from './lib/api/server-options.js';
 export { Stats } from './lib/api/stats.js';
-export { sleep } from './lib/api/timer.js';
+export { deadline, timeout } from './lib/api/timeout.js';
+export { sleep, sleepUntil, Timer } from './lib/api/timer.js';
 export {
   type Cache,
   type Cpu,

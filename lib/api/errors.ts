@@ -35,6 +35,7 @@ export type ErrorCode =
   | 'ERR_RINGWHEEL_MEMBER'
   | 'ERR_RINGWHEEL_MODULE'
   | 'ERR_RINGWHEEL_CLONE'
+  | 'ERR_RINGWHEEL_TIMEOUT'
   | 'ERR_RINGWHEEL_INTERNAL';
 
 /**
@@ -71,6 +72,7 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, string>> = {
     'A module that a pool was to run does not load, or has no such function. Do not retry: mend the module or the call.',
   ERR_RINGWHEEL_CLONE:
     "An argument or result of a pool's call cannot be cloned. Use plain data, or ExecutorPool.transfer for what can only be moved.",
+  ERR_RINGWHEEL_TIMEOUT: 'The time was over before the work. The work was told so by its signal. Retry with more time.',
   ERR_RINGWHEEL_INTERNAL:
     'A defect in ringwheel itself: please report it. The executor was closed and its pending work rejected.',
 };

@@ -5,7 +5,7 @@ import { Link } from '../ring/link.js';
 import { OPCODE_QUEUE } from '../ring/pending.js';
 import { Hold, NO_FILE } from '../ring/state.js';
 import { binding, LAYOUT_VERSION, type NativeStats } from '../wire/binding.js';
-import { OPCODE_SLEEP, REGION_BYTES } from '../wire/layout.generated.js';
+import { REGION_BYTES } from '../wire/layout.generated.js';
 import { completionError, failLater, ourError } from './errors.js';
 import { latenciesOf, type OperationKind, type OperationLatency } from './latency.js';
 import { type Lease, makeLease } from './lease.js';
@@ -25,7 +25,7 @@ const TURN_MS = 0.5;
 
 /** Counters of an executor since its start, but where "now" is said. */
 export interface ExecutorStats extends NativeStats {
-  /** Operations and sleeps of this API that wait now. */
+  /** Operations and timers of this API that wait now. */
   pending: number;
   /** Slices of task queues, each a call into JavaScript of its own. */
   slices: number;
@@ -211,7 +211,16 @@ export class Executor implements AsyncDisposable {
     const { pending, forgotten, scheduler } = this.#link;
     const { slices, count: queues } = scheduler;
     try {
-      return { ...this.#link.native.stats(), pending, forgotten, slices, queues };
+      const { native, timers } = this.#link;
+      const stats = native.stats();
+      return {
+        ...stats,
+        timers: stats.timers + timers.size,
+        pending: pending + timers.size,
+        forgotten,
+        slices,
+        queues,
+      };
     } catch (error) {
       throw nativeError(error);
     }
@@ -248,7 +257,7 @@ export class Executor implements AsyncDisposable {
   }
 
   /**
-   * Ends the executor: new work is refused, sleeps and yields are rejected with ERR_RINGWHEEL_CLOSED, operations in flight are awaited
+   * Ends the executor: new work is refused, timers are cancelled, sleeps and yields rejected with ERR_RINGWHEEL_CLOSED, operations in flight are awaited
    * (for 5 s, then cancelled), files are closed, leases end: views of them have length 0 afterwards. Every call
    * returns the same promise. A new executor can be started then.
    */
@@ -268,6 +277,7 @@ export class Executor implements AsyncDisposable {
     this.#broken = ourError('ERR_RINGWHEEL_INTERNAL', message, undefined);
     this.#link.open = false;
     this.#link.native.close();
+    this.#link.timers.end(() => Promise.reject(this.#broken));
     this.#link.abandon(BROKEN);
     this.#leave();
     this.#closing = Promise.resolve();
@@ -282,7 +292,7 @@ export class Executor implements AsyncDisposable {
   async #close(): Promise<void> {
     const link = this.#link;
     link.open = false;
-    link.cancelAll(OPCODE_SLEEP);
+    link.timers.end(() => Promise.reject(closedWhile()));
     const grace = setTimeout(() => {
       link.cancelAll();
       link.scratch.abandon(); // Whoever waits for memory that a program keeps in leases waits for ever.
@@ -299,6 +309,10 @@ export class Executor implements AsyncDisposable {
     link.abandon(-100013);
     this.#leave();
   }
+}
+
+function closedWhile(): Error {
+  return ourError('ERR_RINGWHEEL_CLOSED', 'the executor was closed meanwhile', undefined);
 }
 
 function startNative(

@@ -4,6 +4,7 @@
 // scratch ranges, and the queue of operations that wait for a slot.
 import type { NativeExecutor } from '../wire/binding.js';
 import {
+  ALARM_DOUBLE,
   HELD_WORD,
   KEEP_WORD,
   OPCODE_READ,
@@ -21,6 +22,7 @@ import { Preempt } from './preempt.js';
 import { type Rings, Scheduler } from './scheduler.js';
 import { Scratch } from './scratch.js';
 import { type FileState, HELD, type Hold, IN_OPERATION, NO_FILE, NO_HOLD, RELEASED } from './state.js';
+import { Timers } from './timers.js';
 
 /** Makes the rejection for a failed operation; lib/api gives it, since errors are its room. */
 export type Fail = (result: number, opcode: number, file: FileState) => Promise<never>;
@@ -48,6 +50,7 @@ export class Link {
   readonly scratch: Scratch;
   readonly scheduler: Scheduler;
   readonly preempt: Preempt;
+  readonly timers: Timers;
   /** True where JavaScript cannot see the arena itself: bytes are copied at both ends of an operation. */
   readonly copies: boolean;
   open = true;
@@ -84,9 +87,12 @@ export class Link {
       (broken) => {
         reader.drain();
         if (broken !== undefined) onBroken(broken);
+        else this.timers.fire();
       },
       () => scheduler.slice(),
     );
+    const alarm = new Float64Array(memory, ALARM_DOUBLE * Float64Array.BYTES_PER_ELEMENT, 1);
+    this.timers = new Timers(this, alarm, () => this.native.now());
     this.copies = this.native.copies;
     this.scratch = new Scratch(this.native, this.native.arena);
   }
@@ -112,7 +118,7 @@ export class Link {
     if (queue > NO_QUEUE) this.#remember(slot, queue);
     file.inFlight++;
     hold.state = IN_OPERATION;
-    if ((kind & QUIET) === 0 && this.#kept++ === 0) this.#keep();
+    if ((kind & QUIET) === 0) this.retain();
     if (this.copies && (kind & OPCODE_BITS) === OPCODE_WRITE) this.native.push(hold.slot, hold.generation, length);
     this.#writer.write(
       kind & OPCODE_BITS,
@@ -134,7 +140,7 @@ export class Link {
     const queue = this.#words[CURRENT];
     if (queue > NO_QUEUE) this.#remember(slot, queue);
     NO_FILE.inFlight++;
-    if (this.#kept++ === 0) this.#keep();
+    this.retain();
     return slot;
   }
 
@@ -256,6 +262,11 @@ export class Link {
   backToQueue(then: () => void): () => void {
     const { current } = this.scheduler;
     return current === undefined ? then : () => (current.open ? current.push(then) : then());
+  }
+
+  /** One more that keeps the process alive. */
+  retain(): void {
+    if (this.#kept++ === 0) this.#keep();
   }
 
   /** One operation less that keeps the process alive. Rust lets go of the loop when it next looks, without a call. */

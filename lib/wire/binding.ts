@@ -74,6 +74,8 @@ export interface NativeExecutor {
   readonly copies: boolean;
   /** Keeps the loop alive until pending work that counts is zero again. */
   hold(): void;
+  /** Milliseconds on the clock that the alarm word counts by. */
+  now(): number;
   /** Reads the command ring now; for a full ring. */
   flush(): void;
   /** The word of soft preemption, 4 bytes; null where external memory is refused: then ask `confirmPreempt` each time. */

@@ -2,7 +2,7 @@
 use std::mem::{align_of, offset_of, size_of};
 
 /// Version of everything in this file. Raised with every change that the other side can see.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
 /// First word of a region that Rust has attached: the letters `RWHL`.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"RWHL");
 
@@ -75,13 +75,18 @@ pub struct Header {
     pub slice_start: f64,
     /// Nanoseconds that the last slice took, its microtasks included. Written by Rust.
     pub slice_elapsed: f64,
-    spare: [u64; 3],
+    /// When JavaScript wants to be called for its timers: milliseconds since the executor's start, 0 for never. Written by
+    /// JavaScript.
+    pub alarm: f64,
+    spare: [u64; 2],
 }
 
 /// Word of the region whose low half is [`Header::keep`].
 pub const KEEP_WORD: usize = offset_of!(Header, keep) / 8;
 /// Word of the region whose low half is [`Header::held`].
 pub const HELD_WORD: usize = offset_of!(Header, held) / 8;
+/// Word of the region that is [`Header::alarm`].
+pub const ALARM_WORD: usize = offset_of!(Header, alarm) / 8;
 
 /// Word of the region whose low half is [`Header::queue_ready`].
 pub const QUEUE_READY_WORD: usize = offset_of!(Header, queue_ready) / 8;
@@ -291,6 +296,7 @@ const _: () = assert!(offset_of!(Header, queue_current) == 456);
 const _: () = assert!(offset_of!(Header, queue_turn) == 464);
 const _: () = assert!(offset_of!(Header, slice_start) == 472);
 const _: () = assert!(offset_of!(Header, slice_elapsed) == 480);
+const _: () = assert!(offset_of!(Header, alarm) == 488);
 const _: () = assert!(offset_of!(Command, opcode) == 0);
 const _: () = assert!(offset_of!(Command, flags) == 1);
 const _: () = assert!(offset_of!(Command, queue) == 2);

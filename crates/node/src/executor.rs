@@ -280,6 +280,12 @@ impl NativeExecutor {
         self.host.confirm_preempt()
     }
 
+    /// Milliseconds since the executor's start, on the clock that the alarm word counts by. 0 after close.
+    #[napi]
+    pub fn now(&self) -> f64 {
+        self.host.with(|core| core.bridge.since_start().as_secs_f64() * 1e3).unwrap_or(0.0)
+    }
+
     /// Opens a file; the answer comes as a completion.
     #[napi]
     pub fn open(

@@ -51,8 +51,10 @@ pub struct Host {
     /// The loop is kept alive by our descriptor.
     kept: Cell<bool>,
     awake: Cell<bool>,
-    /// When the alarm rings; what libuv was told last.
+    /// When the alarm rings; what was set last.
     alarm: Cell<Option<Instant>>,
+    /// It rang, and is readable until it is set again.
+    rang: Cell<bool>,
     /// Completions that JavaScript has not been called for.
     due: Cell<u32>,
     callbacks: Cell<u64>,
@@ -104,6 +106,7 @@ impl Host {
             kept: Cell::new(false),
             awake: Cell::new(false),
             alarm: Cell::new(None),
+            rang: Cell::new(false),
             due: Cell::new(0),
             callbacks: Cell::new(0),
             broken: RefCell::new(None),
@@ -288,6 +291,11 @@ impl Host {
         ran
     }
 
+    /// When JavaScript's timers are due.
+    fn script_alarm(&self) -> Option<Instant> {
+        self.with(|core| core.bridge.alarm()).ok().flatten()
+    }
+
     fn is_due(&self) -> bool {
         self.due.get() > 0 || self.broken.borrow().is_some()
     }
@@ -298,13 +306,15 @@ impl Watcher for Host {
         let Some(turn) = self.turn(Park::Host) else { return };
         let Some(handles) = self.handles.borrow().clone() else { return };
         let queues = self.with(|core| core.bridge.slices().ready());
-        let awake = turn.ready || self.is_due() || queues.unwrap_or(false);
+        let script = self.script_alarm();
+        let awake = turn.ready || self.is_due() || queues.unwrap_or(false) || script.is_some_and(has_passed);
         if self.awake.replace(awake) != awake {
             handles.set_awake(awake);
         }
-        if self.alarm.get() != turn.next_deadline {
-            self.alarm.set(turn.next_deadline);
-            handles.set_alarm(turn.next_deadline.map(milliseconds_until));
+        let next = turn.next_deadline.into_iter().chain(script).min();
+        if self.rang.replace(false) || self.alarm.get() != next {
+            self.alarm.set(next);
+            handles.set_alarm(next.map(|deadline| deadline.saturating_duration_since(Instant::now())));
         }
         if self.kept.get() {
             let _closed = self.with(|core| {
@@ -317,9 +327,9 @@ impl Watcher for Host {
         }
     }
 
-    /// Nothing is armed any more, so the next prepare arms anew whatever is due next, the same deadline too.
+    /// The next prepare sets it anew, to whatever is due next, the same deadline too.
     fn rang(&self) {
-        self.alarm.set(None);
+        self.rang.set(true);
     }
 
     fn check(&self) {
@@ -327,15 +337,17 @@ impl Watcher for Host {
         let mut queues_ns = 0;
         for _ in 0..ROUNDS_MAX {
             let Some(turn) = self.turn(Park::No) else { return };
-            let idle = !self.is_due() && !turn.ready;
-            if self.is_due() {
+            let due = self.is_due() || self.script_alarm().is_some_and(has_passed);
+            let idle = !due && !turn.ready;
+            if due {
                 self.deliver();
             }
             self.slices(&mut queues_ns);
             if idle && queues_ns == 0 {
                 break;
             }
-            let more = self.with(|core| core.bridge.has_commands()).unwrap_or(false);
+            let more = due && self.script_alarm().is_some_and(has_passed)
+                || self.with(|core| core.bridge.has_commands()).unwrap_or(false);
             if !more && !turn.ready {
                 break;
             }
@@ -365,10 +377,8 @@ impl Watcher for Host {
     }
 }
 
-/// Whole milliseconds, rounded up, so that the loop does not wake before the deadline.
-fn milliseconds_until(deadline: Instant) -> u64 {
-    let left = deadline.saturating_duration_since(Instant::now());
-    left.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128) as u64
+fn has_passed(deadline: Instant) -> bool {
+    deadline <= Instant::now()
 }
 
 fn text_of(payload: &(dyn Any + Send)) -> String {

@@ -1,7 +1,8 @@
-//! The only file that knows libuv: five handles on the environment's loop, and the callbacks that a [`Watcher`] gets.
+//! The only file that knows libuv: six handles on the environment's loop, and the callbacks that a [`Watcher`] gets.
 //!
 //! The functions are looked up by name when an executor starts, so that a host without them (Bun, Deno, Electron with a
 //! hidden libuv) gets an error and not a crash. Handles are sized by the host's own `uv_handle_size`.
+use crate::alarm::ExactAlarm;
 use std::{
     alloc::{Layout, alloc_zeroed, dealloc},
     any::Any,
@@ -11,6 +12,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     ptr::NonNull,
     rc::Rc,
+    time::Duration,
 };
 
 /// What the loop tells its executor. Called on the loop's thread, never while another of these runs.
@@ -19,7 +21,7 @@ pub trait Watcher {
     fn prepare(&self);
     /// The loop has looked for events.
     fn check(&self);
-    /// The alarm rang, possibly a fraction of a millisecond early: the loop's clock counts whole ones.
+    /// The alarm rang, where libuv's timer is it possibly a fraction of a millisecond early. It goes on ringing until it is set.
     fn rang(&self);
     /// The watched descriptor is readable.
     fn readable(&self);
@@ -131,7 +133,7 @@ pub enum JoinError {
     Refused(i32),
 }
 
-/// The five handles, and the watcher that they call. Every handle owns one count of the Rc until its close callback.
+/// The six handles, and the watcher that they call. Every handle owns one count of the Rc until its close callback.
 pub struct Handles<W: Watcher> {
     api: Api,
     event_loop: Raw,
@@ -141,6 +143,10 @@ pub struct Handles<W: Watcher> {
     idle: Cell<Raw>,
     poll: Cell<Raw>,
     timer: Cell<Raw>,
+    /// Watches `exact`.
+    alarm: Cell<Raw>,
+    /// An alarm to the microsecond, which libuv's timer is not.
+    exact: RefCell<Option<ExactAlarm>>,
     open: Cell<u32>,
     closing: Cell<bool>,
     /// A duplicate of the watched descriptor: libuv may still have the original's number staged when its owner closes it,
@@ -171,6 +177,8 @@ impl<W: Watcher> Handles<W> {
             idle: Cell::new(std::ptr::null_mut()),
             poll: Cell::new(std::ptr::null_mut()),
             timer: Cell::new(std::ptr::null_mut()),
+            alarm: Cell::new(std::ptr::null_mut()),
+            exact: RefCell::new(ExactAlarm::new()),
             open: Cell::new(0),
             closing: Cell::new(false),
             watched: RefCell::new(None),
@@ -201,6 +209,16 @@ impl<W: Watcher> Handles<W> {
         self.timer.set(self.make(Kind::Timer, |handle| unsafe { timer_init(event_loop, handle) })?);
         // SAFETY: as above; the descriptor is open for as long as `watched` holds it.
         self.poll.set(self.make(Kind::Poll, |handle| unsafe { poll_init(event_loop, handle, fd) })?);
+        let alarm = self.exact.borrow().as_ref().map(AsRawFd::as_raw_fd);
+        if let Some(fd) = alarm {
+            // SAFETY: as above; `exact` holds the descriptor until all handles are closed.
+            self.alarm.set(self.make(Kind::Poll, |handle| unsafe { poll_init(event_loop, handle, fd) })?);
+            // SAFETY: as below.
+            let status = unsafe { (self.api.poll_start)(self.alarm.get(), READABLE, on_alarm::<W>) };
+            self.check_call(status)?;
+            // SAFETY: `uv_unref` needs an initialised handle. Holds: made above.
+            unsafe { (self.api.let_go)(self.alarm.get()) };
+        }
         // SAFETY: `start` needs an initialised handle that is not closing. Holds: made above. The same for the next two.
         let status = unsafe { (self.api.prepare_start)(self.prepare.get(), on_prepare::<W>) };
         self.check_call(status)?;
@@ -272,13 +290,17 @@ impl<W: Watcher> Handles<W> {
         }
     }
 
-    /// Wakes the loop in so many milliseconds; `None` takes that back.
-    pub fn set_alarm(&self, in_ms: Option<u64>) {
+    /// Wakes the loop in so much time; `None` takes that back.
+    pub fn set_alarm(&self, left: Option<Duration>) {
         if self.closing.get() {
             return;
         }
-        match in_ms {
-            Some(ms) => {
+        if self.exact.borrow().as_ref().is_some_and(|exact| exact.set(left)) {
+            return;
+        }
+        match left {
+            Some(left) => {
+                let ms = left.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128) as u64;
                 // SAFETY: needs the loop, on its thread. Without it the timer would count from the loop's last look at the clock.
                 unsafe { (self.api.update_time)(self.event_loop) };
                 // SAFETY: needs an initialised handle that is not closing. Holds: `closing` is false.
@@ -297,12 +319,13 @@ impl<W: Watcher> Handles<W> {
         if self.closing.replace(true) {
             return;
         }
-        let closers: [(&Cell<Raw>, Callback); 5] = [
+        let closers: [(&Cell<Raw>, Callback); 6] = [
             (&self.prepare, on_closed::<W, { Kind::Prepare as u8 }>),
             (&self.check, on_closed::<W, { Kind::Check as u8 }>),
             (&self.idle, on_closed::<W, { Kind::Idle as u8 }>),
             (&self.timer, on_closed::<W, { Kind::Timer as u8 }>),
             (&self.poll, on_closed::<W, { Kind::Poll as u8 }>),
+            (&self.alarm, on_closed::<W, { Kind::Poll as u8 }>),
         ];
         for (handle, callback) in closers {
             if !handle.get().is_null() {
@@ -345,6 +368,10 @@ extern "C" fn on_poll<W: Watcher>(handle: Raw, _status: c_int, _events: c_int) {
     owner::<W>(handle).call(W::readable);
 }
 
+extern "C" fn on_alarm<W: Watcher>(handle: Raw, _status: c_int, _events: c_int) {
+    owner::<W>(handle).call(W::rang);
+}
+
 extern "C" fn on_timer<W: Watcher>(handle: Raw) {
     owner::<W>(handle).call(W::rang);
 }
@@ -370,6 +397,7 @@ extern "C" fn on_closed<W: Watcher, const KIND: u8>(handle: Raw) {
     owner.open.set(owner.open.get() - 1);
     if owner.open.get() == 0 {
         owner.watched.borrow_mut().take();
+        owner.exact.borrow_mut().take();
         owner.call(W::closed);
         owner.watcher.borrow_mut().take();
     }

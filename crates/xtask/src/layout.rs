@@ -150,6 +150,11 @@ fn layout_text() -> String {
     script.constant(about, "SLICE_START_DOUBLE", offset_of!(Header, slice_start) / 8);
     let about = "Nanoseconds that the last slice took. Rust's.";
     script.constant(about, "SLICE_ELAPSED_DOUBLE", offset_of!(Header, slice_elapsed) / 8);
+    script.constant(
+        "When to call for timers, in milliseconds since the executor's start; 0 for never. Ours.",
+        "ALARM_DOUBLE",
+        offset_of!(Header, alarm) / 8,
+    );
 
     script.line("\n// Commands.");
     script.word("First word of command 0.", "COMMANDS_WORD", Geometry::DEFAULT.commands().first_word * 8);

@@ -22,7 +22,11 @@ use ringwheel_driver::{
     op::file::Open,
 };
 pub use slices::Slices;
-use std::{ffi::CString, os::fd::AsRawFd};
+use std::{
+    ffi::CString,
+    os::fd::AsRawFd,
+    time::{Duration, Instant},
+};
 
 /// Commands read in one turn: the whole ring once, so a script that writes while we read cannot hold the turn.
 const COMMANDS_MAX: usize = 4096;
@@ -86,6 +90,16 @@ impl Bridge {
     /// The words of task queues.
     pub fn slices(&self) -> &Slices {
         &self.slices
+    }
+
+    /// When JavaScript wants to be called for its timers, due or not.
+    pub fn alarm(&self) -> Option<Instant> {
+        self.keep.alarm()
+    }
+
+    /// The time on the clock that JavaScript's alarm counts by.
+    pub fn since_start(&self) -> Duration {
+        self.keep.since_start()
     }
 
     /// Set once the shared memory cannot be true any more: shut the executor down.
