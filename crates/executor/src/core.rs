@@ -17,7 +17,7 @@ use crate::{
     timers::{Fired, Timers},
 };
 use ringwheel_driver::{
-    Driver, Handle,
+    Driver, DriverKind, Handle,
     preempt::{self, Preempt},
 };
 use std::{
@@ -79,6 +79,7 @@ pub(crate) struct Bounds {
     pub(crate) spin_max: Option<Duration>,
     pub(crate) quota: Duration,
     pub(crate) preempt: Option<preempt::PreemptKind>,
+    pub(crate) is_poll: bool,
 }
 
 /// Counters of the turn; the rest is counted where it happens.
@@ -105,6 +106,7 @@ impl Core {
         watch: Option<Watch>,
         options: &Options,
     ) -> Core {
+        let driver_kind = driver.kind();
         let heart = watch.as_ref().map(|watch| Arc::clone(watch.heart()));
         let tasks = Tasks::new(registration.handle(), registration.ring(), options.tasks_max);
         if let Some(heart) = &heart {
@@ -138,6 +140,7 @@ impl Core {
                 spin_max: options.spin,
                 quota: options.quota,
                 preempt: options.preempt,
+                is_poll: driver_kind == DriverKind::Poll,
             },
             counts: Counts::default(),
         }

@@ -101,10 +101,8 @@ impl Core {
     fn make_preempt(&self) -> Option<Preempt> {
         let preempt = self.bounds.preempt.and_then(|kind| {
             // The poll driver promises not one call of io_uring.
-            let is_poll = self.driver.try_borrow().is_ok_and(|driver| {
-                driver.as_ref().is_some_and(|driver| driver.kind() == ringwheel_driver::DriverKind::Poll)
-            });
-            let kind = if is_poll && kind == PreemptKind::Auto { PreemptKind::Ticker } else { kind };
+            let kind =
+                if self.bounds.is_poll && kind == PreemptKind::Auto { PreemptKind::Ticker } else { kind };
             Preempt::start(kind, self.bounds.quota).ok()
         });
         let word = preempt.as_ref().map_or(&NEVER, Preempt::word);

@@ -163,7 +163,7 @@ impl TaskQueue {
     }
 
     /// Removes the queue: from now on nothing is spawned into it, except by its own tasks. What you get can be awaited: it is ready once
-    /// the last task of the queue has ended. Dropping it changes nothing.
+    /// the last task of the queue has ended, so never for a task of that very queue. Dropping it changes nothing.
     ///
     /// # Errors
     /// [`QueueError::Default`], [`QueueError::Removed`] the second time, [`QueueError::Elsewhere`].

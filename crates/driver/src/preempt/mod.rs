@@ -296,5 +296,5 @@ impl fmt::Debug for Preempt {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests;
