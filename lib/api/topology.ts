@@ -114,7 +114,7 @@ export interface Topology {
  * Reads packages, cores, SMT siblings, caches and NUMA nodes from sysfs, and the affinity mask, cgroup cpuset and CPU quota of this
  * process. What is hidden (containers mask parts of sysfs) is assumed and said in `notes`.
  *
- * Cost: some ten small files for each CPU, about a millisecond for 32 CPUs. Nothing is kept. Outside Linux every CPU is a core of its own.
+ * Cost: some thirty small files for each CPU, about half a millisecond for two CPUs. Nothing is kept. Outside Linux every CPU is a core of its own.
  *
  * @example
  * ```ts

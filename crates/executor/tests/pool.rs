@@ -1,6 +1,7 @@
 //! Pools and services on both drivers: results, panics, death and replacement, closing, the fewest calls first.
 #![expect(clippy::unwrap_used, reason = "fixtures of tests")]
 mod common;
+use ringwheel_counts::{Counting, allocations_here, check};
 use ringwheel_executor::{
     DriverKind, Executor,
     placement::{Filter, Placement, Seat},
@@ -21,6 +22,9 @@ use std::{
     thread::{self, ThreadId},
     time::Duration,
 };
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 const SOON: Duration = Duration::from_millis(20);
 const LATE: Duration = Duration::from_secs(20);
@@ -144,6 +148,26 @@ fn a_call_can_be_cancelled_or_left_alone() {
         ran.recv_timeout(LATE).unwrap();
         let error = pool.run(3, || async {}).join().unwrap_err();
         assert_eq!(text(&error), "ERR_RINGWHEEL_INVALID_OPTION: member is 3; the pool has 0..3");
+    });
+}
+
+#[test]
+fn a_call_allocates_what_crosses_and_nothing_else() {
+    both(|kind| {
+        let pool = with(kind, |_| {});
+        let mut executor = Executor::start(common::options(kind)).unwrap();
+        let calls = async {
+            for number in 0..1000 {
+                assert_eq!(pool.run(1, move || async move { number }).await.unwrap(), number);
+            }
+        };
+        let there = || pool.run(1, || async { allocations_here() }).join().unwrap();
+        pool.run(1, || async {}).join().unwrap(); // Warm: the inbox and the task's block.
+        let (before, before_there) = (allocations_here(), there());
+        executor.run(calls).unwrap();
+        let here = allocations_here() - before;
+        check("pool: allocations by the caller of 1,000 calls", "any", here as f64);
+        check("pool: allocations by the member in 1,000 calls", "any", (there() - before_there) as f64);
     });
 }
 

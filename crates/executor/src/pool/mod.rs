@@ -258,7 +258,9 @@ impl PoolHandle {
     /// Calls from one thread to one member start in the order they were made.
     ///
     /// The [`Call`] is a future of the result, or blocks in [`Call::join`]. Every error is its result too. While a dead member is
-    /// being replaced this waits for the new thread, about a millisecond.
+    /// being replaced this waits for the new thread, which takes a millisecond or less.
+    ///
+    /// Costs two allocations here and none over there, and a wake when the member sleeps (`tests/pool.rs` counts).
     pub fn run<M, F>(&self, target: impl Into<Target>, make: M) -> Call<F::Output>
     where
         M: FnOnce() -> F + Send + 'static,

@@ -108,7 +108,7 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// Reads this machine. Some ten small files for each CPU: about a millisecond for 32 CPUs; meant for starts.
+    /// Reads this machine: some thirty small files for each CPU, half a millisecond for two CPUs. Meant for starts.
     ///
     /// It cannot fail: what is hidden is assumed (every CPU a core of its own, one package, no nodes) and said in
     /// [`Topology::notes`].
