@@ -144,6 +144,27 @@ await count(ask);`,
   checkCount(t, 'api: native calls per 1,000 needPreempt in a slice', asked.driver, asked.native);
 });
 
+test.serial('1,000 timers, cancelled and called', async (t) => {
+  const timers = `
+const { Timer } = ringwheel;
+const cancelled = async () => { for (let index = 0; index < 1000; index++) new Timer(1000 + index, () => {}).cancel(); };
+const called = () => new Promise((resolve) => {
+  let left = 1000;
+  for (let index = 0; index < 1000; index++) new Timer(5, () => { if (--left === 0) resolve(); });
+  for (const until = performance.now() + 10; performance.now() < until; ); // All are due.
+});`;
+  for (const which of ['cancelled', 'called']) {
+    const { driver, native, callbacks, turns } = await counted(
+      t,
+      `${timers}\nawait ${which}();\nawait count(${which});`,
+    );
+    const of = (what: string) => `api: ${what} per 1,000 timers ${which}`;
+    checkCount(t, of('native calls'), driver, native);
+    checkCount(t, of('calls into JavaScript'), driver, callbacks);
+    checkCount(t, of('turns'), driver, turns);
+  }
+});
+
 test.serial('an idle executor with a timer of 1 s sleeps', async (t) => {
   const { driver, turns, loops } = await counted(t, 'await sleep(20);\nawait count(() => sleep(1000));');
   checkCount(t, 'api: turns of one sleep of 1 s', driver, turns);

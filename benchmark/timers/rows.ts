@@ -28,12 +28,19 @@ const insertAndCancel: Metric[] = [
 const alone = 'timers present: the structure alone';
 const futures = 'timers present: as futures';
 
-/** Issue 3, point 3. */
+const cancelled = 'callbacks created and cancelled, JavaScript';
+const called = 'callbacks created and called, JavaScript';
+
+/** Issue 3, point 3; issue 4, point 4. */
 const claims: Claim[] = [
   { row: alone, metric: 'insert p99', relation: '<', limit: 100 },
   { row: alone, metric: 'cancel p99', relation: '<', limit: 100 },
   { row: alone, metric: 'insert', against: 'monoio', relation: '<=', limit: 0.4 },
   { row: alone, metric: 'cancel', against: 'monoio', relation: '<=', limit: 0.4 },
+  { row: cancelled, metric: 'in one turn', against: 'setTimeout', relation: '<=', limit: 0.12 },
+  { row: cancelled, metric: 'in one turn', against: 'bun setTimeout', relation: '<', limit: 1 },
+  { row: called, metric: 'CPU', against: 'setTimeout', relation: '<=', limit: 0.5 },
+  { row: called, metric: 'late p99', against: 'setTimeout', relation: '<=', limit: 1 },
 ];
 
 const structures: Native[] = [
@@ -78,9 +85,45 @@ export async function timers(options: BenchOptions, leftOut: Result['leftOut']):
         metrics: [lower('CPU', 'µs/sleep'), lower('late p50', 'ms', false), lower('late p99', 'ms')],
         contenders: await scripts(ringwheel, count, options, leftOut),
       },
+      {
+        name: cancelled,
+        metrics: [lower('in one turn', 'ns'), lower('a turn between', 'ns'), lower('CPU', 'ns')],
+        contenders: await callbacks(ringwheel, 'cancel', count, options, leftOut),
+      },
+      {
+        name: called,
+        metrics: [
+          lower('CPU', 'ns'),
+          lower('early', '%', false),
+          lower('late p50', 'ms', false),
+          lower('late p99', 'ms'),
+        ],
+        contenders: await callbacks(ringwheel, 'fire', count, options, leftOut),
+      },
     ],
     claims,
   };
+}
+
+/** Timer beside setTimeout, of Node and of Bun. */
+async function callbacks(
+  ringwheel: string,
+  what: 'cancel' | 'fire',
+  count: number,
+  options: BenchOptions,
+  leftOut: Result['leftOut'],
+): Promise<Contender[]> {
+  const program = path.join(__dirname, 'callbacks.mjs');
+  const script = (name: string, command: string, mode: string): Contender =>
+    nativeContender(name, command, [program, JSON.stringify({ mode, what, count, ringwheel })], options);
+  const found = [
+    script('ringwheel', process.execPath, 'ringwheel'),
+    script('setTimeout', process.execPath, 'setTimeout'),
+  ];
+  const label = 'bun setTimeout';
+  const bun = passes(label, options.only) ? await npmPeer('bun', options, leftOut) : undefined;
+  if (bun !== undefined) found.push(script(label, bun.command, 'setTimeout'));
+  return found;
 }
 
 async function scripts(

@@ -36,6 +36,14 @@ interface Call {
   wanted: boolean;
 }
 
+/**
+ * The calls that are to come through a task queue: there they can be taken back after the timer has fired. Beside the timers, as
+ * most have none and the collector copies what they hold.
+ */
+const calls = new WeakMap<Timer, Call>();
+/** A kind's bit, of this file's own: it has one. */
+const HAS_CALL = 64;
+
 /** In place of an entry: cancelled. */
 const CANCELLED = -1;
 
@@ -70,8 +78,6 @@ export class Timer implements Disposable {
   #kind: number;
   #entry: number;
   #generation: number;
-  /** The call that is to come, when it goes through a task queue: there it can be taken back after the timer has fired. */
-  #queued: Call | undefined;
 
   /**
    * @param ms - Milliseconds until the call, in 0..=2^53 − 1; fractions count.
@@ -123,7 +129,7 @@ export class Timer implements Disposable {
     if (!open) throw ourError('ERR_RINGWHEEL_CLOSED', 'timer.refresh: the executor is closed', this.refresh);
     this.#takeBack();
     const call = scheduler.current === undefined ? this.#callback : this.#inQueue();
-    this.#entry = timers.set(deadline, call, this.#kind);
+    this.#entry = timers.set(deadline, call, this.#kind & ~HAS_CALL);
     this.#generation = timers.generationOf(this.#entry);
   }
 
@@ -149,7 +155,8 @@ export class Timer implements Disposable {
 
   #inQueue(): () => void {
     const call: Call = { wanted: true };
-    this.#queued = call;
+    calls.set(this, call);
+    this.#kind |= HAS_CALL;
     const callback = this.#callback;
     return () => {
       if (!call.wanted) return;
@@ -160,9 +167,9 @@ export class Timer implements Disposable {
 
   /** True when a call was on its way. */
   #takeBack(): boolean {
-    const call = this.#queued;
-    if (call === undefined) return false;
-    this.#queued = undefined;
+    if ((this.#kind & HAS_CALL) === 0) return false;
+    this.#kind &= ~HAS_CALL;
+    const call = calls.get(this) as Call;
     const { wanted } = call;
     call.wanted = false;
     return wanted;
