@@ -44,9 +44,9 @@ export async function timeout<T>(
  * @example
  * ```ts
  * import { deadline, sleep } from 'ringwheel';
- * const limit = performance.now() + 1000;
+ * const limit = performance.now() + 60_000;
  * await deadline(limit, (signal) => sleep(1, { signal }));
- * await deadline(limit, (signal) => sleep(1, { signal })); // Both within the same second.
+ * await deadline(limit, (signal) => sleep(1, { signal })); // Both within the same minute.
  * ```
  */
 export async function deadline<T>(
