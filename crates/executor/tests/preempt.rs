@@ -88,6 +88,7 @@ fn has_ring() -> bool {
 #[test]
 fn a_timer_is_armed_once_a_quota_however_many_turns_ask() {
     all_ways(Duration::from_secs(1), |mut executor| {
+        let start = Instant::now();
         executor
             .run(async {
                 for _ in 0..10_000 {
@@ -97,7 +98,7 @@ fn a_timer_is_armed_once_a_quota_however_many_turns_ask() {
             })
             .unwrap();
         let stats = executor.preempt().unwrap().stats();
-        assert!(stats.looks >= 20 && stats.armed <= stats.looks / 20, "{stats:?}");
+        assert!(stats.looks >= 20 && stats.armed <= 2 + start.elapsed().as_secs(), "{stats:?}");
     });
 }
 
@@ -221,7 +222,7 @@ fn a_completion_of_a_latency_class_preempts() {
         done.store(true, Ordering::Release);
         client.join().unwrap();
         if way == PreemptKind::Ring {
-            assert!(early >= 5, "{early} of 8 slices ended with a completion");
+            assert!(early >= 3, "{early} of 8 slices ended with a completion");
         }
     });
 }
