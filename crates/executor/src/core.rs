@@ -9,6 +9,7 @@ use crate::{
         shared::{Door, Ends},
         submit::Remote,
     },
+    io::Gate,
     operation::{DeferredList, Operations},
     options::Options,
     remote::{self, Registration, SELF_SLOT},
@@ -37,6 +38,8 @@ pub(crate) struct Core {
     pub(crate) driver: RefCell<Option<Driver>>,
     pub(crate) operations: RefCell<Operations>,
     pub(crate) deferred: DeferredList,
+    /// Where file operations wait when [`Options::adaptive`] is on.
+    pub(crate) gate: Option<Gate>,
     pub(crate) waiting_for_room: RefCell<VecDeque<Waker>>,
     pub(crate) timers: RefCell<Timers>,
     /// What fired in this turn; keeps its memory.
@@ -117,6 +120,7 @@ impl Core {
             driver: RefCell::new(Some(driver)),
             operations: RefCell::new(Operations::new(options.driver.chunks)),
             deferred: RefCell::new(Vec::new()),
+            gate: options.adaptive.then(Gate::new),
             waiting_for_room: RefCell::new(VecDeque::new()),
             timers: RefCell::new(Timers::new(registration.handle())),
             fired: Cell::new(Vec::new()),

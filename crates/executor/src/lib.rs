@@ -18,6 +18,7 @@ mod error;
 pub mod event;
 mod executor;
 pub mod fs;
+pub mod io;
 pub mod net;
 mod operation;
 mod options;

@@ -38,6 +38,10 @@ pub struct Options {
     pub preempt: Option<PreemptKind>,
     /// Watch for stalls: turns that do not end. `None` (default) does not. See [`crate::stall`].
     pub stall: Option<StallOptions>,
+    /// Shares of the disk, and a depth that follows it. Reads and writes of [`crate::fs::File`] beyond that depth wait in the
+    /// executor, where the shares of their tasks' queues count and queues with a latency class go first: see [`crate::io`].
+    /// Default false: everything goes to the system at once.
+    pub adaptive: bool,
 }
 
 impl Default for Options {
@@ -51,6 +55,7 @@ impl Default for Options {
             spin: None,
             quota: Duration::from_millis(1),
             preempt: Some(PreemptKind::Auto),
+            adaptive: false,
             stall: None,
         }
     }

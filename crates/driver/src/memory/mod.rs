@@ -35,6 +35,14 @@ pub enum Source {
 }
 
 impl Target {
+    /// Bytes that there is room for.
+    pub fn room(&self) -> usize {
+        match self {
+            Target::Lease(_, range) => range.len(),
+            Target::Vec(vector) => vector.capacity(),
+        }
+    }
+
     /// Where the kernel may write, and how many bytes at most. `None`: the range lies outside the lease.
     #[inline]
     pub(crate) fn destination(&mut self) -> Option<(*mut u8, u32)> {

@@ -78,12 +78,15 @@ impl Core {
 
     /// Takes a completion of the executor's own. Called inside `reap`: runs no foreign code.
     pub(crate) fn settle(&self, completion: Completion) {
-        let After { wake, dispose, cancel } = self.operations.borrow_mut().settle(completion);
+        let After { wake, dispose, cancel, grant } = self.operations.borrow_mut().settle(completion);
         if let Some(waker) = wake {
             match task::handle_of(&waker) {
                 Some(handle) => task::wake_handle(handle),
                 None => self.defer(Deferred::Wake(waker)),
             }
+        }
+        if let Some(grant) = grant {
+            self.leave_gate(grant, true);
         }
         if let Some(completion) = dispose {
             self.defer(Deferred::Dispose(completion));
@@ -93,7 +96,7 @@ impl Core {
         }
     }
 
-    fn defer(&self, what: Deferred) {
+    pub(crate) fn defer(&self, what: Deferred) {
         self.deferred.borrow_mut().push(what);
     }
 
@@ -119,6 +122,7 @@ impl Core {
 
     /// Ends what was in flight when the driver went: those who hold its futures see ECANCELED.
     pub(crate) fn close_operations(&self) {
+        self.close_gate();
         let wakers = self.operations.borrow_mut().close();
         for waker in wakers {
             self.tasks.wake_any(waker);

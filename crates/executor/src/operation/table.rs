@@ -1,4 +1,5 @@
 //! The table of operations in flight: token → who waits, what came. It runs no foreign code and knows no driver.
+use crate::io::Grant;
 use ringwheel_driver::{Chunk, Completion, Handle, Ticket};
 use rustix::io::Errno;
 use std::{collections::VecDeque, task::Waker};
@@ -63,6 +64,8 @@ pub(super) struct Slot {
     pub(super) ticket: Option<Ticket>,
     pub(super) waker: Option<Waker>,
     pub(super) done: Option<Completion>,
+    /// What the disk was granted for it.
+    pub(super) grant: Option<Grant>,
     /// Keeps its memory from one operation in this slot to the next.
     pub(super) arrivals: VecDeque<Arrival>,
 }
@@ -82,6 +85,7 @@ pub(super) struct After {
     pub(super) wake: Option<Waker>,
     pub(super) dispose: Option<Completion>,
     pub(super) cancel: Option<Ticket>,
+    pub(super) grant: Option<Grant>,
 }
 
 const NONE: u32 = u32::MAX;
@@ -120,6 +124,7 @@ impl Operations {
                     ticket: None,
                     waker: None,
                     done: None,
+                    grant: None,
                     arrivals: VecDeque::new(),
                 });
                 self.slots.len() as u32 - 1
@@ -158,7 +163,7 @@ impl Operations {
         match slot.phase {
             Phase::Single => {
                 slot.done = Some(completion);
-                After { wake: waker, ..After::default() }
+                After { wake: waker, grant: slot.grant.take(), ..After::default() }
             }
             Phase::Multishot => {
                 let mut completion = completion;
@@ -195,13 +200,14 @@ impl Operations {
                     slot.done = Some(Completion { operation: None, ..completion });
                 }
                 self.held += holds;
-                After { wake: waker, cancel, dispose: None }
+                After { wake: waker, cancel, ..After::default() }
             }
             Phase::Abandoned => {
+                let grant = slot.grant.take();
                 if !completion.more {
                     self.free(key);
                 }
-                After { dispose: Some(completion), ..After::default() }
+                After { dispose: Some(completion), grant, ..After::default() }
             }
             Phase::Free { .. } => After { dispose: Some(completion), ..After::default() },
         }
