@@ -1,5 +1,4 @@
 //! Shares of the disk and a depth that follows it, with `Options::adaptive`, on both drivers.
-#![expect(clippy::unwrap_used, reason = "fixtures of tests")]
 mod common;
 use ringwheel_executor::{
     Executor, Latency, QueueOptions, Source, Target, TaskQueue, fs::File, spawn, spawn_into, time,

@@ -107,6 +107,25 @@ enum Event {
     Ends(Asked, Option<Grant>),
 }
 
+/// What happens, by time; of two things at once the older.
+#[derive(Default)]
+struct Agenda {
+    times: BinaryHeap<Reverse<(u64, usize)>>,
+    events: Vec<Option<Event>>,
+}
+
+impl Agenda {
+    fn push(&mut self, at: f64, event: Event) {
+        self.times.push(Reverse((at as u64, self.events.len())));
+        self.events.push(Some(event));
+    }
+
+    fn pop(&mut self) -> Option<(f64, Event)> {
+        let Reverse((at, number)) = self.times.pop()?;
+        Some((at as f64, self.events[number].take()?))
+    }
+}
+
 /// Runs until `operations` have ended; the first half of them only warms up.
 pub fn run(model: Model, streams: &[Stream], policy: Policy, operations: usize, seed: u64) -> Outcome {
     let mut random = Random::new(seed);
@@ -117,31 +136,24 @@ pub fn run(model: Model, streams: &[Stream], policy: Policy, operations: usize, 
         }
         Policy::Adaptive => Gate::Adaptive(Scheduler::new(Depth::new(1 << 20))),
     };
-    // Events by time; of two at once the older.
-    let (mut heap, mut events): (BinaryHeap<Reverse<(u64, u64)>>, Vec<Option<Event>>) = Default::default();
-    let push =
-        |heap: &mut BinaryHeap<Reverse<(u64, u64)>>, events: &mut Vec<Option<Event>>, at: f64, event| {
-            heap.push(Reverse((at as u64, events.len() as u64)));
-            events.push(Some(event));
-        };
+    let mut agenda = Agenda::default();
     for (index, stream) in streams.iter().enumerate() {
         for _ in 0..stream.tasks {
-            push(&mut heap, &mut events, random.unit() * 1000.0, Event::Asks(index));
+            agenda.push(random.unit() * 1000.0, Event::Asks(index));
         }
     }
     let mut latencies = vec![Vec::new(); streams.len()];
     let mut given = Vec::new();
     let (mut ended, mut half_at, mut last) = (0, 0.0, 0.0);
     while ended < operations {
-        let Some(Reverse((at, number))) = heap.pop() else { break };
-        let now = at as f64;
-        match events[number as usize].take() {
-            Some(Event::Asks(index)) => {
+        let Some((now, event)) = agenda.pop() else { break };
+        match event {
+            Event::Asks(index) => {
                 if let Some(grant) = gate.ask(&streams[index], (index, now)) {
                     given.push(((index, now), grant));
                 }
             }
-            Some(Event::Ends((index, asked), grant)) => {
+            Event::Ends((index, asked), grant) => {
                 ended += 1;
                 last = now;
                 if ended == operations / 2 {
@@ -153,15 +165,14 @@ pub fn run(model: Model, streams: &[Stream], policy: Policy, operations: usize, 
                 gate.ended(grant, now);
                 let pause = streams[index].pause;
                 let next = if pause > 0.0 { now + random.exponential(pause) } else { now };
-                push(&mut heap, &mut events, next, Event::Asks(index));
+                agenda.push(next, Event::Asks(index));
             }
-            None => {}
         }
         gate.give(&mut given);
         for (asked, grant) in given.drain(..) {
             let stream = &streams[asked.0];
             let done = disk.accept(stream.bytes, stream.is_write, now, &mut random);
-            push(&mut heap, &mut events, done, Event::Ends(asked, grant));
+            agenda.push(done, Event::Ends(asked, grant));
         }
     }
     let seconds = ((last - half_at) / 1e9).max(f64::MIN_POSITIVE);
