@@ -1,4 +1,5 @@
 // The whole public API on one screen.
+export { Channel, type ChannelOptions, ChannelPort, type ChannelWaitOptions } from './lib/api/channel.js';
 export { type DiagnosedLimits, type Diagnosis, doctor, type Finding } from './lib/api/doctor.js';
 export { ERROR_CODES, type ErrorCode, RingwheelError, type SystemError } from './lib/api/errors.js';
 export { Executor, type ExecutorStats } from './lib/api/executor.js';

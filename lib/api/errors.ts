@@ -36,6 +36,7 @@ export type ErrorCode =
   | 'ERR_RINGWHEEL_MODULE'
   | 'ERR_RINGWHEEL_CLONE'
   | 'ERR_RINGWHEEL_TIMEOUT'
+  | 'ERR_RINGWHEEL_CHANNEL'
   | 'ERR_RINGWHEEL_INTERNAL';
 
 /**
@@ -73,6 +74,8 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, string>> = {
   ERR_RINGWHEEL_CLONE:
     "An argument or result of a pool's call cannot be cloned. Use plain data, or ExecutorPool.transfer for what can only be moved.",
   ERR_RINGWHEEL_TIMEOUT: 'The time was over before the work. The work was told so by its signal. Retry with more time.',
+  ERR_RINGWHEEL_CHANNEL:
+    "The channel's port is used by another thread or object, or something else wrote into its memory. Make another channel.",
   ERR_RINGWHEEL_INTERNAL:
     'A defect in ringwheel itself: please report it. The executor was closed and its pending work rejected.',
 };

@@ -16,6 +16,7 @@ import {
 import { copyBytes } from './bytes.js';
 import { CommandWriter } from './command-writer.js';
 import { CompletionReader } from './completion-reader.js';
+import { Doors } from './doors.js';
 import { Fifo, type Waiter } from './fifo.js';
 import { OPCODE_BITS, OPCODE_QUEUE, PendingTable, QUEUED, QUIET, RAW, type Settle } from './pending.js';
 import { Preempt } from './preempt.js';
@@ -40,6 +41,8 @@ export type StartNative = (
 // Module constants: an imported name is a property of another module's exports, looked up at each use.
 const CURRENT = QUEUE_CURRENT_WORD;
 const SLEEP = OPCODE_SLEEP;
+/** What Rust says when another thread has called. */
+const CALLED = '';
 /** In the word: no queue but the default one. */
 const NO_QUEUE = 1;
 
@@ -49,6 +52,7 @@ export class Link {
   readonly native: NativeExecutor;
   readonly scratch: Scratch;
   readonly scheduler: Scheduler;
+  readonly doors = new Doors();
   readonly preempt: Preempt;
   readonly timers: Timers;
   /** True where JavaScript cannot see the arena itself: bytes are copied at both ends of an operation. */
@@ -86,8 +90,9 @@ export class Link {
       memory,
       (broken) => {
         reader.drain();
-        if (broken !== undefined) onBroken(broken);
-        else this.timers.fire();
+        if (broken !== undefined && broken !== CALLED) return onBroken(broken);
+        this.timers.fire();
+        if (broken === CALLED) this.doors.look();
       },
       () => scheduler.slice(),
     );
@@ -244,6 +249,7 @@ export class Link {
     this.preempt.end();
     this.scheduler.abandon(() => this.#fail(result, OPCODE_QUEUE, NO_FILE));
     this.scratch.abandon();
+    this.doors.abandon();
   }
 
   /** A transfer of several ranges has ended. */
@@ -341,9 +347,7 @@ export class Link {
   #rings(): Rings {
     return {
       finish: (slot, generation, result, extra) => this.finish(slot, generation, result, extra),
-      keep: () => {
-        if (this.#kept++ === 0) this.#keep();
-      },
+      keep: () => this.retain(),
       unkeep: () => this.unkeep(),
       sliced: () => {
         if (!this.#waiting.empty || this.#whenIdle.length > 0) this.runWaiting();

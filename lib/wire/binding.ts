@@ -76,6 +76,8 @@ export interface NativeExecutor {
   hold(): void;
   /** Milliseconds on the clock that the alarm word counts by. */
   now(): number;
+  /** Where other threads wake this executor: the low and the high half of a number. */
+  address(): [low: number, high: number];
   /** Reads the command ring now; for a full ring. */
   flush(): void;
   /** The word of soft preemption, 4 bytes; null where external memory is refused: then ask `confirmPreempt` each time. */
@@ -158,6 +160,10 @@ export interface Binding {
     onCompletions: (broken?: string) => void,
     onSlice: () => void,
   ): NativeExecutor;
+  /** Has the environment of that executor look at its channels; nothing when there is none. */
+  wakeExecutor(low: number, high: number): void;
+  /** Has the second executor woken when the first ends; false when that has ended. */
+  watchExecutor(low: number, high: number, ownLow: number, ownHigh: number): boolean;
   startFileServer(options: object): Promise<NativeFileServer>;
   topology(): object;
   place(placement: object): NativeSeat[];

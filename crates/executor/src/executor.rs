@@ -47,6 +47,22 @@ impl ExecutorWaker {
     pub fn wake(&self) {
         remote::wake(self.handle);
     }
+
+    /// The waker as a number, for memory that threads share.
+    pub fn to_bits(self) -> u64 {
+        self.handle
+    }
+
+    /// The waker of a number. Any number will do: one that is no live executor's wakes nobody, another one's makes that
+    /// executor take a turn for nothing.
+    pub fn from_bits(bits: u64) -> ExecutorWaker {
+        ExecutorWaker { handle: remote::own_of(bits) }
+    }
+
+    /// Has `mourner` woken when this executor has ended. False when it has already: nobody is woken then.
+    pub fn watch(&self, mourner: ExecutorWaker) -> bool {
+        remote::watch(self.handle, mourner.handle)
+    }
 }
 
 /// What [`Executor::shutdown`] did.

@@ -66,6 +66,8 @@ struct Entry {
     /// The executor's word of preemption, which a wake raises; null while it has none.
     word: AtomicPtr<AtomicU32>,
     bell: Mutex<Option<ringwheel_driver::Waker>>,
+    /// Executors, by their own waker's bits, that are to be woken when this one ends.
+    mourners: Mutex<Vec<u64>>,
 }
 
 /// A live executor's entry in the book; dropping it makes all its wakers no-ops.
@@ -95,6 +97,7 @@ impl Registration {
                 ring: WakerRing::new(RING_ENTRIES),
                 word: AtomicPtr::new(ptr::null_mut()),
                 bell: Mutex::new(None),
+                mourners: Mutex::new(Vec::new()),
             })
         });
         entry.ring.unpark();
@@ -125,6 +128,10 @@ impl Drop for Registration {
         let mask = (1 << EXECUTOR_GENERATION_BITS) - 1;
         let generation = self.entry.generation.load(Ordering::Relaxed);
         self.entry.generation.store((generation + 1) & mask, Ordering::Release);
+        // After that: whoever asks to be told from now on sees that it is too late.
+        let mourners =
+            std::mem::take(&mut *self.entry.mourners.lock().unwrap_or_else(PoisonError::into_inner));
+        mourners.into_iter().for_each(wake);
         self.entry.word.store(ptr::null_mut(), Ordering::Release);
         *self.entry.bell.lock().unwrap_or_else(PoisonError::into_inner) = None;
         // What came in too late; the next executor must not find the ring full of it.
@@ -162,6 +169,39 @@ pub(crate) fn own_part(handle: u64) -> u64 {
 #[inline]
 pub(crate) fn belongs_to(handle: u64, executor: u64) -> bool {
     (handle ^ executor) >> OWN_BITS == 0
+}
+
+/// The executor's own handle, whatever the bits say besides.
+pub(crate) fn own_of(handle: u64) -> u64 {
+    task_handle(handle >> OWN_BITS << OWN_BITS, SELF_SLOT, 0)
+}
+
+/// The entry of a live executor.
+fn alive(handle: u64) -> Option<&'static Entry> {
+    let index = (handle >> (64 - EXECUTOR_BITS)) as usize;
+    let generation = (handle >> OWN_BITS) & ((1 << EXECUTOR_GENERATION_BITS) - 1);
+    let entry = BOOK.get(index).and_then(OnceLock::get)?;
+    // Without a bell, the generation is that of an executor to come.
+    let has_bell = entry.bell.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+    (has_bell && u64::from(entry.generation.load(Ordering::Acquire)) == generation).then_some(&**entry)
+}
+
+/// Has `mourner` woken when the executor of `handle` ends. False when it has ended already, or never was.
+pub(crate) fn watch(handle: u64, mourner: u64) -> bool {
+    /// Beyond that, those who are gone themselves are sorted out now and then.
+    const MANY: usize = 64;
+    let Some(entry) = alive(handle) else { return false };
+    let mut mourners = entry.mourners.lock().unwrap_or_else(PoisonError::into_inner);
+    if alive(handle).is_none() {
+        return false; // It ended meanwhile, and has woken whom it was to wake.
+    }
+    if !mourners.contains(&mourner) {
+        if mourners.len() >= MANY && mourners.len().is_power_of_two() {
+            mourners.retain(|mourner| alive(*mourner).is_some());
+        }
+        mourners.push(mourner);
+    }
+    true
 }
 
 /// Wakes from any thread; a no-op when the executor is gone.
@@ -207,6 +247,7 @@ mod tests {
 
     #[test]
     fn wakes_of_executors_that_never_were_are_ignored() {
+        assert!(!watch(u64::MAX, 0));
         wake(u64::MAX);
         wake(task_handle(0xabc << 52, 1, 1));
     }

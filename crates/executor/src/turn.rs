@@ -79,6 +79,8 @@ pub struct Turn {
     pub client_completions: u32,
     /// Client timers handed over in this turn.
     pub client_timers: u32,
+    /// Another thread has woken the executor itself, not one of its tasks: [`crate::ExecutorWaker::wake`], or a call.
+    pub called: bool,
     /// The driver's system call failed: nothing will complete any more; shut down.
     pub driver_error: Option<Errno>,
     /// A client callback panicked: the payload of the first that did. The turn went on.
@@ -139,7 +141,8 @@ impl Core {
         self.forget_now();
         self.submits_soon.set(true);
         self.step_remote();
-        if self.called.get() {
+        turn.called = self.called.get();
+        if turn.called {
             self.step_calls();
         }
         let more_commands = self.step_commands(client, &mut turn);

@@ -32,6 +32,16 @@ pub fn place() -> Result<()> {
     Err(unsupported())
 }
 
+/// Nobody to wake: no executor starts here.
+#[napi]
+pub fn wake_executor() {}
+
+/// Nobody to watch.
+#[napi]
+pub fn watch_executor() -> bool {
+    false
+}
+
 /// What a driver says of itself.
 #[napi(object)]
 pub struct NativeDiagnosis {

@@ -249,6 +249,13 @@ impl NativeExecutor {
         self.host.with_arena(|arena| arena.copies)
     }
 
+    /// Where other threads wake this executor: a number of 64 bits, the low half first.
+    #[napi]
+    pub fn address(&self) -> Result<Vec<u32>> {
+        let bits = self.host.with(|core| core.executor.waker().to_bits())?;
+        Ok(vec![bits as u32, (bits >> 32) as u32])
+    }
+
     /// Keeps the loop alive until pending work that counts is zero again.
     #[napi]
     pub fn hold(&self) {

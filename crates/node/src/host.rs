@@ -57,6 +57,8 @@ pub struct Host {
     rang: Cell<bool>,
     /// Completions that JavaScript has not been called for.
     due: Cell<u32>,
+    /// Another thread has something for a channel of this one, and JavaScript has not been called for it.
+    called: Cell<bool>,
     callbacks: Cell<u64>,
     /// What broke, until JavaScript was told.
     broken: RefCell<Option<String>>,
@@ -108,6 +110,7 @@ impl Host {
             alarm: Cell::new(None),
             rang: Cell::new(false),
             due: Cell::new(0),
+            called: Cell::new(false),
             callbacks: Cell::new(0),
             broken: RefCell::new(None),
         })
@@ -193,6 +196,9 @@ impl Host {
         let Core { executor, bridge } = core.as_mut()?;
         let mut turn = executor.turn(bridge, park);
         self.due.set(self.due.get() + bridge.publish());
+        if turn.called {
+            self.called.set(true);
+        }
         let broken = if let Some(payload) = turn.panic.take() {
             Some(format!("a panic: {}", text_of(&*payload)))
         } else if let Some(errno) = turn.driver_error {
@@ -211,9 +217,12 @@ impl Host {
     /// Calls JavaScript, once, for all that is due.
     fn deliver(&self) {
         self.due.set(0);
+        let called = self.called.replace(false);
         self.callbacks.set(self.callbacks.get() + 1);
         let broken = self.broken.borrow_mut().take();
-        self.call(&self.callback, broken.as_deref());
+        // An empty text: look at the channels.
+        let said = broken.as_deref().or(called.then_some(""));
+        self.call(&self.callback, said);
     }
 
     /// The word that JavaScript looks at to learn that its time is over; the executor's own, made on the first call. `None` when the
@@ -297,7 +306,7 @@ impl Host {
     }
 
     fn is_due(&self) -> bool {
-        self.due.get() > 0 || self.broken.borrow().is_some()
+        self.due.get() > 0 || self.called.get() || self.broken.borrow().is_some()
     }
 }
 

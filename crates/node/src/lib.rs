@@ -27,6 +27,8 @@ mod topology;
 mod uv;
 #[cfg(unix)]
 mod values;
+#[cfg(unix)]
+mod wake;
 
 use napi_derive::napi;
 

@@ -1,0 +1,493 @@
+// class Channel: two ports that two threads send each other messages through, in memory that both have. No structured clone.
+import { deserialize, serialize } from 'node:v8';
+import {
+  BYTES,
+  CAPACITY_MAX,
+  CAPACITY_MIN,
+  type ChannelEnd,
+  CORRUPT,
+  kindOf,
+  makeMemory,
+  NOTHING,
+  NUMBERS,
+  openEnd,
+  recordBytes,
+  VALUES,
+  wrongMemory,
+} from '../ring/channel-ring.js';
+import type { Link } from '../ring/link.js';
+import { binding } from '../wire/binding.js';
+import { isAborted, listen, reasonOf } from './abort.js';
+import { ourError } from './errors.js';
+import { currentLink } from './executor.js';
+import { abortSignal, checked, oneOf, powerOfTwo, shown } from './validate.js';
+
+/** Options of {@link Channel.pair}. */
+export interface ChannelOptions {
+  /**
+   * How much may be on the way in each direction: for `numbers` that many messages (default 1024), else bytes (default
+   * 1048576), of which a message takes its length and up to 15 more. A power of two in 64..=268435456.
+   */
+  capacity?: number;
+  /**
+   * What the messages are: `bytes` (Uint8Array), `numbers`, or `values`, which is whatever `v8.serialize` takes. Default `values`.
+   */
+  kind?: 'bytes' | 'numbers' | 'values';
+}
+
+/** Options of {@link ChannelPort.send} and {@link ChannelPort.receive}. */
+export interface ChannelWaitOptions {
+  /** Ends the wait: the promise is rejected with the signal's reason, and nothing was sent or taken. */
+  signal?: AbortSignal;
+}
+
+const PAIR_RULES = {
+  capacity: powerOfTwo(CAPACITY_MIN, CAPACITY_MAX),
+  kind: oneOf('bytes', 'numbers', 'values'),
+};
+const WAIT_RULES = { signal: abortSignal };
+
+const KINDS = { bytes: BYTES, numbers: NUMBERS, values: VALUES };
+const DONE: Promise<void> = Promise.resolve();
+/** No message; none of a user's. */
+const NONE = Symbol('none');
+const KEY = Symbol('port');
+
+interface Receiver<T> {
+  resolve: (message: T) => void;
+  reject: (error: unknown) => void;
+}
+
+interface Sender<T> {
+  message: T | Uint8Array;
+  resolve: () => void;
+  reject: (error: unknown) => void;
+}
+
+/**
+ * One end of a {@link Channel}: sends to the other end and receives from it. It travels by `postMessage` or `workerData` like
+ * any plain object, and {@link Channel.open} makes a port of it again over there. It belongs to the first that uses it.
+ *
+ * While it waits for a message it keeps its thread alive; {@link ChannelPort.unref} changes that. When the other end's thread
+ * ends without a `close()`, this end sees the end too, unless it ended before it used its port: then close that for it.
+ */
+export class ChannelPort<T> implements AsyncIterable<T>, Disposable {
+  /** The channel's memory: what travels. */
+  readonly memory: SharedArrayBuffer;
+  /** Which end this is: what travels. */
+  readonly side: 0 | 1;
+  readonly #kind: number;
+  #end: ChannelEnd | undefined;
+  #link: Link | undefined;
+  #address: [low: number, high: number] | undefined;
+  #receivers: Receiver<T>[] = [];
+  #senders: Sender<T>[] = [];
+  #waiting = false;
+  #keeps = false;
+  #ref = true;
+  #closed = false;
+  /** The other thread has ended. */
+  #widowed = false;
+  #failure: Error | undefined;
+
+  /** @internal */
+  constructor(key: typeof KEY, memory: SharedArrayBuffer, side: 0 | 1) {
+    if (key !== KEY) {
+      const message = 'ChannelPort has no public constructor: use Channel.pair() or Channel.open(port)';
+      throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message, ChannelPort);
+    }
+    this.memory = memory;
+    this.side = side;
+    this.#kind = kindOf(memory);
+  }
+
+  /**
+   * Sends a message after those before it, and waits for room if need be.
+   *
+   * @param message - A number, a Uint8Array, or a value, by the channel's kind. It is copied before the promise resolves; leave
+   *   an array alone until then.
+   * @returns Resolves when the message is on its way, which says nothing about its being received.
+   * @throws ERR_RINGWHEEL_INVALID_OPTION when it is not of the channel's kind or does not fit into its memory.
+   * @throws ERR_RINGWHEEL_CLOSED when either end is closed, or the other thread has ended.
+   * @throws ERR_RINGWHEEL_CHANNEL when the port is in use elsewhere, or something else wrote into the channel's memory.
+   * @throws Error of `v8.serialize` when a value cannot be serialized.
+   */
+  send(message: T, options?: ChannelWaitOptions): Promise<void> {
+    try {
+      const signal = options === undefined ? undefined : checked('port.send', options, WAIT_RULES).signal;
+      if (isAborted(signal)) return Promise.reject(reasonOf(signal));
+      const encoded = this.#encode(message);
+      if (this.#senders.length === 0 && this.#push(encoded)) return DONE;
+      return this.#waitToSend(encoded, signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Sends a message if there is room now.
+   *
+   * @returns False when there is none, or others wait for it; nothing was sent then.
+   * @throws As {@link ChannelPort.send}.
+   */
+  trySend(message: T): boolean {
+    const encoded = this.#encode(message);
+    return this.#senders.length === 0 && this.#push(encoded);
+  }
+
+  /**
+   * Takes the next message, and waits for it if need be.
+   *
+   * @returns The message: an array of its own, or a value of its own.
+   * @throws ERR_RINGWHEEL_CLOSED when either end is closed and everything that was sent has been taken.
+   * @throws ERR_RINGWHEEL_CHANNEL as {@link ChannelPort.send}.
+   */
+  receive(options?: ChannelWaitOptions): Promise<T> {
+    try {
+      const signal = options === undefined ? undefined : checked('port.receive', options, WAIT_RULES).signal;
+      if (isAborted(signal)) return Promise.reject(reasonOf(signal));
+      const message = this.#receivers.length === 0 ? this.#take() : NONE;
+      if (message !== NONE) return Promise.resolve(message as T);
+      return this.#waitToReceive(signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Takes a message that is there.
+   *
+   * @returns Undefined when there is none, or others wait for the next.
+   * @throws ERR_RINGWHEEL_CLOSED and ERR_RINGWHEEL_CHANNEL as {@link ChannelPort.receive}.
+   */
+  tryReceive(): T | undefined {
+    const message = this.#receivers.length === 0 ? this.#take() : NONE;
+    return message === NONE ? undefined : (message as T);
+  }
+
+  /** Messages until either end is closed. Leaving the loop leaves the port open. */
+  [Symbol.asyncIterator](): AsyncIterator<T, undefined> {
+    const atEnd = (error: { code?: string }): IteratorResult<T, undefined> => {
+      if (error.code === 'ERR_RINGWHEEL_CLOSED') return { value: undefined, done: true };
+      throw error;
+    };
+    const one = (value: T): IteratorResult<T, undefined> => ({ value, done: false });
+    return {
+      next: () => {
+        try {
+          const message = this.#receivers.length === 0 ? this.#take() : NONE;
+          if (message !== NONE) return Promise.resolve(one(message as T));
+        } catch (error) {
+          return new Promise((resolve) => resolve(atEnd(error as { code?: string })));
+        }
+        return this.#waitToReceive(undefined).then(one, atEnd);
+      },
+    };
+  }
+
+  /**
+   * Closes this end: what it has sent can still be received over there, then that end sees the end. What waits here is rejected
+   * with ERR_RINGWHEEL_CLOSED. Closing again does nothing.
+   */
+  close(): void {
+    if (this.#closed) return;
+    let end = this.#end;
+    if (end === undefined) {
+      end = openEnd(this.memory, this.side);
+      if (!end.claim()) return; // It is somebody else's.
+      this.#end = end;
+    }
+    this.#shut();
+  }
+
+  /** The same as {@link ChannelPort.close}, for `using`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** Waiting keeps the thread alive, as it does from the start. */
+  ref(): this {
+    this.#ref = true;
+    this.#keep();
+    return this;
+  }
+
+  /** Waiting does not keep the thread alive. */
+  unref(): this {
+    this.#ref = false;
+    this.#keep();
+    return this;
+  }
+
+  #opened(): ChannelEnd {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#link?.open === false) this.abandon();
+    if (this.#closed) throw ourError('ERR_RINGWHEEL_CLOSED', 'the port is closed', this.send);
+    return this.#end ?? this.#bind();
+  }
+
+  /** The first use: the end is this thread's from now on. */
+  #bind(): ChannelEnd {
+    const link = currentLink();
+    const end = openEnd(this.memory, this.side);
+    if (!end.claim()) {
+      const message = 'this port is used by another object or thread already: an end has one owner';
+      throw ourError('ERR_RINGWHEEL_CHANNEL', message, this.send);
+    }
+    const [low, high] = link.native.address();
+    this.#end = end;
+    this.#link = link;
+    this.#address = [low, high];
+    end.bind(low, high);
+    // Who waits over there since before this can now see to it that it hears of this thread's end.
+    const waits = [end.readerWaits(), end.writerWaits()];
+    if (waits.includes(true)) this.#wakeOther(end);
+    return end;
+  }
+
+  #encode(message: T): T | Uint8Array {
+    const { capacity } = this.#opened();
+    if (this.#kind === NUMBERS) {
+      if (typeof message === 'number') return message;
+      throw this.#unfit('a number', message);
+    }
+    if (this.#kind === BYTES && !(message instanceof Uint8Array)) throw this.#unfit('a Uint8Array', message);
+    const bytes = this.#kind === BYTES ? (message as Uint8Array) : serialize(message);
+    if (recordBytes(bytes.byteLength) > capacity) {
+      const text = `a message of ${bytes.byteLength} bytes does not fit into a channel of ${capacity}: make it with a larger capacity, or send parts`;
+      throw ourError('ERR_RINGWHEEL_INVALID_OPTION', text, this.send);
+    }
+    return bytes;
+  }
+
+  #unfit(what: string, message: unknown): Error {
+    return ourError('ERR_RINGWHEEL_INVALID_OPTION', `message must be ${what}; got ${shown(message)}`, this.send);
+  }
+
+  #push(message: T | Uint8Array): boolean {
+    const end = this.#opened();
+    if (this.#widowed || end.readerGone) {
+      throw ourError('ERR_RINGWHEEL_CLOSED', 'the other port is closed, or its thread has ended', this.send);
+    }
+    const pushed = this.#kind === NUMBERS ? end.pushNumber(message as number) : end.pushBytes(message as Uint8Array);
+    if (pushed && end.readerWaits()) this.#wakeOther(end);
+    if (end.corrupt) throw this.#corrupt();
+    return pushed;
+  }
+
+  /** A message, or NONE; throws at the end. */
+  #take(): T | typeof NONE {
+    const end = this.#opened();
+    let found = end.look();
+    if (found === NOTHING && (this.#widowed || end.writerGone)) {
+      found = end.look(); // What was sent before the end is there once the end is seen.
+      if (found === NOTHING) {
+        throw ourError('ERR_RINGWHEEL_CLOSED', 'the other port is closed, or its thread has ended', this.receive);
+      }
+    }
+    if (found === NOTHING) return NONE;
+    if (found === CORRUPT) throw this.#corrupt();
+    const message = this.#kind === NUMBERS ? end.popNumber() : end.popBytes();
+    if (message === undefined) throw this.#corrupt();
+    if (end.writerWaits()) this.#wakeOther(end);
+    if (this.#kind !== VALUES) return message as T;
+    try {
+      return deserialize(message as Uint8Array) as T;
+    } catch {
+      throw this.#corrupt();
+    }
+  }
+
+  /** The memory makes no sense: something other than the two ports wrote into it. */
+  #corrupt(): Error {
+    const message = 'the memory of the channel makes no sense: something else wrote into it. The port was closed';
+    const error = ourError('ERR_RINGWHEEL_CHANNEL', message, this.receive);
+    this.#failure = error;
+    this.#shut(error);
+    return error;
+  }
+
+  #waitToReceive(signal: AbortSignal | undefined): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const receiver: Receiver<T> = { resolve, reject };
+      const forget = listen(signal, () => {
+        this.#receivers = this.#receivers.filter((other) => other !== receiver);
+        reject(reasonOf(signal));
+        this.look();
+      });
+      if (forget !== undefined) {
+        receiver.resolve = (message) => {
+          forget();
+          resolve(message);
+        };
+        receiver.reject = (error) => {
+          forget();
+          reject(error);
+        };
+      }
+      this.#receivers.push(receiver);
+      this.look();
+    });
+  }
+
+  #waitToSend(message: T | Uint8Array, signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const sender: Sender<T> = { message, resolve, reject };
+      const forget = listen(signal, () => {
+        this.#senders = this.#senders.filter((other) => other !== sender);
+        reject(reasonOf(signal));
+        this.look();
+      });
+      if (forget !== undefined) {
+        sender.resolve = () => {
+          forget();
+          resolve();
+        };
+        sender.reject = (error) => {
+          forget();
+          reject(error);
+        };
+      }
+      this.#senders.push(sender);
+      this.look();
+    });
+  }
+
+  /** Serves who waits with what is there; then announces that it waits, and looks once more, as it may have come between. @internal */
+  look(): void {
+    const end = this.#end;
+    if (end === undefined || this.#closed) return;
+    this.#serve();
+    if (this.#receivers.length > 0) end.awaitMessages();
+    if (this.#senders.length > 0) end.awaitRoom();
+    if (this.#receivers.length + this.#senders.length > 0) {
+      this.#watch(end);
+      this.#serve();
+    }
+    this.#settle(end);
+  }
+
+  #serve(): void {
+    try {
+      while (this.#receivers.length > 0) {
+        const message = this.#take();
+        if (message === NONE) break;
+        this.#receivers.shift()?.resolve(message as T);
+      }
+    } catch (error) {
+      for (const receiver of this.#receivers.splice(0)) receiver.reject(error);
+    }
+    try {
+      while (this.#senders.length > 0 && this.#push(this.#senders[0].message)) this.#senders.shift()?.resolve();
+    } catch (error) {
+      for (const sender of this.#senders.splice(0)) sender.reject(error);
+    }
+  }
+
+  /** Waits, or does not any more. */
+  #settle(end: ChannelEnd): void {
+    const waits = !this.#closed && this.#receivers.length + this.#senders.length > 0;
+    if (waits !== this.#waiting) {
+      this.#waiting = waits;
+      if (waits) this.#link?.doors.add(this);
+      else {
+        this.#link?.doors.delete(this);
+        end.leave();
+      }
+    }
+    this.#keep();
+  }
+
+  #keep(): void {
+    const keeps = this.#waiting && this.#ref;
+    if (keeps === this.#keeps) return;
+    this.#keeps = keeps;
+    if (keeps) this.#link?.retain();
+    else this.#link?.unkeep();
+  }
+
+  /** Sees to it that the other thread's end wakes this one, and whether it has ended. */
+  #watch(end: ChannelEnd): void {
+    const other = end.itsAddress;
+    const own = this.#address;
+    if (other === undefined || own === undefined) return;
+    this.#widowed ||= !binding().watchExecutor(other[0], other[1], own[0], own[1]);
+  }
+
+  #wakeOther(end: ChannelEnd): void {
+    const address = end.itsAddress;
+    if (address !== undefined) binding().wakeExecutor(address[0], address[1]);
+  }
+
+  /** Closes, and rejects who waits. */
+  #shut(reason?: Error): void {
+    const end = this.#end as ChannelEnd;
+    this.#closed = true;
+    end.close();
+    this.#wakeOther(end);
+    const error = reason ?? ourError('ERR_RINGWHEEL_CLOSED', 'the port was closed', this.close);
+    for (const receiver of this.#receivers.splice(0)) receiver.reject(error);
+    for (const sender of this.#senders.splice(0)) sender.reject(error);
+    this.#settle(end);
+  }
+
+  /** This thread's executor has ended. @internal */
+  abandon(): void {
+    if (!this.#closed)
+      this.#shut(ourError('ERR_RINGWHEEL_CLOSED', 'the executor of this thread was closed', undefined));
+  }
+}
+
+/**
+ * Two ports between two threads, over memory that both have: a message is copied in and out, never cloned, and a receiver that
+ * sleeps is woken by the other thread's executor; one that does not, by nothing. Each port has one owner.
+ *
+ * @example
+ * ```ts
+ * import { Channel } from 'ringwheel';
+ * import { Worker } from 'node:worker_threads';
+ * const [here, there] = Channel.pair<string>();
+ * const worker = new Worker(
+ *   `const { Channel } = require(${JSON.stringify(require.resolve('ringwheel'))});
+ *    const port = Channel.open(require('node:worker_threads').workerData);
+ *    (async () => { for await (const name of port) await port.send('hello ' + name); })();`,
+ *   { eval: true, workerData: there },
+ * );
+ * await here.send('world');
+ * console.log(await here.receive()); // hello world
+ * here.close();
+ * await new Promise((resolve) => worker.once('exit', resolve));
+ * ```
+ */
+export class Channel {
+  private constructor() {
+    throw ourError('ERR_RINGWHEEL_INVALID_OPTION', 'Channel has no constructor: use Channel.pair()', Channel);
+  }
+
+  /**
+   * Makes a channel.
+   *
+   * @param options - See {@link ChannelOptions}.
+   * @returns Its two ports. Keep one, and send the other to a worker.
+   * @throws ERR_RINGWHEEL_INVALID_OPTION when an option is unknown or out of range.
+   */
+  static pair<T = unknown>(options?: ChannelOptions): [ChannelPort<T>, ChannelPort<T>] {
+    const { kind = 'values', capacity } = checked('Channel.pair', options, PAIR_RULES);
+    const memory = makeMemory(KINDS[kind], capacity ?? (kind === 'numbers' ? 1024 : 1024 * 1024));
+    return [new ChannelPort<T>(KEY, memory, 0), new ChannelPort<T>(KEY, memory, 1)];
+  }
+
+  /**
+   * Makes a port of what came by `postMessage` or `workerData`.
+   *
+   * @throws ERR_RINGWHEEL_INVALID_OPTION when it is no port of this version.
+   */
+  static open<T = unknown>(port: { memory: SharedArrayBuffer; side: 0 | 1 }): ChannelPort<T> {
+    const { memory, side } = (port ?? {}) as { memory: SharedArrayBuffer; side: 0 | 1 };
+    const wrong = wrongMemory(memory, side);
+    if (wrong !== undefined) {
+      throw ourError('ERR_RINGWHEEL_INVALID_OPTION', `Channel.open: ${wrong}`, Channel.open);
+    }
+    return new ChannelPort<T>(KEY, memory, side);
+  }
+}
