@@ -1,5 +1,6 @@
-// `npm run bench -- reads|server|timers|spawn|native|queues`: parses the options, runs one benchmark, prints its table, writes its JSON.
+// `npm run bench -- reads|server|timers|spawn|native|queues|channels`: parses the options, runs one benchmark, prints its table, writes its JSON.
 import { Command, InvalidArgumentError } from 'commander';
+import { channels } from './channels/rows';
 import type { BenchOptions } from './harness/options';
 import { type Claim, type Result, writeResult } from './harness/result';
 import { measure, type Row } from './harness/rounds';
@@ -55,6 +56,7 @@ const benchmarks: Readonly<Record<string, Kind>> = {
   timers: { about: 'timers and sleeps, beside monoio, glommio, compio, tokio and Node', prepare: timers },
   queues: { about: 'task queues and soft preemption in JavaScript, beside a plain event loop', prepare: queues },
   spawn: { about: 'spawning and joining tasks, beside monoio, glommio, compio and tokio', prepare: spawn },
+  channels: { about: 'messages between two threads of JavaScript, beside MessageChannel', prepare: channels },
   native: {
     about: 'everything an executor does, beside the runtimes of Rust and the bare ring',
     prepare: native,

@@ -448,7 +448,7 @@ export class ChannelPort<T> implements AsyncIterable<T>, Disposable {
  * import { Worker } from 'node:worker_threads';
  * const [here, there] = Channel.pair<string>();
  * const worker = new Worker(
- *   `const { Channel } = require(${JSON.stringify(require.resolve('ringwheel'))});
+ *   `const { Channel } = require('ringwheel');
  *    const port = Channel.open(require('node:worker_threads').workerData);
  *    (async () => { for await (const name of port) await port.send('hello ' + name); })();`,
  *   { eval: true, workerData: there },

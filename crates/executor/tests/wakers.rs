@@ -2,7 +2,9 @@
 #![expect(clippy::async_yields_async, reason = "join handles that outlive their run")]
 mod common;
 use common::both_drivers;
-use ringwheel_executor::{JoinError, event::Event, spawn, thread, time};
+use ringwheel_executor::{
+    Executor, ExecutorWaker, JoinError, NoClient, Park, event::Event, spawn, thread, time,
+};
 use std::{
     future::{pending, poll_fn},
     sync::{
@@ -261,5 +263,32 @@ fn a_spin_still_sleeps_wakes_and_fires() {
             .unwrap();
         setter.join().unwrap();
         assert!(executor.stats().parks > 0, "it gave up spinning");
+    });
+}
+
+#[test]
+fn whoever_watches_an_executor_is_woken_by_its_end() {
+    both_drivers(|mut executor| {
+        let kind = executor.driver_kind();
+        let bits = |executor: &Executor| ExecutorWaker::from_bits(executor.waker().to_bits());
+        let other = common::start(kind, |_| {});
+        let watched = bits(&other);
+        assert_eq!(watched, other.waker());
+        assert!(watched.watch(bits(&executor)));
+        assert!(watched.watch(bits(&executor)), "twice is once");
+        let before = executor.stats().turns;
+        drop(other);
+        let turn = executor.turn(&mut NoClient, Park::No);
+        assert!(turn.called, "woken by the end");
+        assert!(executor.stats().turns > before);
+        assert!(!watched.watch(bits(&executor)), "too late");
+        assert!(!ExecutorWaker::from_bits(u64::MAX).watch(bits(&executor)), "never was");
+        assert!(!executor.turn(&mut NoClient, Park::No).called);
+        // Watchers that are gone are no burden.
+        let other = common::start(kind, |_| {});
+        for _ in 0..200 {
+            let gone = bits(&common::start(kind, |_| {}));
+            assert!(other.waker().watch(gone));
+        }
     });
 }
