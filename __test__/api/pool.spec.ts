@@ -307,6 +307,27 @@ test('the built package: require, and a forgotten pool that keeps nothing alive'
   t.regex(result.stdout, /end of main/);
 });
 
+test('a thread that the system refuses is an error, at the start and for a replacement', async (t) => {
+  const result = await script(`${BUILT}
+    const { ExecutorPool } = ringwheel;
+    const threads = require('node:worker_threads');
+    const refuse = class { constructor() { throw Object.assign(new Error('EAGAIN'), { code: 'ERR_WORKER_INIT_FAILED' }); } };
+    const start = () => settled(ExecutorPool.start({ size: 2, replace: true }));
+    const { value: pool } = await start();
+    threads.Worker = refuse;
+    const { error } = await start();
+    assert.equal(error.code, 'ERR_RINGWHEEL_MEMBER');
+    assert.match(error.message, /^member 0 of the pool did not start: Error: EAGAIN$/);
+    assert.equal(error.cause.code, 'ERR_WORKER_INIT_FAILED');
+    const dying = await settled(pool.run(1, 'data:text/javascript,export const exit = () => process.exit(4)', 'exit'));
+    assert.match(dying.error.message, /^member 1 of the pool died: its thread ended with exit code 4$/);
+    const next = await settled(pool.run(1, work, 'add', 1, 2));
+    assert.match(next.error.message, /did not start: Error: EAGAIN, after member 1 of the pool died: its thread ended with exit code 4$/);
+    assert.equal(await pool.run('any', work, 'add', 1, 2), 3);
+    await pool.close();`);
+  ended(t, result);
+});
+
 test('the built package: import', async (t) => {
   const path = join(folder, 'pool.mjs');
   writeFileSync(

@@ -126,7 +126,13 @@ export class Member {
     this.#next = 1;
     this.#since = performance.now();
     const options = { workerData: { [BOOT]: this.#boot }, name: this.#name, eval: SOURCE };
-    const worker = new Worker(SOURCE ? WORKER_FROM_SOURCE : WORKER, options);
+    let worker: Worker;
+    try {
+      worker = new Worker(SOURCE ? WORKER_FROM_SOURCE : WORKER, options);
+    } catch (error) {
+      this.#die(describe(error), error); // No room for one more thread, say.
+      return;
+    }
     worker.on('message', (message: FromMember) => this.#read(worker, message));
     worker.on('messageerror', (error: Error) => this.#fail(worker, error));
     worker.on('error', (error: unknown) => {
@@ -182,29 +188,29 @@ export class Member {
     if (worker !== this.#worker || this.#closing) return;
     this.#worker = undefined;
     this.driver = undefined;
-    const born = this.phase === 'running';
     const what = this.#error === undefined ? `its thread ended with exit code ${code}` : describe(this.#error);
-    const verb = born ? 'died' : 'did not start';
+    this.#die(what, this.#error ?? { exitCode: code });
+  }
+
+  #die(what: string, cause: unknown): void {
+    const born = this.phase === 'running';
     this.#shortLives = performance.now() - this.#since < SHORT_LIFE_MS ? this.#shortLives + 1 : 0;
-    const worn = this.#shortLives >= SHORT_LIVES_MAX;
-    const again = this.#replace && born && !worn;
-    const last =
-      this.#replace && worn ? `; it died ${SHORT_LIVES_MAX} times within a second of its start and stays dead` : '';
-    const text = `member ${this.index} of the pool ${verb}: ${what}${last}`;
+    const worn = this.#replace && this.#shortLives >= SHORT_LIVES_MAX;
+    let text = `member ${this.index} of the pool ${born ? 'died' : 'did not start'}: ${what}`;
+    if (worn) text += `; it died ${SHORT_LIVES_MAX} times within a second of its start and stays dead`;
+    if (!born && this.cause !== undefined) text += `, after ${this.cause.message}`;
     this.cause = ourError('ERR_RINGWHEEL_MEMBER', text, undefined);
-    this.cause.cause = this.#error ?? { exitCode: code };
-    if (again) {
-      this.replaced += 1;
-      this.#launch();
-    } else {
-      this.phase = 'ended';
-    }
+    this.cause.cause = cause;
+    this.phase = 'ended';
     this.#started?.reject(this.cause);
     this.#started = undefined;
     this.#settle(this.cause);
+    if (!this.#replace || !born || worn) return;
+    this.replaced += 1;
+    this.#launch();
   }
 
-  /** Rejects all that waits. A replacement has just been started, and nothing waits for that yet. */
+  /** Rejects all that waits. */
   #settle(reason: unknown): void {
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();

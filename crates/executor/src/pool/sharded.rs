@@ -133,7 +133,8 @@ impl fmt::Display for ShardedError {
 impl std::error::Error for ShardedError {}
 
 /// A service with one `T` on every member of a pool. The value is a handle: `Clone + Send + Sync` although `T` is neither; the
-/// parts stay on their threads. A member that is replaced makes its part anew.
+/// parts stay on their threads. A member that is replaced makes its part anew. Dropping handles stops nothing: [`Sharded::stop`]
+/// does, or the end of the pool.
 ///
 /// ```
 /// use ringwheel_executor::{Executor, pool::{ExecutorPool, PoolOptions, Sharded}};
