@@ -2,6 +2,7 @@
 export { Channel, type ChannelOptions, ChannelPort, type ChannelWaitOptions } from './lib/api/channel.js';
 export { type DiagnosedLimits, type Diagnosis, doctor, type Finding } from './lib/api/doctor.js';
 export { ERROR_CODES, type ErrorCode, RingwheelError, type SystemError } from './lib/api/errors.js';
+export type { RingwheelEvents, StallReport } from './lib/api/events.js';
 export { Executor, type ExecutorStats } from './lib/api/executor.js';
 export {
   ExecutorPool,
@@ -21,6 +22,7 @@ export type {
   QueuesOptions,
   SleepOptions,
   SqpollOptions,
+  StallOptions,
   TaskQueueOptions,
   TimeoutOptions,
   TimerOptions,

@@ -35,8 +35,8 @@ const messages: [what: string, call: () => unknown, message: string][] = [
   ],
   [
     'a key with a line end',
-    () => Executor.start({ 'memory\n': 1 } as never),
-    "Executor.start: unknown option 'memory\\n' (did you mean 'memory'?). Known options: driver, entries, memory, sqpoll, queues",
+    () => sleep(1, { 'ref\n': true } as never),
+    "sleep: unknown option 'ref\\n' (did you mean 'ref'?). Known options: signal, ref",
   ],
   [
     'a value in a group',

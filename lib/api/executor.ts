@@ -7,11 +7,13 @@ import { Hold, NO_FILE } from '../ring/state.js';
 import { binding, LAYOUT_VERSION, type NativeStats } from '../wire/binding.js';
 import { REGION_BYTES } from '../wire/layout.generated.js';
 import { completionError, failLater, ourError } from './errors.js';
+import { events } from './events.js';
 import { latenciesOf, type OperationKind, type OperationLatency } from './latency.js';
 import { type Lease, makeLease } from './lease.js';
 import { credentials } from './operation.js';
 import { EXECUTOR_RULES, type ExecutorOptions } from './options.js';
 import { type QueueStats, queueStats } from './queue-stats.js';
+import { StallWatch } from './stall.js';
 import { checked, shown } from './validate.js';
 
 /** How long close waits for operations before it cancels them, and for cancelled ones before their memory is leaked. */
@@ -61,6 +63,7 @@ let linkOf: (executor: Executor) => Link;
  */
 export class Executor implements AsyncDisposable {
   readonly #link: Link;
+  readonly #stalls: StallWatch | undefined;
   #closing: Promise<void> | undefined;
   #broken: Error | undefined;
 
@@ -88,6 +91,12 @@ export class Executor implements AsyncDisposable {
       options.queues?.turnMs ?? TURN_MS,
     );
     self = this.#link;
+    try {
+      this.#stalls = options.stall === false ? undefined : new StallWatch(this.#link, options.stall);
+    } catch (error) {
+      this.#link.native.close();
+      throw nativeError(error);
+    }
     if (options.sqpoll) this.#link.credentials = credentials();
   }
 
@@ -119,6 +128,8 @@ export class Executor implements AsyncDisposable {
     const executor = new Executor(KEY, known);
     running = executor;
     runningLink = executor.#link;
+    const started = events['ringwheel:executor:start'];
+    if (started.hasSubscribers) started.publish({ driver: executor.driver, notes: executor.notes });
     return executor;
   }
 
@@ -279,11 +290,14 @@ export class Executor implements AsyncDisposable {
     this.#link.native.close();
     this.#link.timers.end(() => Promise.reject(this.#broken));
     this.#link.abandon(BROKEN);
-    this.#leave();
+    this.#leave(this.#broken);
     this.#closing = Promise.resolve();
   }
 
-  #leave(): void {
+  #leave(error?: Error): void {
+    this.#stalls?.end();
+    const closed = events['ringwheel:executor:close'];
+    if (closed.hasSubscribers) closed.publish(error === undefined ? {} : { error });
     if (running !== this) return;
     running = undefined;
     runningLink = undefined;
@@ -340,7 +354,7 @@ function startNative(
 }
 
 function nativeOptions(options: ExecutorOptions): object {
-  const { sqpoll, cpu, queues, ...others } = options;
+  const { sqpoll, cpu, queues, stall, ...others } = options;
   // For tests: do as where the host refuses external memory.
   const copies = process.env.RINGWHEEL_COPIES === '1';
   return {

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { binding, type NativeFileServer, type NativeServerStats } from '../wire/binding.js';
 import { ourError, systemError } from './errors.js';
+import { events } from './events.js';
 import { driverOf } from './executor.js';
 import { type FileServerOptions, SERVER_RULES } from './server-options.js';
 import { checked, shown, whole } from './validate.js';
@@ -81,7 +82,10 @@ export class FileServer implements AsyncDisposable {
       throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message);
     }
     try {
-      return new FileServer(KEY, await binding().startFileServer(nativeOptions(known)));
+      const server = new FileServer(KEY, await binding().startFileServer(nativeOptions(known)));
+      const started = events['ringwheel:server:start'];
+      if (started.hasSubscribers) started.publish({ url: server.url, driver: server.driver, cores: server.cores });
+      return server;
     } catch (error) {
       throw startError(error, known);
     }
@@ -165,6 +169,8 @@ export class FileServer implements AsyncDisposable {
       if (draining.size === 0) process.removeListener('exit', cutAll);
       clearInterval(this.#alive);
       serving.delete(this);
+      const closed = events['ringwheel:server:close'];
+      if (closed.hasSubscribers) closed.publish({ url: this.url });
     }
   }
 }

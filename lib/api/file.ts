@@ -18,6 +18,7 @@ import {
 } from '../wire/layout.generated.js';
 import { isAborted, reasonOf } from './abort.js';
 import { ourError, quoted, type RingwheelError, rejected } from './errors.js';
+import { events } from './events.js';
 import { currentLink } from './executor.js';
 import { openFlags, pathOf } from './flags.js';
 import { Lease } from './lease.js';
@@ -35,6 +36,8 @@ const KEY = Symbol('file');
 const forgotten = new FinalizationRegistry<{ state: FileState; link: Link }>(({ state, link }) => {
   if (!link.open || !link.native.forget(state.slot, state.generation)) return;
   link.forgotten++;
+  const closed = events['ringwheel:file:close'];
+  if (closed.hasSubscribers) closed.publish({ path: state.path, forgotten: true });
   if (warned) return;
   // Not now: one collection ends many files, and this is said once in the life of a process.
   warned = true;
@@ -101,7 +104,10 @@ export class File implements AsyncDisposable {
     const link = currentLink();
     if (!link.open) throw executorClosed('File.open');
     const { slot, generation } = await openThrough(link, bytes, text, bits, mode, signal);
-    return new File(KEY, link, new FileState(slot, generation, text));
+    const file = new File(KEY, link, new FileState(slot, generation, text));
+    const opened = events['ringwheel:file:open'];
+    if (opened.hasSubscribers) opened.publish({ path: text, fd: file.fd });
+    return file;
   }
 
   /** The file descriptor. It stays the File's: do not close it. −1 after close. */
@@ -244,6 +250,8 @@ export class File implements AsyncDisposable {
     await new Promise<void>((resolve) => state.whenIdle(resolve));
     if (!this.#link.open) return;
     await operate(this.#link, OPCODE_CLOSE, state, NO_HOLD, 0, 0);
+    const closed = events['ringwheel:file:close'];
+    if (closed.hasSubscribers) closed.publish({ path: state.path, forgotten: false });
   }
 
   async #move(

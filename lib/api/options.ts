@@ -39,6 +39,22 @@ export interface ExecutorOptions {
   cpu?: number | readonly number[];
   /** How task queues share the event loop with everything else. */
   queues?: QueuesOptions;
+  /**
+   * Watches for stalls: this thread not coming back to its event loop for 100 ms. By default they are counted (`stats().stalls`) and
+   * published on the channel `ringwheel:stall` of node:diagnostics_channel. As an object they are warned of too, with the native
+   * stack. False watches for nothing.
+   */
+  stall?: false | StallOptions;
+}
+
+/** How stalls are watched for. */
+export interface StallOptions {
+  /** What counts as a stall: milliseconds, in 1..=3600000. Default 100. */
+  ms?: number;
+  /**
+   * Tell the JavaScript stack too: a CPU profile of node:inspector runs all the time, 20 samples in `ms`. Default false.
+   */
+  profile?: boolean;
 }
 
 /** How task queues share the event loop. */
@@ -69,6 +85,7 @@ export const EXECUTOR_RULES: Record<string, Rule> = {
   cpu: either(whole(0, 65_535), listOf(whole(0, 65_535), 65_536)),
   sqpoll: either(off, shape({ idleMs: whole(1, 10_000), cpu: whole(0, 4095), force: truth })),
   queues: shape({ turnMs: between(0.05, 1000) }),
+  stall: either(off, shape({ ms: whole(1, 3_600_000), profile: truth })),
 };
 
 /** Options of {@link TaskQueue}. */

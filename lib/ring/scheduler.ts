@@ -18,6 +18,8 @@ import { type Finish, Ready, type Resume } from './ready.js';
 const CURRENT = QUEUE_CURRENT_WORD;
 const READY = QUEUE_READY_WORD;
 
+/** Nanoseconds of a slice that may be a stall's. */
+const LONG_SLICE = 1_000_000;
 /** Entries resumed in one slice at most. */
 const RESUMES_MAX = 16;
 /** Nanoseconds that a slice should take: with costly tasks it resumes fewer, so that shares stay fine-grained. */
@@ -122,6 +124,8 @@ export class Scheduler {
   #chargedResumes = 0;
   #running: Queue;
   readonly #turnMicros: number;
+  /** The last slice that was long, and when its charge showed it. */
+  #long: { queue: Queue; elapsed: number; seen: number } | undefined = undefined;
 
   constructor(memory: SharedArrayBuffer, rings: Rings, turnMs: number) {
     this.#words = new Uint32Array(memory);
@@ -222,8 +226,18 @@ export class Scheduler {
     queue.virtual += elapsed / queue.shares;
     queue.runtime += elapsed;
     if (elapsed > queue.sliceMax) queue.sliceMax = elapsed;
+    if (elapsed > LONG_SLICE) this.#long = { queue, elapsed, seen: performance.now() * 1e6 + ORIGIN };
     const cost = elapsed / this.#chargedResumes;
     queue.cost = Math.max(cost, (queue.cost * 3 + cost) / 4);
+  }
+
+  /** The queue whose last long slice was seen in this time and took at least so long; nanoseconds of process.hrtime. */
+  longSliceIn(from: number, to: number, least: number): Queue | undefined {
+    if (!this.slicing) this.charge();
+    const long = this.#long;
+    return long !== undefined && long.seen >= from && long.seen <= to + LONG_SLICE && long.elapsed >= least
+      ? long.queue
+      : undefined;
   }
 
   /** Runs `work` as a queue's: what it begins completes there. */

@@ -49,6 +49,10 @@ export interface NativeStats {
   arenaBytes: number;
   /** Bytes of the arena that no lease has now. */
   arenaFreeBytes: number;
+  /** Stalls of the thread; see the option `stall`. */
+  stalls: number;
+  /** The longest of those that are over, milliseconds. */
+  longestStallMs: number;
 }
 
 /** Latencies of one kind of operation, as the addon gives them. */
@@ -95,6 +99,8 @@ export interface NativeExecutor {
   push(slot: number, generation: number, length: number): void;
   stats(): NativeStats;
   latencies(): NativeLatency[];
+  /** Watches the thread for stalls; `onStall` gets lines: nanoseconds, nanoseconds since its end, how many were left out, the stack. */
+  watch(milliseconds: number, stack: boolean, onStall: (text: string) => void): void;
   /** Cancels what is in flight, drains, closes. Returns how many operations had to be leaked. */
   close(): number;
 }

@@ -4,6 +4,7 @@
 //! Nothing here is borrowed while foreign code (a future, a waker, a destructor, a client) runs, except the driver during a
 //! client's own callbacks; what could need it then is deferred.
 use crate::{
+    StartError,
     channel::{
         inbox::{Inbox, Item},
         shared::{Door, Ends},
@@ -13,7 +14,7 @@ use crate::{
     operation::{DeferredList, Operations},
     options::Options,
     remote::{self, Registration, SELF_SLOT},
-    stall::{Heart, Watch},
+    stall::{self, Heart, StallOptions, Watch},
     task::Tasks,
     timers::{Fired, Timers},
 };
@@ -68,7 +69,7 @@ pub(crate) struct Core {
     /// Until shutdown, when stalls are watched for.
     pub(crate) watch: RefCell<Option<Watch>>,
     /// The same's heart, one branch away.
-    pub(crate) heart: Option<Arc<Heart>>,
+    pub(crate) heart: OnceCell<Arc<Heart>>,
     pub(crate) bounds: Bounds,
     pub(crate) counts: Counts,
 }
@@ -103,20 +104,10 @@ pub(crate) fn add(counter: &Cell<u64>, count: u64) {
 }
 
 impl Core {
-    pub(crate) fn new(
-        driver: Driver,
-        registration: Registration,
-        watch: Option<Watch>,
-        options: &Options,
-    ) -> Core {
+    pub(crate) fn new(driver: Driver, registration: Registration, options: &Options) -> Core {
         let driver_kind = driver.kind();
-        let heart = watch.as_ref().map(|watch| Arc::clone(watch.heart()));
-        let tasks = Tasks::new(registration.handle(), registration.ring(), options.tasks_max);
-        if let Some(heart) = &heart {
-            let _ = tasks.heart.set(Arc::clone(heart)); // They are new.
-        }
         Core {
-            tasks,
+            tasks: Tasks::new(registration.handle(), registration.ring(), options.tasks_max),
             driver: RefCell::new(Some(driver)),
             operations: RefCell::new(Operations::new(options.driver.chunks)),
             deferred: RefCell::new(Vec::new()),
@@ -135,8 +126,8 @@ impl Core {
             preempt: OnceCell::new(),
             word: Cell::new(if options.preempt.is_some() { &preempt::UNMADE } else { &preempt::NEVER }),
             now: Cell::new(None),
-            heart,
-            watch: RefCell::new(watch),
+            heart: OnceCell::new(),
+            watch: RefCell::new(None),
             bounds: Bounds {
                 polls_max: options.polls_max,
                 timers_max: options.timers_max as usize,
@@ -148,6 +139,17 @@ impl Core {
             },
             counts: Counts::default(),
         }
+    }
+
+    /// Watches for stalls until shutdown.
+    pub(crate) fn watch_stalls(&self, options: &StallOptions) -> Result<(), StartError> {
+        if self.heart.get().is_none() {
+            let watch = stall::watch(options).map_err(StartError::Thread)?;
+            let heart = self.heart.get_or_init(|| Arc::clone(watch.heart()));
+            self.tasks.heart.get_or_init(|| Arc::clone(heart));
+            *self.watch.borrow_mut() = Some(watch);
+        }
+        Ok(())
     }
 
     /// The time of this turn.

@@ -5,11 +5,11 @@ use crate::{
     core::Core,
     current,
     remote::{self, Registration},
-    stall::{self, Heart},
+    stall::{Heart, StallOptions},
     timers::Timers,
 };
 use ringwheel_driver::{Driver, DriverKind, Latency};
-use std::{future::Future, os::fd::RawFd, rc::Rc, time::Duration};
+use std::{future::Future, os::fd::RawFd, rc::Rc, sync::Arc, time::Duration};
 
 /// Time that dropping an executor gives its operations to end.
 const DROP_DEADLINE: Duration = Duration::from_secs(1);
@@ -85,11 +85,11 @@ impl Executor {
         options.check()?;
         let driver = Driver::start(&options.driver)?;
         let registration = Registration::new(driver.waker())?;
-        let watch = match &options.stall {
-            Some(stall) => Some(stall::watch(stall).map_err(StartError::Thread)?),
-            None => None,
-        };
-        Ok(Executor { core: Rc::new(Core::new(driver, registration, watch, &options)) })
+        let core = Core::new(driver, registration, &options);
+        if let Some(stall) = &options.stall {
+            core.watch_stalls(stall)?;
+        }
+        Ok(Executor { core: Rc::new(core) })
     }
 
     /// Native host: runs until `future` ends, blocking the thread when nothing is to be done. Other tasks run too, and stay
@@ -193,8 +193,17 @@ impl Executor {
 
     /// What the watchdog looks at, for hosts that call [`Executor::turn`] themselves: they say when the thread is busy and when it
     /// parks. `None` without [`Options::stall`]. [`Executor::run`] does it itself.
-    pub fn heart(&self) -> Option<&Heart> {
-        self.core.heart.as_deref()
+    pub fn heart(&self) -> Option<&Arc<Heart>> {
+        self.core.heart.get()
+    }
+
+    /// Begins to watch for stalls, as [`Options::stall`] does from the start; nothing when it is watched already. From its own thread.
+    ///
+    /// # Errors
+    /// [`StartError::Option`] for a threshold out of range, [`StartError::Thread`] when the watchdog cannot start.
+    pub fn watch_stalls(&mut self, options: &StallOptions) -> Result<(), StartError> {
+        options.check()?;
+        self.core.watch_stalls(options)
     }
 
     /// How long operations took, by kind, from the submit to their completion. One in 64 is timed, so that the others read no
@@ -267,7 +276,7 @@ impl Core {
     }
 
     fn stats(&self) -> Stats {
-        let (stalls, longest_stall) = self.heart.as_ref().map(|heart| heart.stalls()).unwrap_or_default();
+        let (stalls, longest_stall) = self.heart.get().map(|heart| heart.stalls()).unwrap_or_default();
         Stats {
             turns: self.counts.turns.get(),
             parks: self.counts.parks.get(),

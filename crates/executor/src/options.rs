@@ -10,10 +10,6 @@ const SPIN_MAX: Duration = Duration::from_secs(1);
 /// Shorter slices are mostly beginnings; longer ones are none.
 const QUOTA: std::ops::RangeInclusive<Duration> = Duration::from_micros(50)..=Duration::from_secs(1);
 
-/// A shorter one would keep the watchdog busy; a longer one finds nothing.
-const STALL_MIN: Duration = Duration::from_millis(1);
-const STALL_MAX: Duration = Duration::from_secs(3600);
-
 /// Options of [`crate::Executor::start`]. `Default` is a native executor with the driver the kernel allows.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -82,12 +78,8 @@ impl Options {
                 self.quota
             )));
         }
-        if let Some(StallOptions { threshold, .. }) = &self.stall
-            && !(STALL_MIN..=STALL_MAX).contains(threshold)
-        {
-            return Err(StartError::Option(format!(
-                "stall.threshold is {threshold:?}; it must be in {STALL_MIN:?}..={STALL_MAX:?}"
-            )));
+        if let Some(stall) = &self.stall {
+            stall.check()?;
         }
         match self.spin {
             Some(spin) if spin > SPIN_MAX => {

@@ -121,7 +121,7 @@ impl TaskQueue {
             .queues
             .open(&options.name, shares, latency)
             .ok_or(QueueError::TooMany { max: QUEUES_MAX })?;
-        if let Some(heart) = &core.heart {
+        if let Some(heart) = core.heart.get() {
             heart.name(index.into(), &options.name);
         }
         Ok(core.queue_handle(index))

@@ -133,7 +133,7 @@ impl Core {
     ) -> Turn {
         let _entered = current::enter(self);
         let mut turn = Turn::default();
-        let heart = self.heart.as_ref().filter(|_| park == Park::Thread);
+        let heart = self.heart.get().filter(|_| park == Park::Thread);
         if let Some(heart) = heart {
             heart.busy();
         }
@@ -272,7 +272,7 @@ impl Core {
         let idle = !busy && !turn.ready && !self.tasks.is_ready() && !driver.has_completions();
         let mut entered = Ok(());
         // Looking for work and sleeping are no stall.
-        let heart = self.heart.as_ref().filter(|_| park == Park::Thread && idle);
+        let heart = self.heart.get().filter(|_| park == Park::Thread && idle);
         if let Some(heart) = heart {
             heart.idle();
         }

@@ -208,7 +208,7 @@ fn the_queue_that_ran_is_named() {
 #[test]
 fn nobody_is_watched_unless_asked_for() {
     both_drivers(|executor| {
-        assert!(executor.heart().is_none());
+        assert!(executor.heart().is_none()); // No watchdog, no store.
         assert_eq!(executor.stats().stalls, 0);
     });
 }
@@ -229,6 +229,7 @@ fn a_report_reads_as_a_sentence() {
         queue: "background".to_owned(),
         duration: Duration::from_millis(120),
         over: false,
+        at: Instant::now(),
         stack: Arc::new([]),
         suppressed: 0,
     };

@@ -4,6 +4,7 @@ use crate::{
     error::{coded, not_started, refused},
     host::{Core, Host, Kept, not_joined},
     shared::{ArenaView, attach, show_word},
+    stalls::Stalls,
     topology::sit_on,
     uv::Handles,
     values::Reference,
@@ -83,6 +84,8 @@ pub struct NativeStats {
     pub leases: f64,
     pub arena_bytes: f64,
     pub arena_free_bytes: f64,
+    pub stalls: f64,
+    pub longest_stall_ms: f64,
 }
 
 /// Latencies of one kind of operation, in microseconds.
@@ -379,8 +382,31 @@ impl NativeExecutor {
                 leases: arena.leases() as f64,
                 arena_bytes: arena.total() as f64,
                 arena_free_bytes: arena.free_bytes() as f64,
+                stalls: stats.stalls as f64,
+                longest_stall_ms: stats.longest_stall.as_secs_f64() * 1000.0,
             }
         })
+    }
+
+    /// Watches the thread for stalls longer than so many milliseconds; `on_stall` is called with a text for each.
+    #[napi]
+    pub fn watch(&self, env: Env, milliseconds: u32, stack: bool, on_stall: Unknown) -> Result<()> {
+        let raw = env.raw();
+        // SAFETY: needs the live environment in a handle scope. Holds: this is a native call.
+        let report = unsafe { Reference::new(raw, on_stall.raw()) }?;
+        let threshold = std::time::Duration::from_millis(milliseconds.into());
+        let watched = self.host.with(|core| Stalls::watch(&mut core.executor, threshold, stack, report))?;
+        match watched {
+            Ok(stalls) => {
+                self.host.watch(stalls);
+                Ok(())
+            }
+            Err((report, error)) => {
+                // SAFETY: as above.
+                unsafe { report.release(raw) };
+                Err(not_started(&error))
+            }
+        }
     }
 
     /// How long operations took, by kind.

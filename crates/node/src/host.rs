@@ -10,6 +10,7 @@ use crate::{
     env::CleanupHook,
     error::{closed, coded},
     shared::ArenaView,
+    stalls::Stalls,
     uv::{Handles, Watcher},
     values::{self, Reference},
 };
@@ -62,6 +63,7 @@ pub struct Host {
     callbacks: Cell<u64>,
     /// What broke, until JavaScript was told.
     broken: RefCell<Option<String>>,
+    stalls: RefCell<Option<Rc<Stalls>>>,
 }
 
 /// What a turn needs. Borrowed for the turn only, never while JavaScript runs.
@@ -113,6 +115,7 @@ impl Host {
             called: Cell::new(false),
             callbacks: Cell::new(0),
             broken: RefCell::new(None),
+            stalls: RefCell::new(None),
         })
     }
 
@@ -129,6 +132,11 @@ impl Host {
     pub fn with<R>(&self, work: impl FnOnce(&mut Core) -> R) -> Result<R> {
         let mut core = self.core.try_borrow_mut().map_err(|_| closed())?;
         core.as_mut().map(work).ok_or_else(closed)
+    }
+
+    /// Watches the thread for stalls from here on.
+    pub fn watch(&self, stalls: Stalls) {
+        *self.stalls.borrow_mut() = Some(Rc::new(stalls));
     }
 
     /// Works with the arena's buffer.
@@ -171,7 +179,12 @@ impl Host {
         drop(bridge);
         let arena = self.arena.borrow_mut().take();
         let references = [&self.callback, &self.slice, &self.rings].map(|kept| kept.borrow_mut().take());
+        let stalls = self.stalls.borrow_mut().take().and_then(Rc::into_inner);
         let release = || {
+            if let Some(stalls) = stalls {
+                // SAFETY: as below.
+                unsafe { stalls.release(self.env) };
+            }
             if let Some(arena) = arena {
                 // SAFETY: needs the live environment in a handle scope. Holds: `shut_down` is called by a native call or the
                 // cleanup hook, both on its thread and before it ends; `scoped` opened the scope.
@@ -308,10 +321,9 @@ impl Host {
     fn is_due(&self) -> bool {
         self.due.get() > 0 || self.called.get() || self.broken.borrow().is_some()
     }
-}
 
-impl Watcher for Host {
-    fn prepare(&self) {
+    /// The turn before the loop sleeps, and what it is told of it.
+    fn prepare_loop(&self) {
         let Some(turn) = self.turn(Park::Host) else { return };
         let Some(handles) = self.handles.borrow().clone() else { return };
         let queues = self.with(|core| core.bridge.slices().ready());
@@ -335,6 +347,15 @@ impl Watcher for Host {
             });
         }
     }
+}
+
+impl Watcher for Host {
+    fn prepare(&self) {
+        self.prepare_loop();
+        if let Some(stalls) = &*self.stalls.borrow() {
+            stalls.idle();
+        }
+    }
 
     /// The next prepare sets it anew, to whatever is due next, the same deadline too.
     fn rang(&self) {
@@ -342,6 +363,20 @@ impl Watcher for Host {
     }
 
     fn check(&self) {
+        let stalls = self.stalls.borrow().clone();
+        if let Some(stalls) = stalls {
+            stalls.busy();
+            if stalls.waits() {
+                // SAFETY: needs the live environment outside of JavaScript. Holds: as in `deliver`.
+                unsafe { stalls.tell(self.env) };
+            }
+            if self.core.borrow().is_none()
+                && let Some(stalls) = Rc::into_inner(stalls)
+            {
+                // SAFETY: as above: JavaScript closed the executor during the call.
+                unsafe { stalls.release(self.env) };
+            }
+        }
         let mut started = None;
         let mut queues_ns = 0;
         for _ in 0..ROUNDS_MAX {

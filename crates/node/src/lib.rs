@@ -22,6 +22,8 @@ mod server;
 #[cfg(unix)]
 mod shared;
 #[cfg(unix)]
+mod stalls;
+#[cfg(unix)]
 mod topology;
 #[cfg(unix)]
 mod uv;

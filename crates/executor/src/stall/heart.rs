@@ -114,15 +114,15 @@ impl Heart {
         self.suspected.store(true, Ordering::Relaxed);
     }
 
-    /// How long the stall was that began at `since`; ended by now.
-    pub(super) fn over(&self, since: Instant, now: Instant) -> Duration {
+    /// How long the stall was that began at `since`, and when it ended; it has by now.
+    pub(super) fn over(&self, since: Instant, now: Instant) -> (Duration, Instant) {
         self.suspected.store(false, Ordering::Relaxed);
         let ended = self.origin + Duration::from_nanos(self.ended.load(Ordering::Relaxed));
         // The thread may have gone on before it was suspected: then its end is what the watchdog saw.
         let ended = if ended > since { ended } else { now };
         let took = ended - since;
         self.longest.fetch_max(took.as_nanos() as u64, Ordering::Relaxed);
-        took
+        (took, ended)
     }
 }
 

@@ -14,7 +14,12 @@ pub use heart::Heart;
 pub use signal::Frame;
 pub(crate) use watchdog::{Watch, watch};
 
-use std::{fmt, sync::Arc, time::Duration};
+use crate::StartError;
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Gets each report, on a thread of the watchdog's. A panic in it is caught.
 pub type StallReport = Arc<dyn Fn(&Stall) + Send + Sync>;
@@ -46,6 +51,22 @@ impl fmt::Debug for StallOptions {
     }
 }
 
+/// A shorter threshold would keep the watchdog busy; with a longer one nothing is found.
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_secs(3600);
+
+impl StallOptions {
+    pub(crate) fn check(&self) -> Result<(), StartError> {
+        let threshold = self.threshold;
+        if (SHORTEST..=LONGEST).contains(&threshold) {
+            return Ok(());
+        }
+        Err(StartError::Option(format!(
+            "stall.threshold is {threshold:?}; it must be in {SHORTEST:?}..={LONGEST:?}"
+        )))
+    }
+}
+
 /// The thread of an executor has not come back to its turn.
 #[derive(Clone, Debug)]
 pub struct Stall {
@@ -57,6 +78,8 @@ pub struct Stall {
     pub duration: Duration,
     /// It has ended.
     pub over: bool,
+    /// When it was found or, when it is over, when it ended.
+    pub at: Instant,
     /// What the thread was doing when the stall was found, innermost first. Empty when no stack was asked for, when another handler
     /// has SIGURG, or when the thread was stuck in the kernel.
     pub stack: Arc<[Frame]>,

@@ -6,7 +6,7 @@ use std::{
         Arc, OnceLock,
         mpsc::{Receiver, Sender, channel},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// A stall as it was found.
@@ -29,6 +29,7 @@ pub(super) struct Report {
     pub(super) found: Arc<Found>,
     pub(super) duration: Duration,
     pub(super) over: bool,
+    pub(super) at: Instant,
     pub(super) suppressed: u64,
 }
 
@@ -53,9 +54,9 @@ impl Reporter {
 }
 
 fn tell_all(reports: &Receiver<Report>) {
-    for Report { options, thread, found, duration, over, suppressed } in reports {
+    for Report { options, thread, found, duration, over, at, suppressed } in reports {
         let stack = Arc::clone(found.frames.get_or_init(|| named(&found.addresses).into()));
-        let stall = Stall { thread, queue: found.queue.clone(), duration, over, stack, suppressed };
+        let stall = Stall { thread, queue: found.queue.clone(), duration, over, at, stack, suppressed };
         // Whatever a report throws, the next one is told.
         let _ = catch_unwind(AssertUnwindSafe(|| match &options.report {
             Some(report) => report(&stall),

@@ -153,9 +153,9 @@ impl Watched {
         let beat = self.heart.beat();
         if beat != self.beat {
             if let Some(found) = self.found.take() {
-                let duration = self.heart.over(self.since, now);
+                let (duration, ended) = self.heart.over(self.since, now);
                 if let Some(found) = found {
-                    self.report(found, duration, true, reporter);
+                    self.report(found, duration, ended, true, reporter);
                 }
             }
             self.beat = beat;
@@ -173,7 +173,7 @@ impl Watched {
                 Arc::new(Found::new(self.heart.current_queue(), addresses))
             });
             if let Some(found) = &found {
-                self.report(Arc::clone(found), so_far, false, reporter);
+                self.report(Arc::clone(found), so_far, now, false, reporter);
             }
             self.found = Some(found);
         }
@@ -192,9 +192,16 @@ impl Watched {
         may
     }
 
-    fn report(&mut self, found: Arc<Found>, duration: Duration, over: bool, reporter: &mut Reporter) {
+    fn report(
+        &mut self,
+        found: Arc<Found>,
+        duration: Duration,
+        at: Instant,
+        over: bool,
+        reporter: &mut Reporter,
+    ) {
         let suppressed = std::mem::take(&mut self.suppressed);
         let (options, thread) = (self.options.clone(), self.name.clone());
-        reporter.send(Report { options, thread, found, duration, over, suppressed });
+        reporter.send(Report { options, thread, found, duration, over, at, suppressed });
     }
 }

@@ -1,0 +1,48 @@
+// The channels of node:diagnostics_channel that ringwheel publishes to. Without a subscriber an event costs one load: its message is
+// not made. Nothing is published for a read or a write: `executor.latencies()` and `stats()` tell of those.
+import { type Channel, channel } from 'node:diagnostics_channel';
+
+/** Messages by the name of their channel. */
+export interface RingwheelEvents {
+  /** An executor has started on this thread. */
+  'ringwheel:executor:start': { driver: 'uring' | 'poll'; notes: readonly string[] };
+  /** This thread's executor is closed; `error` when it broke. */
+  'ringwheel:executor:close': { error?: Error };
+  /** A file was opened. */
+  'ringwheel:file:open': { path: string; fd: number };
+  /** A file was closed by its owner, or because it was `forgotten`. */
+  'ringwheel:file:close': { path: string; forgotten: boolean };
+  /** A file server answers. */
+  'ringwheel:server:start': { url: string; driver: string; cores: number };
+  /** A file server has drained. */
+  'ringwheel:server:close': { url: string };
+  /** The thread did not come back to its event loop. */
+  'ringwheel:stall': StallReport;
+}
+
+/** A stall of a JavaScript thread, told when it is over. */
+export interface StallReport {
+  /** How long the thread did not come back to its event loop, milliseconds; its beginning is known to a fifth of the threshold. */
+  durationMs: number;
+  /** The name of the task queue whose slice took at least half of it; `default` when none did. */
+  queue: string;
+  /** Native functions that were running when it was found, innermost first. Empty unless `stall` was given as an option. */
+  nativeStack: readonly string[];
+  /** The JavaScript functions that were running most of the time, innermost first. Empty without `stall.profile`. */
+  stack: readonly string[];
+  /** Stalls since the last report that were not reported: there are at most five a minute. */
+  suppressed: number;
+}
+
+type Channels = { [Name in keyof RingwheelEvents]: Channel<unknown, RingwheelEvents[Name]> };
+
+/** @internal */
+export const events: Channels = {
+  'ringwheel:executor:start': channel('ringwheel:executor:start'),
+  'ringwheel:executor:close': channel('ringwheel:executor:close'),
+  'ringwheel:file:open': channel('ringwheel:file:open'),
+  'ringwheel:file:close': channel('ringwheel:file:close'),
+  'ringwheel:server:start': channel('ringwheel:server:start'),
+  'ringwheel:server:close': channel('ringwheel:server:close'),
+  'ringwheel:stall': channel('ringwheel:stall'),
+} as Channels;
