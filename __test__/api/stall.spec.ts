@@ -38,17 +38,19 @@ test('with the option it is warned of, with the native and the JavaScript stack'
     subscribe('ringwheel:stall', (report) => reports.push(report));
     await sleep(20);
     setTimeout(() => holdTheThread(400), 1);
-    await told(1);
-    const [{ stack, nativeStack, durationMs }] = reports;
-    // Itself, or performance.now that it asks all the time.
-    assert.match(stack.slice(0, 3).join('\\n'), /^holdTheThread \\(.*\\.cjs:\\d+:\\d+\\)$/m);
+    // A busy machine may make other stalls before it. On top is itself, or performance.now that it asks all the time.
+    const holding = /^holdTheThread \\(.*\\.cjs:\\d+:\\d+\\)$/m;
+    const mine = () => reports.find(({ stack }) => holding.test(stack.slice(0, 3).join('\\n')));
+    for (let i = 0; i < 4000 && mine() === undefined; i++) await sleep(5);
+    assert(mine() !== undefined, JSON.stringify(reports));
+    const { stack, nativeStack } = mine();
     assert(stack.length >= 2, 'its callers too: ' + stack);
     assert(nativeStack.length >= 1, 'native frames');
     assert(nativeStack.every((frame) => !frame.includes('stall::signal')), nativeStack.join());
     await new Promise(setImmediate);
-    assert(warnings.length >= 1);
+    assert.strictEqual(warnings.length, reports.length);
     assert.match(warnings[0].message, /^The event loop was stalled for \\d+ ms, in queue default$/);
-    assert.match(warnings[0].detail, /^    at holdTheThread /m);
+    assert(warnings.some(({ detail }) => /^    at holdTheThread /m.test(detail)));
     await Executor.current().close();`,
     ['--no-warnings'],
   );
