@@ -2,7 +2,16 @@
 export { Channel, type ChannelOptions, ChannelPort, type ChannelWaitOptions } from './lib/api/channel.js';
 export { type DiagnosedLimits, type Diagnosis, doctor, type Finding } from './lib/api/doctor.js';
 export { ERROR_CODES, type ErrorCode, RingwheelError, type SystemError } from './lib/api/errors.js';
-export type { RingwheelEvents, StallReport } from './lib/api/events.js';
+export type {
+  ExecutorCloseEvent,
+  ExecutorStartEvent,
+  FileCloseEvent,
+  FileOpenEvent,
+  RingwheelEvents,
+  ServerCloseEvent,
+  ServerStartEvent,
+  StallReport,
+} from './lib/api/events.js';
 export { Executor, type ExecutorStats } from './lib/api/executor.js';
 export {
   ExecutorPool,

@@ -35,6 +35,7 @@ const place = mkdtempSync(join(tmpdir(), 'ringwheel-examples-'));
 test.before(() => {
   mkdirSync(join(place, 'node_modules'));
   symlinkSync(root, join(place, 'node_modules/ringwheel'));
+  symlinkSync(join(root, 'node_modules/prom-client'), join(place, 'node_modules/prom-client'));
   mkdirSync(join(place, 'public'));
   writeFileSync(join(place, 'public/index.html'), '<p>example</p>');
   cpSync(join(root, 'examples'), join(place, 'examples'), { recursive: true });

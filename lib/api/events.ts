@@ -5,19 +5,65 @@ import { type Channel, channel } from 'node:diagnostics_channel';
 /** Messages by the name of their channel. */
 export interface RingwheelEvents {
   /** An executor has started on this thread. */
-  'ringwheel:executor:start': { driver: 'uring' | 'poll'; notes: readonly string[] };
-  /** This thread's executor is closed; `error` when it broke. */
-  'ringwheel:executor:close': { error?: Error };
+  'ringwheel:executor:start': ExecutorStartEvent;
+  /** This thread's executor is closed. */
+  'ringwheel:executor:close': ExecutorCloseEvent;
   /** A file was opened. */
-  'ringwheel:file:open': { path: string; fd: number };
-  /** A file was closed by its owner, or because it was `forgotten`. */
-  'ringwheel:file:close': { path: string; forgotten: boolean };
+  'ringwheel:file:open': FileOpenEvent;
+  /** A file was closed. */
+  'ringwheel:file:close': FileCloseEvent;
   /** A file server answers. */
-  'ringwheel:server:start': { url: string; driver: string; cores: number };
+  'ringwheel:server:start': ServerStartEvent;
   /** A file server has drained. */
-  'ringwheel:server:close': { url: string };
+  'ringwheel:server:close': ServerCloseEvent;
   /** The thread did not come back to its event loop. */
   'ringwheel:stall': StallReport;
+}
+
+/** The message of `ringwheel:executor:start`. */
+export interface ExecutorStartEvent {
+  /** Which backend runs its operations. */
+  driver: 'uring' | 'poll';
+  /** What was given up on the way. */
+  notes: readonly string[];
+}
+
+/** The message of `ringwheel:executor:close`. */
+export interface ExecutorCloseEvent {
+  /** Why, when it broke. */
+  error?: Error;
+}
+
+/** The message of `ringwheel:file:open`. */
+export interface FileOpenEvent {
+  /** As it was given. */
+  path: string;
+  /** Its descriptor. */
+  fd: number;
+}
+
+/** The message of `ringwheel:file:close`. */
+export interface FileCloseEvent {
+  /** As it was given to open. */
+  path: string;
+  /** True when it was collected without `close()`. */
+  forgotten: boolean;
+}
+
+/** The message of `ringwheel:server:start`. */
+export interface ServerStartEvent {
+  /** Where it answers. */
+  url: string;
+  /** Which backend serves. */
+  driver: string;
+  /** Threads that serve. */
+  cores: number;
+}
+
+/** The message of `ringwheel:server:close`. */
+export interface ServerCloseEvent {
+  /** Where it answered. */
+  url: string;
 }
 
 /** A stall of a JavaScript thread, told when it is over. */

@@ -62,3 +62,8 @@ pub use turn::{CLIENT_TOKEN, Client, Edge, NoClient, Park, Turn};
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/guides/many-cores.md")]
 struct ManyCores;
+
+/// The same for the guide of what can be seen.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guides/seeing-inside.md")]
+struct SeeingInside;
