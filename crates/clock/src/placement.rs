@@ -16,9 +16,8 @@ pub type Ready = VecDeque<Key>;
 
 /// Four levels of 256 slots, and what they hold.
 pub struct Placement {
-    /// Keys are put in at slots and taken out by the slot; nothing is ever moved from one of these to another by the crate.
-    wheels: Box<[ByteWheel<u32, ()>; 4]>,
-    levels: [Occupancy; 4],
+    /// None until the first key comes: an executor without timers does not pay for 30 KiB.
+    levels: Vec<Level>,
     /// The tick at which it stood at 0.
     base: u64,
     /// Ticks since `base`: where it stands. Below [`LAST_SLOT`].
@@ -26,6 +25,14 @@ pub struct Placement {
     /// Keys in it, stale ones too.
     keys: usize,
 }
+
+/// Keys are put in at slots and taken out by the slot; nothing is ever moved from one level to another by the crate.
+struct Level {
+    wheel: ByteWheel<u32, ()>,
+    occupancy: Occupancy,
+}
+
+const LEVELS: usize = 4;
 
 /// A tick as timers store it. Every tick that one can wait for is less than 2^32 away, so equal numbers are equal ticks.
 #[inline]
@@ -36,8 +43,12 @@ pub const fn short(tick: u64) -> u32 {
 impl Placement {
     /// An empty one that stands at a tick.
     pub fn new(base: u64) -> Placement {
-        let wheels = Box::new(std::array::from_fn(|_| ByteWheel::new()));
-        Placement { wheels, levels: [const { Occupancy::empty() }; 4], base, passed: 0, keys: 0 }
+        Placement { levels: Vec::new(), base, passed: 0, keys: 0 }
+    }
+    #[cold]
+    fn make_levels(&mut self) {
+        let level = || Level { wheel: ByteWheel::new(), occupancy: Occupancy::empty() };
+        self.levels.resize_with(LEVELS, level);
     }
     /// The tick at which it stands.
     #[inline]
@@ -70,8 +81,12 @@ impl Placement {
         let shift = level * 8;
         let at = deadline >> shift << shift;
         let place = (at >> shift) as u8;
-        self.levels[level].add(place, deadline);
-        self.wheels[level].insert(place, slot, ());
+        if self.levels.is_empty() {
+            self.make_levels();
+        }
+        let level = &mut self.levels[level];
+        level.occupancy.add(place, deadline);
+        level.wheel.insert(place, slot, ());
         self.keys += 1;
         short(self.base).wrapping_add(at)
     }
@@ -88,10 +103,10 @@ impl Placement {
             return false;
         }
         let level = level(self.passed ^ at);
-        if level > 0 {
+        if let (1.., Some(Level { occupancy, .. })) = (level, self.levels.get_mut(level)) {
             // The slot is occupied: this lowers its earliest deadline, or keeps it.
             let deadline = u32::try_from(from_base).unwrap_or(u32::MAX);
-            self.levels[level].add((at >> (level * 8)) as u8, deadline);
+            occupancy.add((at >> (level * 8)) as u8, deadline);
         }
         true
     }
@@ -100,7 +115,7 @@ impl Placement {
     #[inline]
     fn next_slot(&self) -> Option<(usize, u8, u32)> {
         // Each level covers what is left of one slot of the level above it, so the lowest level that has one is first.
-        self.levels.iter().enumerate().find_map(|(level, occupancy)| {
+        self.levels.iter().enumerate().find_map(|(level, Level { occupancy, .. })| {
             let slot = occupancy.first()?;
             let shift = level as u32 * 8;
             let turn_start = self.passed & u32::MAX.checked_shl(shift + 8).unwrap_or(0);
@@ -116,7 +131,8 @@ impl Placement {
     /// No key here has a deadline before this.
     #[inline]
     pub fn next_deadline(&self) -> Option<u64> {
-        self.next_slot().map(|(level, slot, _)| self.base + u64::from(self.levels[level].earliest(slot)))
+        self.next_slot()
+            .map(|(level, slot, _)| self.base + u64::from(self.levels[level].occupancy.earliest(slot)))
     }
 
     /// Goes to a tick that is within reach, with no occupied slot before it. Gives the keys of the slot that starts there.
@@ -130,10 +146,10 @@ impl Placement {
         self.passed = target;
         match next {
             Some((level, slot, start)) if start == target => {
-                let wheel = &mut self.wheels[level];
+                let Level { wheel, occupancy } = &mut self.levels[level];
                 wheel.advance(slot.wrapping_sub(1));
                 let keys = wheel.tick().0.unwrap_or_default();
-                self.levels[level].clear(slot);
+                occupancy.clear(slot);
                 self.keys = self.keys.saturating_sub(keys.len());
                 keys
             }
