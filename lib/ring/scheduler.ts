@@ -11,6 +11,7 @@ import {
   QUEUE_READY_WORD,
   QUEUE_TURN_WORD,
   SLICE_ELAPSED_DOUBLE,
+  SLICE_END_DOUBLE,
   SLICE_START_DOUBLE,
 } from '../wire/layout.generated.js';
 import { type Finish, Ready, type Resume } from './ready.js';
@@ -33,11 +34,16 @@ export const QUEUES_MAX = 63;
 /** The default queue's number, and what the word holds while it runs. */
 const DEFAULT = 1;
 
-/** Monotonic nanoseconds = performance.now() × 10^6 + this. */
+/** Monotonic nanoseconds, as Rust has them, = performance.now() × 10^6 + this. */
 const ORIGIN = (() => {
   performance.now(); // The first call is slow.
   return Number(process.hrtime.bigint()) - performance.now() * 1e6;
 })();
+
+/** Now, on the clock of slices. */
+export function monotonic(): number {
+  return performance.now() * 1e6 + ORIGIN;
+}
 
 /** One queue: its ready list and its account. */
 export class Queue {
@@ -110,6 +116,9 @@ export class Scheduler {
   /** What has no queue of its own, when it yields. */
   readonly fallback: Queue;
   slices = 0;
+  /** Looks (preempt.ts) until the clock is read again, and how many there were in this slice. */
+  looksLeft = 0;
+  looks = 0;
   readonly #words: Uint32Array;
   readonly #doubles: Float64Array;
   readonly #rings: Rings;
@@ -145,6 +154,16 @@ export class Scheduler {
   /** True in a slice, the default queue's too. */
   get slicing(): boolean {
     return this.#words[CURRENT] !== 0;
+  }
+
+  /** When the slice that runs began, in nanoseconds. */
+  get sliceStart(): number {
+    return this.#doubles[SLICE_START_DOUBLE];
+  }
+
+  /** When its time is over. */
+  get sliceEnd(): number {
+    return this.#doubles[SLICE_END_DOUBLE];
   }
 
   /** True when no queue has entries. */
@@ -186,7 +205,7 @@ export class Scheduler {
   /** A queue gets its first entry. It comes back at the place of the others: time that it did not use is not saved up. */
   wake(queue: Queue): void {
     if (queue.virtual < this.#least) queue.virtual = this.#least;
-    if (queue.bound !== 0) queue.deadline = performance.now() * 1e6 + ORIGIN + queue.bound;
+    if (queue.bound !== 0) queue.deadline = monotonic() + queue.bound;
     if (this.#ready.push(queue) > 1) return;
     this.#words[READY] = 1;
     this.#rings.keep();
@@ -199,6 +218,8 @@ export class Scheduler {
     if (queue === undefined) return; // The word said otherwise: a script wrote it.
     this.#words[CURRENT] = queue.number;
     this.#running = queue;
+    this.looksLeft = 0;
+    this.looks = 0;
     const start = this.#doubles[SLICE_START_DOUBLE];
     if (queue.bound !== 0) this.#account(queue, start);
     let count = Math.floor(SLICE_TARGET / queue.cost);

@@ -51,6 +51,8 @@ export const SLICE_START_DOUBLE = 59;
 export const SLICE_ELAPSED_DOUBLE = 60;
 /** When to call for timers, in milliseconds since the executor's start; 0 for never. Ours. */
 export const ALARM_DOUBLE = 61;
+/** When the time of the slice is over, nanoseconds of CLOCK_MONOTONIC. Rust's. */
+export const SLICE_END_DOUBLE = 62;
 
 // Commands.
 /** First word of command 0. */

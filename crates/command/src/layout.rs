@@ -78,7 +78,9 @@ pub struct Header {
     /// When JavaScript wants to be called for its timers: milliseconds since the executor's start, 0 for never. Written by
     /// JavaScript.
     pub alarm: f64,
-    spare: [u64; 2],
+    /// When the time of the slice is over: nanoseconds of CLOCK_MONOTONIC. Written by Rust.
+    pub slice_end: f64,
+    spare: u64,
 }
 
 /// Word of the region whose low half is [`Header::keep`].
@@ -98,6 +100,8 @@ pub const QUEUE_TURN_WORD: usize = offset_of!(Header, queue_turn) / 8;
 pub const SLICE_START_WORD: usize = offset_of!(Header, slice_start) / 8;
 /// Word of [`Header::slice_elapsed`].
 pub const SLICE_ELAPSED_WORD: usize = offset_of!(Header, slice_elapsed) / 8;
+/// Word of [`Header::slice_end`].
+pub const SLICE_END_WORD: usize = offset_of!(Header, slice_end) / 8;
 
 /// What JavaScript asks for. Fields that an opcode does not use are not read; `zero` and `zeros` must be 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -297,6 +301,7 @@ const _: () = assert!(offset_of!(Header, queue_turn) == 464);
 const _: () = assert!(offset_of!(Header, slice_start) == 472);
 const _: () = assert!(offset_of!(Header, slice_elapsed) == 480);
 const _: () = assert!(offset_of!(Header, alarm) == 488);
+const _: () = assert!(offset_of!(Header, slice_end) == 496);
 const _: () = assert!(offset_of!(Command, opcode) == 0);
 const _: () = assert!(offset_of!(Command, flags) == 1);
 const _: () = assert!(offset_of!(Command, queue) == 2);
