@@ -24,15 +24,31 @@ for (const copies of ['0', '1']) {
           await queue.yield();
         }
       });
-      assert(queue.stats().slices >= 400);
-      // The length of a slice is half of what queues hold of a turn; a busy machine stretches some.
-      assert(queue.stats().runMs / queue.stats().slices < 5, String(queue.stats().runMs / queue.stats().slices));`,
+      assert(queue.stats().slices >= 400);`,
       [],
       { RINGWHEEL_COPIES: copies },
     );
     ended(t, result);
   });
 }
+
+test('a task whose looks become rare is told all the same, by the word', async (t) => {
+  const result = await script(`${SPIN}
+    const burn = (ms) => { const end = performance.now() + ms; while (performance.now() < end); };
+    const queue = new TaskQueue();
+    for (let round = 0; round < 10; round++) {
+      const slow = await queue.spawn(() => {
+        const end = performance.now() + 0.1;
+        while (performance.now() < end) executor.needPreempt();
+        spin(2000); // Ten thousand looks in no time: by them alone the clock would not be read for seconds.
+        let count = 0;
+        while (!executor.needPreempt() && count < 1000) { burn(0.2); count++; }
+        return count;
+      });
+      assert(slow < 200, 'after ' + slow + ' looks of 0.2 ms');
+    }`);
+  ended(t, result);
+});
 
 test('with time left there is nothing to await, and code outside of queues has a millisecond', async (t) => {
   const result = await script(`${SPIN}
@@ -42,7 +58,9 @@ test('with time left there is nothing to await, and code outside of queues has a
     assert(spin(3e8) < 3e8);
     assert(performance.now() - begun >= 0.9, 'a millisecond from the first question on');
     await executor.yieldIfNeeded();
-    assert.strictEqual(executor.needPreempt(), false, 'a new slice');
+    let fresh = false;
+    for (let round = 0; round < 1000 && !fresh; round++) { fresh = !executor.needPreempt(); await executor.yieldIfNeeded(); }
+    assert(fresh, 'a new slice has time left');
     const end = performance.now() + 10_000;
     for (let yields = 0; yields < 20; ) {
       const wait = executor.yieldIfNeeded();

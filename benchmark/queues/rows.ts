@@ -14,6 +14,7 @@ const serving = 'HTTP server beside saturated queues';
 const latency = 'latency class beside saturated queues, every 5 ms';
 const look = 'needPreempt';
 const cost = 'CPU of work with needPreempt';
+const counting = 'ringwheel, a yield every 50 chunks';
 
 /** Pairs of bursts in milliseconds, of the queue with 100 shares and of that with 300. */
 const bursts: readonly (readonly [number, number])[] = [
@@ -31,7 +32,7 @@ const claims: Claim[] = [
   { row: latency, metric: 'p99', relation: '<=', limit: 5 },
   { row: latency, metric: 'p99', against: 'event loop', relation: '<', limit: 1 },
   { row: look, metric: 'look', relation: '<=', limit: 2 },
-  { row: cost, metric: 'CPU', against: 'without', relation: '<=', limit: 1.01 },
+  { row: cost, metric: 'CPU', against: counting, relation: '<=', limit: 1.01 },
 ];
 
 /** Names the rows; every contender is the same script in a process of its own. */
@@ -61,7 +62,7 @@ export async function queues(options: BenchOptions): Promise<Benchmark> {
       row(serving, 'http', [...times, work], ['ringwheel', 'event loop', 'idle']),
       row(latency, 'latency', [...times, work], ['ringwheel', 'event loop']),
       row(look, 'look', [lower('look', 'ns')], ['ringwheel', 'Atomics.load', 'performance.now']),
-      row(cost, 'cost', [lower('CPU', 'µs')], ['ringwheel', 'without']),
+      row(cost, 'cost', [lower('CPU', 'µs')], ['ringwheel', counting]),
     ],
     claims,
   };

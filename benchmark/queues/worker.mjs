@@ -4,7 +4,7 @@ import http from 'node:http';
 import process from 'node:process';
 
 const { mode, contender, seconds, ringwheel, bursts, clientCore } = JSON.parse(process.argv[2]);
-const ours = contender === 'ringwheel';
+const ours = contender.startsWith('ringwheel');
 const { Executor, TaskQueue, sleep } = ours ? await import(ringwheel) : {};
 const executor = ours ? Executor.current() : undefined;
 
@@ -160,7 +160,7 @@ const modes = {
     return { look: withLook - without };
   },
 
-  /** The same work with looks and yields, and without. */
+  /** The same work with a look after each chunk and a yield when time is over, and with about as many yields and no look. */
   async cost() {
     const chunk = (x) => {
       for (let i = 0; i < 2000; i++) {
@@ -170,20 +170,21 @@ const modes = {
       }
       return x;
     };
-    const queue = ours ? new TaskQueue() : undefined;
+    const queue = new TaskQueue();
+    const looks = contender === 'ringwheel';
     const work = async () => {
       let x = 123456789;
       const chunks = Math.round(300_000 * seconds);
       const cpu = process.cpuUsage();
       for (let index = 0; index < chunks; index++) {
         x = chunk(x);
-        if (ours && executor.needPreempt()) await queue.yield();
+        if (looks ? executor.needPreempt() : index % 50 === 49) await queue.yield();
       }
       const { user, system } = process.cpuUsage(cpu);
       return { x, CPU: (user + system) / chunks };
     };
-    await (ours ? queue.spawn(work) : work());
-    const { CPU } = await (ours ? queue.spawn(work) : work());
+    await queue.spawn(work);
+    const { CPU } = await queue.spawn(work);
     return { CPU };
   },
 };

@@ -181,8 +181,8 @@ export class Executor implements AsyncDisposable {
    * Whether the time of what runs is over: a task's slice of its queue, or, of what runs in no queue, a millisecond from the
    * first question in a turn of the event loop on. Then await {@link Executor.yieldIfNeeded} or `queue.yield()`. True also after close.
    *
-   * Cost: one load of memory that the kernel or a timer thread writes, no native call. Only when it is raised the clock is read, and
-   * the timer set for what is left, at most once a slice. Nothing is set while nobody asks.
+   * Cost: a decrement and a load of memory that the kernel or a timer thread writes, no native call; about a dozen times a slice the clock
+   * is read. Nothing is set while nobody asks.
    *
    * @example
    * ```ts
