@@ -226,7 +226,9 @@ mod tests {
         // SAFETY: the vector outlives the region and is not used meanwhile. Checked: this is the test.
         let region = unsafe { Region::attach(base, Geometry::DEFAULT.bytes(), Geometry::DEFAULT) };
         drop(region.unwrap());
-        assert_eq!(memory[0].to_le_bytes(), *b"RWHL\x01\0\0\0");
+        let [magic, version] = [0, 4].map(|at| memory[0].to_le_bytes()[at..at + 4].to_vec());
+        assert_eq!(magic, b"RWHL");
+        assert_eq!(version, LAYOUT_VERSION.to_le_bytes());
         assert_eq!(memory[1], 4096 << 32 | 4096);
     }
 }
