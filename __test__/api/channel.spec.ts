@@ -13,10 +13,15 @@ const port = Channel.open(workerData.port);
 
 /** A worker with the other end of a channel. */
 function worker(body: string, port: ChannelPort<unknown>, more: object = {}): Worker {
-  return new Worker(`${WORKER}(async () => { ${body} })()`, { eval: true, workerData: { port, ...more } });
+  const thread = new Worker(`${WORKER}(async () => { ${body} })()`, { eval: true, workerData: { port, ...more } });
+  exits.set(thread, exitOf(thread));
+  return thread;
 }
 
-const exited = (thread: Worker) => new Promise<number>((resolve) => thread.once('exit', resolve));
+const exitOf = (thread: Worker) => new Promise<number>((resolve) => thread.once('exit', resolve));
+/** Listened for from the start: a thread may be gone before its last message is read here. */
+const exits = new WeakMap<Worker, Promise<number>>();
+const exited = (thread: Worker) => exits.get(thread) ?? exitOf(thread);
 const ECHO = 'for await (const message of port) await port.send(message);';
 
 test.before((t) => {
