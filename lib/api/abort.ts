@@ -2,6 +2,8 @@
 //
 // Signals are asked by AbortSignal's own getters and methods: a property that a program put over one of them would run in
 // the middle of settling other operations.
+import { guarded } from '../ring/guard.js';
+
 const { get: aborted } = Object.getOwnPropertyDescriptor(AbortSignal.prototype, 'aborted') as PropertyDescriptor;
 const { get: reason } = Object.getOwnPropertyDescriptor(AbortSignal.prototype, 'reason') as PropertyDescriptor;
 const { addEventListener, removeEventListener } = EventTarget.prototype;
@@ -31,7 +33,7 @@ const waiting = new WeakMap<AbortSignal, Set<() => void>>();
 function tellAll(this: AbortSignal): void {
   const all = waiting.get(this);
   waiting.delete(this);
-  if (all !== undefined) for (const onAbort of all) onAbort();
+  if (all !== undefined) for (const onAbort of all) guarded(onAbort);
 }
 
 /** Calls `onAbort` when the signal aborts. Returns what takes that back; undefined when there is no signal. @internal */

@@ -19,9 +19,13 @@ const SHORT_LIFE_MS = 1000;
 const SHORT_LIVES_MAX = 8;
 
 interface Waiting {
-  resolve(value: unknown): void;
-  reject(error: unknown): void;
+  resolve: (value: unknown) => void;
+  reject: (error: unknown) => void;
+  /** Which of the messages to this thread it is, counted from 1. */
+  nth: number;
 }
+
+function nothing(): void {}
 
 /** @internal */
 export class Member {
@@ -38,15 +42,18 @@ export class Member {
   readonly #boot: Boot;
   readonly #replace: boolean;
   readonly #name: string;
+  /** By the call's number. */
   readonly #waiting = new Map<number, Waiting>();
   readonly #idle: (() => void)[] = [];
   #worker: Worker | undefined;
   #next = 1;
+  /** Messages that were sent to this thread. */
+  #posted = 0;
   #closing = false;
   #error: unknown;
   #since = 0;
   #shortLives = 0;
-  #started: Waiting | undefined;
+  #started: Pick<Waiting, 'resolve' | 'reject'> | undefined;
   #ended: (() => void) | undefined;
 
   constructor(seat: NativeSeat, boot: Boot, replace: boolean, name: string) {
@@ -78,21 +85,28 @@ export class Member {
   call(module: string, name: string, args: unknown[], above: object): Promise<unknown> {
     const worker = this.#worker;
     if (worker === undefined || this.phase === 'ended') return Promise.reject(this.#gone(above));
-    const id = this.#next;
-    const message: ToMember = { kind: 'call', id, module, name, args };
+    const id = this.#next++;
+    // Before the message: a getter of an argument may call the pool again, or end it.
+    const waiting: Waiting = { resolve: nothing, reject: nothing, nth: 0 };
+    const result = new Promise((resolve, reject) => {
+      waiting.resolve = resolve;
+      waiting.reject = reject;
+    });
+    // A pool without work does not keep the process alive.
+    if (this.#waiting.size === 0) worker.ref();
+    this.#waiting.set(id, waiting);
     try {
-      worker.postMessage(message, transfersOf(args));
+      worker.postMessage({ kind: 'call', id, module, name, args } satisfies ToMember, transfersOf(args));
+      waiting.nth = ++this.#posted;
+      this.calls += 1;
     } catch (cause) {
       const text = `pool.run: an argument of ${name} cannot be cloned: ${(cause as Error).message.replace(/\.$/, '')}; use plain data, or ExecutorPool.transfer for what can only be moved`;
       const error = ourError('ERR_RINGWHEEL_CLONE', text, above);
       error.cause = cause;
-      return Promise.reject(error);
+      waiting.reject(error);
+      if (this.#waiting.delete(id)) this.#rest(worker);
     }
-    this.#next += 1;
-    this.calls += 1;
-    // A pool without work does not keep the process alive.
-    if (this.#waiting.size === 0) worker.ref();
-    return new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
+    return result;
   }
 
   /** Resolves when no call waits. */
@@ -123,7 +137,7 @@ export class Member {
   #launch(): void {
     this.phase = 'starting';
     this.#error = undefined;
-    this.#next = 1;
+    this.#posted = 0;
     this.#since = performance.now();
     const options = { workerData: { [BOOT]: this.#boot }, name: this.#name, eval: SOURCE };
     let worker: Worker;
@@ -142,13 +156,21 @@ export class Member {
     this.#worker = worker;
   }
 
-  #read(worker: Worker, message: FromMember): void {
-    switch (message.kind) {
+  /** The call of the nth message: one that the member could not read, so that its number is not known there. */
+  #idOf(nth: number): number {
+    for (const [id, waiting] of this.#waiting) if (waiting.nth === nth) return id;
+    return 0;
+  }
+
+  #read(worker: Worker, message: FromMember | null | undefined): void {
+    // A module may post messages of its own to its thread's parent, which is the pool: they are nobody's.
+    switch (message?.kind) {
       case 'value':
       case 'error': {
-        const waiting = this.#waiting.get(message.id);
+        const id = message.id ?? this.#idOf(message.nth);
+        const waiting = this.#waiting.get(id);
         if (waiting === undefined) return; // The pool gave it up.
-        this.#waiting.delete(message.id);
+        this.#waiting.delete(id);
         if (message.kind === 'value') waiting.resolve(message.value);
         else waiting.reject(restore(message.error));
         this.#rest(worker);

@@ -11,7 +11,7 @@ export interface Boot {
   readonly setup: string | undefined;
 }
 
-/** To a member. Ids are counted from 1, one after the other. */
+/** To a member. Ids are counted from 1; no two calls of a member have the same. */
 export type ToMember =
   | {
       readonly kind: 'call';
@@ -26,8 +26,10 @@ export type ToMember =
 export type FromMember =
   | { readonly kind: 'ready'; readonly driver: 'uring' | 'poll'; readonly notes: readonly string[] }
   | { readonly kind: 'failed'; readonly error: FlatError }
-  | { readonly kind: 'value'; readonly id: number; readonly value: unknown }
-  | { readonly kind: 'error'; readonly id: number; readonly error: FlatError }
+  | { readonly kind: 'value'; readonly id: number; readonly nth?: undefined; readonly value: unknown }
+  | { readonly kind: 'error'; readonly id: number; readonly nth?: undefined; readonly error: FlatError }
+  /** The nth message, counted from 1, could not be read. */
+  | { readonly kind: 'error'; readonly id?: undefined; readonly nth: number; readonly error: FlatError }
   | { readonly kind: 'closed' };
 
 /** The place of a Boot in workerData, which programs may use for themselves in their own workers. */

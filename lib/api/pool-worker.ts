@@ -2,7 +2,15 @@
 import { type MessagePort, parentPort } from 'node:worker_threads';
 import { ourError } from './errors.js';
 import { Executor } from './executor.js';
-import { type Boot, boot, type FromMember, flatten, type ToMember, transfersOf } from './pool-messages.js';
+import {
+  type Boot,
+  boot,
+  type FlatError,
+  type FromMember,
+  flatten,
+  type ToMember,
+  transfersOf,
+} from './pool-messages.js';
 
 type Module = Record<string, unknown>;
 
@@ -34,10 +42,15 @@ async function functionOf(href: string, name: string): Promise<(...args: unknown
   throw ourError('ERR_RINGWHEEL_MODULE', `the module ${href} ${what}; it exports ${names}`);
 }
 
+function notCloned(what: string, cause: Error): FlatError {
+  const message = `${what} cannot be cloned: ${cause.message.replace(/\.$/, '')}; use plain data, or ExecutorPool.transfer for what can only be moved`;
+  return flatten(ourError('ERR_RINGWHEEL_CLONE', message));
+}
+
 class Work {
   readonly #port: MessagePort;
-  /** The id of the last call that was read. */
-  #seen = 0;
+  /** Messages that came. */
+  #came = 0;
 
   constructor(port: MessagePort) {
     this.#port = port;
@@ -55,9 +68,13 @@ class Work {
       this.#send({ kind: 'failed', error: flatten(error) });
       return; // The pool ends this thread.
     }
-    this.#port.on('message', (message: ToMember) => void this.#read(message));
-    // Ids follow each other, so a call that cannot be read is the one after the last.
-    this.#port.on('messageerror', (cause: Error) => this.#refuse(++this.#seen, 'an argument', cause));
+    this.#port.on('message', (message: ToMember) => {
+      this.#came++;
+      void this.#read(message);
+    });
+    this.#port.on('messageerror', (cause: Error) => {
+      this.#send({ kind: 'error', nth: ++this.#came, error: notCloned('an argument', cause) });
+    });
   }
 
   async #read(message: ToMember): Promise<void> {
@@ -66,7 +83,6 @@ class Work {
       this.#send({ kind: 'closed' });
       return;
     }
-    this.#seen = message.id;
     const { id, module, name, args } = message;
     let value: unknown;
     try {
@@ -79,13 +95,8 @@ class Work {
     try {
       this.#send({ kind: 'value', id, value }, value);
     } catch (cause) {
-      this.#refuse(id, `the result of ${name}`, cause as Error);
+      this.#send({ kind: 'error', id, error: notCloned(`the result of ${name}`, cause as Error) });
     }
-  }
-
-  #refuse(id: number, what: string, cause: Error): void {
-    const message = `${what} cannot be cloned: ${cause.message.replace(/\.$/, '')}; use plain data, or ExecutorPool.transfer for what can only be moved`;
-    this.#send({ kind: 'error', id, error: flatten(ourError('ERR_RINGWHEEL_CLONE', message)) });
   }
 
   #send(message: FromMember, value?: unknown): void {

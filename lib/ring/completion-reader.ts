@@ -9,6 +9,7 @@ import {
   COMPLETION_WORDS,
   COMPLETIONS_WORD,
 } from '../wire/layout.generated.js';
+import { throwLater } from './guard.js';
 import type { Link } from './link.js';
 import { QUEUED } from './pending.js';
 
@@ -32,26 +33,41 @@ export class CompletionReader {
     this.#link = link;
   }
 
-  /** Reads all that is there. Settling runs no code of the user's: that comes with the microtasks. */
+  /** Reads all that is there. Were settling one to throw, the others are settled all the same: nobody tells of them again. */
   drain(): void {
+    for (;;) {
+      try {
+        this.#settleAll();
+        break;
+      } catch (error) {
+        throwLater(error);
+      }
+    }
+    this.#link.runWaiting();
+  }
+
+  /** Settling runs no code of the user's: that comes with the microtasks. */
+  #settleAll(): void {
     const words = this.#words;
     const link = this.#link;
     const table = link.table;
     const tail = words[TAIL];
     let head = this.#head;
-    while (head >>> 0 !== tail) {
-      const base = FIRST + (head & MASK) * WORDS;
-      head = (head + 1) | 0;
-      const slot = words[base];
-      const generation = words[base + 1];
-      const result = this.#results[base + 2];
-      const extra = words[base + 3];
-      const queue = (table.kinds[slot] & QUEUED) === 0 ? undefined : link.scheduler.find(table.queues[slot]);
-      if (queue === undefined || table.generations[slot] !== generation) link.finish(slot, generation, result, extra);
-      else queue.pushCompletion(slot, generation, result, extra);
+    try {
+      while (head >>> 0 !== tail) {
+        const base = FIRST + (head & MASK) * WORDS;
+        head = (head + 1) | 0;
+        const slot = words[base];
+        const generation = words[base + 1];
+        const result = this.#results[base + 2];
+        const extra = words[base + 3];
+        const queue = (table.kinds[slot] & QUEUED) === 0 ? undefined : link.scheduler.find(table.queues[slot]);
+        if (queue === undefined || table.generations[slot] !== generation) link.finish(slot, generation, result, extra);
+        else queue.pushCompletion(slot, generation, result, extra);
+      }
+    } finally {
+      this.#head = head;
+      words[HEAD] = head;
     }
-    this.#head = head;
-    words[HEAD] = head;
-    link.runWaiting();
   }
 }

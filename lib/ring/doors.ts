@@ -1,5 +1,7 @@
 // The ports of a thread that wait for another thread: looked at when that has woken this thread's executor.
 
+import { guarded, throwLater } from './guard.js';
+
 /** One that waits. */
 export interface Door {
   /** Something may have come. */
@@ -24,12 +26,18 @@ export class Doors {
 
   /** Another thread has called. */
   look(): void {
-    for (const door of this.#waiting) door.look();
+    for (const door of this.#waiting) {
+      try {
+        door.look();
+      } catch (error) {
+        throwLater(error); // The others are not told again.
+      }
+    }
   }
 
   /** The executor has ended. */
   abandon(): void {
-    for (const door of this.#waiting) door.abandon();
+    for (const door of this.#waiting) guarded(() => door.abandon());
     this.#waiting.clear();
   }
 }

@@ -18,6 +18,7 @@ import { CommandWriter } from './command-writer.js';
 import { CompletionReader } from './completion-reader.js';
 import { Doors } from './doors.js';
 import { Fifo, type Waiter } from './fifo.js';
+import { guarded } from './guard.js';
 import { OPCODE_BITS, OPCODE_QUEUE, PendingTable, QUEUED, QUIET, RAW, type Settle } from './pending.js';
 import { Preempt } from './preempt.js';
 import { type Rings, Scheduler } from './scheduler.js';
@@ -91,8 +92,9 @@ export class Link {
       (broken) => {
         reader.drain();
         if (broken !== undefined && broken !== CALLED) return onBroken(broken);
-        this.timers.fire();
         if (broken === CALLED) this.doors.look();
+        // Last: a callback of the user's may throw. What Rust told of is told once; timers that are left stay due.
+        this.timers.fire();
       },
       () => scheduler.slice(),
     );
@@ -200,7 +202,7 @@ export class Link {
       const slot = this.#cancels.pop() as number;
       this.#writer.cancel(slot, generation);
     }
-    while (!this.#waiting.empty && this.ready) this.#waiting.runFirst();
+    while (!this.#waiting.empty && this.ready) guarded(() => this.#waiting.runFirst());
     if (this.#whenIdle.length > 0 && this.idle) for (const then of this.#whenIdle.splice(0)) then();
   }
 
@@ -242,10 +244,12 @@ export class Link {
       const settle = table.settles[slot] as Settle;
       const file = table.files[slot] as FileState;
       table.giveBack(slot);
-      if ((kind & RAW) !== 0) settle(result, 0);
-      else settle(this.#fail(result, kind & OPCODE_BITS, file) as never, 0);
+      guarded(() => {
+        if ((kind & RAW) !== 0) settle(result, 0);
+        else settle(this.#fail(result, kind & OPCODE_BITS, file) as never, 0);
+      });
     }
-    while (!this.#waiting.empty) this.#waiting.runFirst();
+    while (!this.#waiting.empty) guarded(() => this.#waiting.runFirst());
     this.preempt.end();
     this.scheduler.abandon(() => this.#fail(result, OPCODE_QUEUE, NO_FILE));
     this.scratch.abandon();

@@ -14,6 +14,7 @@ import {
   SLICE_END_DOUBLE,
   SLICE_START_DOUBLE,
 } from '../wire/layout.generated.js';
+import { guarded } from './guard.js';
 import { type Finish, Ready, type Resume } from './ready.js';
 
 const CURRENT = QUEUE_CURRENT_WORD;
@@ -230,12 +231,15 @@ export class Scheduler {
     queue.slices++;
     queue.resumes += count;
     const { finish } = this.#rings;
-    while (count-- > 0) queue.ready.goOn(finish);
-    if (queue.ready.length === 0) {
-      this.#leave(queue);
-      if (queue.forgotten) this.remove(queue);
+    try {
+      while (count-- > 0) queue.ready.goOn(finish);
+    } finally {
+      if (queue.ready.length === 0) {
+        this.#leave(queue);
+        if (queue.forgotten) this.remove(queue);
+      }
+      this.#rings.sliced();
     }
-    this.#rings.sliced();
   }
 
   /** Charges the last slice to its queue. Not in a slice, which has not ended. */
@@ -278,7 +282,7 @@ export class Scheduler {
   /** Nothing will run any more: everyone who waits hears so. */
   abandon(failed: () => Promise<never>): void {
     for (const queue of [...this.#ready]) {
-      while (queue.ready.length > 0) queue.ready.goOn(this.#rings.finish, failed);
+      while (queue.ready.length > 0) guarded(() => queue.ready.goOn(this.#rings.finish, failed));
       this.#leave(queue);
     }
   }

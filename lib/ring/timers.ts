@@ -4,6 +4,7 @@
 // calls `fire`. What is due is decided here, by the same clock that deadlines were made with: nothing fires early whatever
 // rings, and a timer that was cancelled is not in the wheel any more, so there is no ghost to look for.
 import { performance } from 'node:perf_hooks';
+import { guarded } from './guard.js';
 import type { Link } from './link.js';
 import type { Resume } from './ready.js';
 import type { Queue } from './scheduler.js';
@@ -194,7 +195,7 @@ export class Timers {
       const what = this.#wheel.whats[entry] as (value?: unknown) => void;
       const kind = this.#wheel.kinds[entry];
       this.#take(entry);
-      if ((kind & PROMISE_TIMER) !== 0) what(reject());
+      if ((kind & PROMISE_TIMER) !== 0) guarded(() => what(reject()));
     }
   }
 
