@@ -22,7 +22,7 @@ export {
 export { File } from './lib/api/file.js';
 export { FileServer, type ServerCloseOptions, type ServerStats } from './lib/api/file-server.js';
 export { interval } from './lib/api/interval.js';
-export type { OperationKind, OperationLatency } from './lib/api/latency.js';
+export type { LatencyBucket, LatencySummary, OperationKind, QueueLatencies } from './lib/api/latency.js';
 export { Lease } from './lib/api/lease.js';
 export type {
   ExecutorOptions,

@@ -8,7 +8,13 @@ import { binding, LAYOUT_VERSION, type NativeStats } from '../wire/binding.js';
 import { REGION_BYTES } from '../wire/layout.generated.js';
 import { completionError, failLater, ourError } from './errors.js';
 import { events } from './events.js';
-import { latenciesOf, type OperationKind, type OperationLatency } from './latency.js';
+import {
+  type LatencySummary,
+  latenciesOf,
+  type OperationKind,
+  type QueueLatencies,
+  queueLatencies,
+} from './latency.js';
 import { type Lease, makeLease } from './lease.js';
 import { credentials } from './operation.js';
 import { EXECUTOR_RULES, type ExecutorOptions } from './options.js';
@@ -259,12 +265,31 @@ export class Executor implements AsyncDisposable {
    *
    * @throws ERR_RINGWHEEL_CLOSED after close.
    */
-  latencies(): Partial<Record<OperationKind, OperationLatency>> {
+  latencies(): Partial<Record<OperationKind, LatencySummary>> {
     try {
       return latenciesOf(this.#link.native.latencies());
     } catch (error) {
       throw nativeError(error);
     }
+  }
+
+  /**
+   * How long this thread's task queues waited for their slices and how long those were, in the order of {@link Executor.queueStats}.
+   * One slice in eight is timed.
+   *
+   * @example
+   * ```ts
+   * import { Executor, TaskQueue } from 'ringwheel';
+   * await using queue = new TaskQueue({ name: 'work' });
+   * for (let index = 0; index < 100; index++) await queue.spawn(() => {});
+   * for (const { name, wait, slice } of Executor.current().queueLatencies()) {
+   *   console.log(`${name}: waits ${wait.p99Us} µs, runs ${slice.p99Us} µs at most in 99 of 100 slices`);
+   * }
+   * ```
+   */
+  queueLatencies(): QueueLatencies[] {
+    const { scheduler } = this.#link;
+    return scheduler.all().map((queue) => queueLatencies(scheduler, queue));
   }
 
   /**

@@ -3,6 +3,7 @@ import type { Link } from '../ring/link.js';
 import { QUEUES_MAX, type Queue } from '../ring/scheduler.js';
 import { ourError, rejected } from './errors.js';
 import { currentLink } from './executor.js';
+import { type QueueLatencies, queueLatencies } from './latency.js';
 import { QUEUE_RULES, SHARES, type TaskQueueOptions } from './options.js';
 import { type QueueStats, queueStats } from './queue-stats.js';
 import { checked, shown } from './validate.js';
@@ -141,6 +142,14 @@ export class TaskQueue implements AsyncDisposable {
   /** Figures; a plain object. The slice that runs now is not in it yet. */
   stats(): QueueStats {
     return queueStats(this.#link.scheduler, this.#queue);
+  }
+
+  /**
+   * How long it waited for its slices, and how long those were; one in eight is timed, the first one too. Makes a plain object, in
+   * about 100 µs: for monitoring. See {@link Executor.queueLatencies} for all queues.
+   */
+  latencies(): QueueLatencies {
+    return queueLatencies(this.#link.scheduler, this.#queue);
   }
 
   /**

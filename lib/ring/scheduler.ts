@@ -16,6 +16,7 @@ import {
 } from '../wire/layout.generated.js';
 import { guarded } from './guard.js';
 import { type Finish, Ready, type Resume } from './ready.js';
+import { QueueTimes } from './times.js';
 
 const CURRENT = QUEUE_CURRENT_WORD;
 const READY = QUEUE_READY_WORD;
@@ -49,6 +50,7 @@ export function monotonic(): number {
 /** One queue: its ready list and its account. */
 export class Queue {
   readonly ready = new Ready();
+  readonly times = new QueueTimes();
   /** Nanoseconds of CPU ÷ shares. */
   virtual = 0;
   /** Tasks that were spawned or run and have not ended. */
@@ -132,6 +134,11 @@ export class Scheduler {
   /** Whose slice ran last, and is not charged yet. */
   #charged: Queue | undefined = undefined;
   #chargedResumes = 0;
+  #chargedStart = 0;
+  /** Its length goes into the queue's histogram. */
+  #timed = false;
+  /** It did not resume all of its entries, which wait since its end. */
+  #leftOver = false;
   #running: Queue;
   readonly #turnMicros: number;
   /** The last slice that was long, and when its charge showed it. */
@@ -206,7 +213,12 @@ export class Scheduler {
   /** A queue gets its first entry. It comes back at the place of the others: time that it did not use is not saved up. */
   wake(queue: Queue): void {
     if (queue.virtual < this.#least) queue.virtual = this.#least;
-    if (queue.bound !== 0) queue.deadline = monotonic() + queue.bound;
+    const timed = queue.times.due();
+    if (timed || queue.bound !== 0) {
+      const now = monotonic();
+      queue.deadline = now + queue.bound;
+      if (timed) queue.times.ready(now);
+    }
     if (this.#ready.push(queue) > 1) return;
     this.#words[READY] = 1;
     this.#rings.keep();
@@ -226,6 +238,8 @@ export class Scheduler {
     let count = Math.floor(SLICE_TARGET / queue.cost);
     count = Math.min(Math.max(count, 1), RESUMES_MAX, queue.ready.length);
     this.#charged = queue;
+    this.#chargedStart = start;
+    this.#timed = queue.times.begin(start);
     this.#chargedResumes = count;
     this.slices++;
     queue.slices++;
@@ -234,7 +248,8 @@ export class Scheduler {
     try {
       while (count-- > 0) queue.ready.goOn(finish);
     } finally {
-      if (queue.ready.length === 0) {
+      this.#leftOver = queue.ready.length > 0;
+      if (!this.#leftOver) {
         this.#leave(queue);
         if (queue.forgotten) this.remove(queue);
       }
@@ -250,6 +265,9 @@ export class Scheduler {
     const elapsed = this.#doubles[SLICE_ELAPSED_DOUBLE];
     queue.virtual += elapsed / queue.shares;
     queue.runtime += elapsed;
+    if (this.#timed) queue.times.slice.add(elapsed);
+    this.#timed = false;
+    if (this.#leftOver && queue.times.due()) queue.times.ready(this.#chargedStart + elapsed);
     if (elapsed > queue.sliceMax) queue.sliceMax = elapsed;
     if (elapsed > LONG_SLICE) this.#long = { queue, elapsed, seen: performance.now() * 1e6 + ORIGIN };
     const cost = elapsed / this.#chargedResumes;

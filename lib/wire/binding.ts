@@ -55,9 +55,8 @@ export interface NativeStats {
   longestStallMs: number;
 }
 
-/** Latencies of one kind of operation, as the addon gives them. */
-export interface NativeLatency {
-  operation: string;
+/** What a histogram tells, as the addon gives it: microseconds. */
+export interface NativeDistribution {
   samples: number;
   minUs: number;
   meanUs: number;
@@ -66,6 +65,20 @@ export interface NativeLatency {
   p99Us: number;
   p999Us: number;
   maxUs: number;
+  buckets: { leUs: number; count: number }[];
+}
+
+/** Latencies of one kind of operation, as the addon gives them. */
+export interface NativeLatency {
+  operation: string;
+  took: NativeDistribution;
+}
+
+/** A histogram that JavaScript fills. */
+export interface NativeTimes {
+  /** Adds the first `count` of some times in nanoseconds. */
+  record(nanoseconds: Float64Array, count: number): void;
+  read(): NativeDistribution;
 }
 
 /** One environment's executor, as the addon exports it: translation only, policy is in lib/api. */
@@ -171,6 +184,7 @@ export interface Binding {
   /** Has the second executor woken when the first ends; false when that has ended. */
   watchExecutor(low: number, high: number, ownLow: number, ownHigh: number): boolean;
   startFileServer(options: object): Promise<NativeFileServer>;
+  NativeTimes: new () => NativeTimes;
   topology(): object;
   place(placement: object): NativeSeat[];
   diagnose(driver: 'auto' | 'poll' | 'uring'): { driver: string; features: string[]; notes: string[] };

@@ -2,18 +2,13 @@
 //!
 //! Which ones is random within bounds, since a fixed step would meet the same place of every batch of 64. Receives and accepts,
 //! which stay armed for hours, and what was cancelled are not timed.
-use crate::Operation;
-use hdrhistogram::Histogram;
-use std::time::{Duration, Instant};
+use crate::{Distribution, Operation, Times};
+use std::time::Instant;
 
 /// Operations timed at once; more are not begun.
 const MARKS: usize = 32;
 /// From one timed operation to the next: this many to three times as many less one, 64 on average.
 const STEP_MIN: u32 = 32;
-/// Nanoseconds told apart at the lower end, and the most that is told from longer: with two digits 12 KiB a kind.
-const SHORTEST: u64 = 64;
-const LONGEST: u64 = 60_000_000_000;
-const DIGITS: u8 = 2;
 const CANCELED: i32 = -rustix::io::Errno::CANCELED.raw_os_error();
 
 /// The kinds that are timed, in the order of [`kind_of`].
@@ -28,22 +23,8 @@ pub(crate) type Mark = u8;
 pub struct Latency {
     /// `read`, `write`, `open`, `close`, `sync`, `truncate`, `stat`, `send`, `connect`, `ready` or `job`.
     pub operation: &'static str,
-    /// Operations timed, about one in 64 of all.
-    pub samples: u64,
-    /// The shortest.
-    pub min: Duration,
-    /// The mean.
-    pub mean: Duration,
-    /// Half took no longer.
-    pub p50: Duration,
-    /// 90 % took no longer.
-    pub p90: Duration,
-    /// 99 % took no longer.
-    pub p99: Duration,
-    /// 99.9 % took no longer.
-    pub p999: Duration,
-    /// The longest; a minute stands for everything above.
-    pub max: Duration,
+    /// How long those took that were timed, about one in 64.
+    pub took: Distribution,
 }
 
 /// The histograms of one driver.
@@ -54,12 +35,17 @@ pub(crate) struct Latencies {
     random: u32,
     /// When, and what kind.
     began: [Option<(Instant, usize)>; MARKS],
-    kinds: [Option<Box<Histogram<u32>>>; NAMES.len()],
+    kinds: [Times; NAMES.len()],
 }
 
 impl Latencies {
     pub(crate) fn new() -> Latencies {
-        Latencies { left: 1, random: 0x9e37_79b9, began: [None; MARKS], kinds: [const { None }; NAMES.len()] }
+        Latencies {
+            left: 1,
+            random: 0x9e37_79b9,
+            began: [None; MARKS],
+            kinds: [const { Times::new() }; NAMES.len()],
+        }
     }
 
     /// An operation that is not multishot begins.
@@ -101,34 +87,13 @@ impl Latencies {
     fn end_timed(&mut self, mark: Mark, result: i32) {
         let timed = self.began.get_mut(usize::from(mark) - 1).and_then(Option::take);
         let Some((began, kind)) = timed.filter(|_| result != CANCELED) else { return };
-        let took = began.elapsed().as_nanos() as u64;
-        if self.kinds[kind].is_none() {
-            self.kinds[kind] = Histogram::new_with_bounds(SHORTEST, LONGEST, DIGITS).ok().map(Box::new);
-        }
-        if let Some(histogram) = &mut self.kinds[kind] {
-            histogram.saturating_record(took);
-        }
+        self.kinds[kind].record(began.elapsed().as_nanos() as u64);
     }
 
     /// Of each kind that was timed at least once.
     pub(crate) fn summary(&self) -> Vec<Latency> {
-        let timed = NAMES.iter().zip(&self.kinds).filter_map(|(name, kind)| Some((name, kind.as_ref()?)));
-        timed
-            .map(|(operation, histogram)| {
-                let at = |quantile| Duration::from_nanos(histogram.value_at_quantile(quantile));
-                Latency {
-                    operation,
-                    samples: histogram.len(),
-                    min: Duration::from_nanos(histogram.min()),
-                    mean: Duration::from_nanos(histogram.mean() as u64),
-                    p50: at(0.5),
-                    p90: at(0.9),
-                    p99: at(0.99),
-                    p999: at(0.999),
-                    max: Duration::from_nanos(histogram.max()),
-                }
-            })
-            .collect()
+        let timed = NAMES.iter().zip(&self.kinds).filter(|(_, times)| times.any());
+        timed.map(|(operation, times)| Latency { operation, took: times.distribution() }).collect()
     }
 }
 
@@ -154,6 +119,7 @@ fn kind_of(operation: &Operation) -> Option<usize> {
 mod tests {
     use super::*;
     use crate::op::job::Job;
+    use std::time::Duration;
 
     fn job() -> Operation {
         Operation::Job(Job { run: None })
@@ -178,7 +144,7 @@ mod tests {
         steps.sort_unstable();
         steps.dedup();
         assert!(steps.len() > 40, "they vary: {steps:?}");
-        assert_eq!(latencies.summary()[0].samples, 1 + steps_taken);
+        assert_eq!(latencies.summary()[0].took.samples, 1 + steps_taken);
     }
 
     #[test]
@@ -190,7 +156,7 @@ mod tests {
         for mark in marks {
             latencies.end(mark, 0);
         }
-        assert_eq!(latencies.summary()[0].samples, MARKS as u64);
+        assert_eq!(latencies.summary()[0].took.samples, MARKS as u64);
     }
 
     #[test]
@@ -205,6 +171,7 @@ mod tests {
         }
         let [latency] = &latencies.summary()[..] else { panic!("one kind") };
         assert_eq!(latency.operation, "job");
+        let latency = &latency.took;
         assert!((1..20).contains(&latency.samples), "{latency:?}");
         assert!(latency.min >= Duration::from_micros(90), "{latency:?}");
         let ordered = [latency.min, latency.p50, latency.p90, latency.p99, latency.p999];

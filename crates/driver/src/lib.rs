@@ -8,6 +8,7 @@
 
 #[cfg(feature = "testing")]
 pub mod contract;
+mod distribution;
 pub mod driver;
 pub mod error;
 pub mod handle;
@@ -23,6 +24,7 @@ pub mod preempt;
 mod uring;
 mod wake;
 
+pub use distribution::{BUCKETS, Distribution, Times};
 pub use driver::{
     Completion, Driver, DriverKind, Host, Options, Refused, RefusedReason, ShutdownReport, Sqpoll, Stats,
     Ticket, Wait,

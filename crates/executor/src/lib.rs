@@ -46,11 +46,12 @@ pub use executor::{
 pub use options::Options;
 pub use preempt::{YieldIfNeeded, need_preempt, yield_if_needed};
 pub use queue::{
-    Latency, QueueOptions, QueueStats, Removal, Removed, TaskQueue, queue_stats, spawn_into, try_spawn_into,
+    Latency, QueueLatencies, QueueOptions, QueueStats, Removal, Removed, TaskQueue, queue_latencies,
+    queue_stats, spawn_into, try_spawn_into,
 };
 pub use ringwheel_clock::TimerKey;
 pub use ringwheel_driver::{
-    Chunk, DriverKind, Latency as OperationLatency, Lease,
+    BUCKETS, Chunk, Distribution, DriverKind, Latency as OperationLatency, Lease, Times,
     memory::{Source, Target},
     preempt::{Preempt, PreemptKind, PreemptStats},
 };

@@ -5,6 +5,7 @@ use crate::{
     current,
     task::queues::{DEFAULT, QUEUES_MAX, Queue, SHARES_DEFAULT, State},
 };
+use ringwheel_driver::Distribution;
 use std::{
     fmt,
     future::Future,
@@ -75,6 +76,19 @@ pub struct QueueStats {
     pub runtime: Duration,
     /// The longest time that it ran without a look at the other queues.
     pub longest_slice: Duration,
+}
+
+/// How long one queue waited for its slices, and how long those were. One in eight is timed, while the executor has more than one queue.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct QueueLatencies {
+    /// Its name.
+    pub name: String,
+    /// From the moment that the queue had something to run, because a task woke or was spawned or a slice had left some over, to its
+    /// next slice.
+    pub wait: Distribution,
+    /// From the beginning of a slice to its end. A slice is made of polls: one long poll is a long slice.
+    pub slice: Distribution,
 }
 
 /// A group of tasks that shares the core with other groups by weight. A handle: `Copy`, names its queue by number, harmless when that is
@@ -162,6 +176,14 @@ impl TaskQueue {
         self.with(|core, _| core.stats_of(self.index))
     }
 
+    /// How long it waited for its slices, and how long those were. Walks two histograms, about 40 µs: for monitoring.
+    ///
+    /// # Errors
+    /// [`QueueError::Removed`], [`QueueError::Elsewhere`].
+    pub fn latencies(self) -> Result<QueueLatencies, QueueError> {
+        self.with(|core, _| core.latencies_of(self.index))
+    }
+
     /// Removes the queue: from now on nothing is spawned into it, except by its own tasks. What you get can be awaited: it is ready once
     /// the last task of the queue has ended, so never for a task of that very queue. Dropping it changes nothing.
     ///
@@ -243,7 +265,37 @@ pub fn queue_stats() -> Vec<QueueStats> {
     current::with(|core| core.map_or_else(Vec::new, Core::queue_stats))
 }
 
+/// The latencies of all queues of the executor that runs on this thread, the default one first; empty outside of one.
+///
+/// ```
+/// use ringwheel_executor::{Executor, TaskQueue, queue_latencies, spawn_into};
+///
+/// let mut executor = Executor::start(Default::default())?;
+/// executor.run(async {
+///     let queue = TaskQueue::new(Default::default())?;
+///     spawn_into(queue, async {}).await.expect("not cancelled");
+///     let [_default, latencies] = &queue_latencies()[..] else { panic!("two queues") };
+///     assert_eq!(latencies.wait.samples, 1); // The first is always timed.
+///     println!("p99 of its wait: {:?}", latencies.wait.p99);
+///     Ok::<(), ringwheel_executor::QueueError>(())
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn queue_latencies() -> Vec<QueueLatencies> {
+    current::with(|core| core.map_or_else(Vec::new, Core::queue_latencies))
+}
+
 impl Core {
+    pub(crate) fn queue_latencies(&self) -> Vec<QueueLatencies> {
+        self.tasks.queues.indices().map(|index| self.latencies_of(index)).collect()
+    }
+
+    fn latencies_of(&self, index: u8) -> QueueLatencies {
+        let queue = self.tasks.queues.at(index);
+        let (wait, slice) = queue.times.distributions();
+        QueueLatencies { name: queue.name.borrow().clone(), wait, slice }
+    }
+
     pub(crate) fn queue_stats(&self) -> Vec<QueueStats> {
         self.tasks.queues.indices().map(|index| self.stats_of(index)).collect()
     }

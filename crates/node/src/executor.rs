@@ -5,6 +5,7 @@ use crate::{
     host::{Core, Host, Kept, not_joined},
     shared::{ArenaView, attach, show_word},
     stalls::Stalls,
+    times::NativeLatency,
     topology::sit_on,
     uv::Handles,
     values::Reference,
@@ -18,7 +19,7 @@ use napi_derive::napi;
 use ringwheel_command::{FileId, PendingId};
 use ringwheel_driver::{DriverKind, Host as Parks, LeaseId, Options as DriverOptions, driver::Sqpoll};
 use ringwheel_executor::{
-    Executor, Options,
+    Executor, OperationLatency, Options,
     bridge::{Bridge, plain_open},
 };
 use std::{ffi::CString, os::fd::BorrowedFd, rc::Rc};
@@ -86,20 +87,6 @@ pub struct NativeStats {
     pub arena_free_bytes: f64,
     pub stalls: f64,
     pub longest_stall_ms: f64,
-}
-
-/// Latencies of one kind of operation, in microseconds.
-#[napi(object)]
-pub struct NativeLatency {
-    pub operation: String,
-    pub samples: f64,
-    pub min_us: f64,
-    pub mean_us: f64,
-    pub p50_us: f64,
-    pub p90_us: f64,
-    pub p99_us: f64,
-    pub p999_us: f64,
-    pub max_us: f64,
 }
 
 /// One environment's executor.
@@ -383,7 +370,7 @@ impl NativeExecutor {
                 arena_bytes: arena.total() as f64,
                 arena_free_bytes: arena.free_bytes() as f64,
                 stalls: stats.stalls as f64,
-                longest_stall_ms: stats.longest_stall.as_secs_f64() * 1000.0,
+                longest_stall_ms: stats.longest_stall.as_nanos() as f64 / 1e6,
             }
         })
     }
@@ -412,20 +399,12 @@ impl NativeExecutor {
     /// How long operations took, by kind.
     #[napi]
     pub fn latencies(&self) -> Result<Vec<NativeLatency>> {
-        let us = |time: std::time::Duration| time.as_nanos() as f64 / 1000.0;
         let latencies = self.host.with(|core| core.executor.latencies())?;
-        let native = latencies.into_iter().map(|latency| NativeLatency {
-            operation: latency.operation.to_owned(),
-            samples: latency.samples as f64,
-            min_us: us(latency.min),
-            mean_us: us(latency.mean),
-            p50_us: us(latency.p50),
-            p90_us: us(latency.p90),
-            p99_us: us(latency.p99),
-            p999_us: us(latency.p999),
-            max_us: us(latency.max),
-        });
-        Ok(native.collect())
+        let native = |OperationLatency { operation, took }| NativeLatency {
+            operation: operation.to_owned(),
+            took: took.into(),
+        };
+        Ok(latencies.into_iter().map(native).collect())
     }
 
     /// Cancels what is in flight, drains, closes. Returns how many operations had to be leaked.

@@ -172,7 +172,7 @@ fn latencies(rig: &Rig) -> Result<(), Skip> {
         }));
     }
     let latencies = drive.driver.latencies();
-    let of = |name: &str| latencies.iter().find(|latency| latency.operation == name).expect(name);
+    let of = |name: &str| &latencies.iter().find(|latency| latency.operation == name).expect(name).took;
     let (read, job) = (of("read"), of("job"));
     assert!((5..=20).contains(&read.samples), "{read:?}");
     assert!((2..=8).contains(&job.samples), "{job:?}");

@@ -45,7 +45,9 @@ impl Tasks {
             let ready = queues.ready.get() | u64::from(self.is_active_ready()) << self.active.get();
             let Some(index) = queues.pick(ready, pace.quota) else { break };
             self.activate(index);
+            self.open_list();
             let queue = queues.at(index);
+            let timed = queue.times.begin(now);
             let contended = tightest > 0 || queues.ready.get() != 0;
             let (polls, watch) = match pace.preempt {
                 Some(preempt) if contended => {
@@ -65,6 +67,12 @@ impl Tasks {
             let used = self.run_slice(polls, watch);
             let then = now_ns();
             queue.charge(then.saturating_sub(now), used);
+            if timed {
+                queue.times.end(then.saturating_sub(now));
+            }
+            if self.is_active_ready() {
+                queue.times.ready(|| then);
+            }
             if queue.state.get() == State::Leaving && queue.live.get() == 0 {
                 self.activate(super::queues::DEFAULT);
                 self.free_queue(index);
@@ -77,6 +85,7 @@ impl Tasks {
         }
         self.watched.set(false);
         self.activate(super::queues::DEFAULT);
+        self.close_list();
     }
 }
 

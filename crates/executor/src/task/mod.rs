@@ -15,6 +15,7 @@ mod join;
 pub(crate) mod queues;
 mod run;
 mod slots;
+mod times;
 mod waker;
 
 pub(crate) use fair::Pace;

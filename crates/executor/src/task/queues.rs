@@ -3,7 +3,7 @@
 //! A queue's virtual runtime is the time that it ran, divided by its shares. The ready queue with the least runs next. A queue
 //! that wakes continues from where the others are (`max(own, vmin)`): sleeping saves nothing up. A latency class goes before the
 //! others while it is at most one quota of its own ahead of them; one that wants more than its share waits like everyone.
-use super::header::Header;
+use super::{header::Header, times::QueueTimes};
 use std::{
     cell::{Cell, OnceCell, RefCell},
     fmt,
@@ -72,6 +72,7 @@ pub(crate) struct Queue {
     /// How long its last slice was, and what a poll costs, smoothed: nanoseconds.
     pub(super) slice: Cell<u64>,
     pub(super) poll: Cell<u64>,
+    pub(crate) times: QueueTimes,
     /// Who waits for its end.
     pub(crate) ended: RefCell<Vec<Waker>>,
 }
@@ -150,6 +151,7 @@ impl Queues {
         {
             count.set(0);
         }
+        queue.times.clear();
         self.look_for_tightest();
         Some(index as u8)
     }

@@ -24,6 +24,9 @@ use std::{
     task::{Context, Waker},
 };
 
+/// No queue's index.
+const NONE: u8 = u8::MAX;
+
 /// All tasks of one executor.
 pub(crate) struct Tasks {
     slots: Slots,
@@ -31,6 +34,9 @@ pub(crate) struct Tasks {
     list: List,
     /// Whose list that is; the default queue's outside of step 4.
     pub(super) active: Cell<u8>,
+    /// The active queue where tasks are pushed without a question; `NONE` outside of step 4 when there are several, since then the
+    /// moment counts in which the active one becomes ready.
+    direct: Cell<u8>,
     /// Where `spawn` puts tasks: the queue of the running one.
     current: Cell<u8>,
     pub(crate) queues: Queues,
@@ -63,6 +69,7 @@ impl Tasks {
             arena: Arena::new(),
             list: List::default(),
             active: Cell::new(DEFAULT),
+            direct: Cell::new(DEFAULT),
             current: Cell::new(DEFAULT),
             queues: Queues::new(),
             left: Cell::new(0),
@@ -183,20 +190,27 @@ impl Tasks {
         let header = unsafe { task.as_ref() };
         debug_assert!(!header.has(QUEUED | DONE | RUNNING));
         header.set(QUEUED);
-        if header.queue.get() == self.active.get() {
+        if header.queue.get() == self.direct.get() {
             self.list.push(task, header);
         } else {
             self.push_elsewhere(task, header);
         }
     }
 
-    /// Queues a task of a queue that is not the active one. A latency class that wakes ends the slice of who is less urgent; so does
+    /// Queues a task of a queue whose slice does not run. A latency class that wakes ends the slice of who is less urgent; so does
     /// every queue when the slice was begun for one queue alone.
     #[inline(never)]
     fn push_elsewhere(&self, task: NonNull<Header>, header: &Header) {
         let index = header.queue.get();
         let queue = self.queues.at(index);
+        if index == self.active.get() {
+            if !self.is_active_ready() {
+                queue.times.ready(preempt::now_ns);
+            }
+            return self.list.push(task, header);
+        }
         if queue.list.first.get().is_none() {
+            queue.times.ready(preempt::now_ns);
             self.queues.wake(index, queue);
             let (theirs, ours) = (queue.latency.get(), self.queues.at(self.active.get()).latency.get());
             let urgent = theirs > 0 && (ours == 0 || ours > theirs);
@@ -225,9 +239,20 @@ impl Tasks {
         let ready = self.queues.ready.get() & !(1 << index);
         self.queues.ready.set(ready | u64::from(from.first.get().is_some()) << active);
         self.active.set(index);
+        self.direct.set(NONE);
         if let Some(heart) = self.heart.get() {
             heart.queue(index.into());
         }
+    }
+
+    /// The slice of the active queue begins: what its tasks wake goes straight into its list.
+    pub(super) fn open_list(&self) {
+        self.direct.set(self.active.get());
+    }
+
+    /// The last slice of the step is over.
+    pub(super) fn close_list(&self) {
+        self.direct.set(if self.queues.is_single() { DEFAULT } else { NONE });
     }
 
     /// The poll that runs is the last of its slice.
@@ -484,7 +509,11 @@ impl Tasks {
 
     /// Frees the place of a queue that was removed and has no task any more.
     pub(super) fn free_queue(&self, index: u8) {
-        for waker in self.queues.free(index) {
+        let waiting = self.queues.free(index);
+        if self.queues.is_single() {
+            self.direct.set(DEFAULT); // The active one, too: a queue that is active is not freed.
+        }
+        for waker in waiting {
             self.wake_any(waker);
         }
     }
