@@ -169,11 +169,14 @@ test('shares reach the CPU: who has six times the shares gets much more time', a
     let stop = false;
     const work = async () => { while (!stop) { burn(0.1); await executor.yieldIfNeeded(); } };
     const tasks = [one, one, other, other].map((queue) => queue.spawn(work));
-    while (one.stats().runMs + other.stats().runMs < 1200) await sleep(5);
+    // Who was taken off the CPU in a slice is charged for it, and the other catches up: wait for that.
+    const ran = () => [one.stats().runMs, other.stats().runMs];
+    for (let [less, more] = ran(); less + more < 300 || more < 4 * less; [less, more] = ran()) {
+      assert(less + more < 10_000, '1 : ' + more / less);
+      await sleep(5);
+    }
     stop = true;
-    await Promise.all(tasks);
-    const ratio = other.stats().runMs / one.stats().runMs;
-    assert(ratio > 1.5, String(ratio));`);
+    await Promise.all(tasks);`);
   ended(t, result);
 });
 
