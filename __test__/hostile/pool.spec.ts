@@ -73,3 +73,21 @@ test('arguments whose getters call the pool again, end it, or throw', async (t) 
   `);
   ended(t, result);
 });
+
+test("what a module posts to its parent for itself is nobody's, and values that clone once are thrown all the same", async (t) => {
+  const result = await script(`
+    const { ExecutorPool } = ringwheel;
+    const work = 'data:text/javascript,import { parentPort } from "node:worker_threads"; export const real = () => "real";' +
+      'export const post = async (messages) => { for (const one of messages) parentPort.postMessage(one); parentPort.postMessage(undefined); return "real"; };' +
+      'export const once = () => { let reads = 0; throw { get a() { if (reads++ > 0) throw new Error("second"); return 1; } }; };';
+    const pool = await ExecutorPool.start({ size: 1 });
+    const messages = [null, 5, 'text', {}, { kind: 'value', id: 1, value: 'forged' }, { kind: 'error', id: 1 }, { kind: 'failed' }, { kind: 'closed' },
+      { brand: 'guessed', message: null }, { brand: undefined, message: { kind: 'error', id: 1, error: { className: 'X', errors: 5, base: 'AggregateError' } } }];
+    assert.equal(await pool.run(0, work, 'post', messages), 'real');
+    assert.deepEqual((await settled(pool.run(0, work, 'once'))).error, { a: 1 });
+    assert.equal(await pool.run(0, work, 'real'), 'real');
+    const { error } = await settled(pool.run(0, work, 'real', { get x() { pool.destroy(); return 1; } }));
+    assert.equal(error.code, 'ERR_RINGWHEEL_CLOSED');
+  `);
+  ended(t, result);
+});

@@ -1,5 +1,7 @@
 // class Channel: two ports that two threads send each other messages through, in memory that both have. No structured clone.
+import { types } from 'node:util';
 import { deserialize, serialize } from 'node:v8';
+import { lengthOf } from '../ring/bytes.js';
 import {
   BYTES,
   CAPACITY_MAX,
@@ -60,6 +62,8 @@ interface Receiver<T> {
 
 interface Sender<T> {
   message: T | Uint8Array;
+  /** Bytes that the message had when it was given. */
+  length: number;
   resolve: () => void;
   reject: (error: unknown) => void;
 }
@@ -110,15 +114,17 @@ export class ChannelPort<T> implements AsyncIterable<T>, Disposable {
    * @throws ERR_RINGWHEEL_INVALID_OPTION when it is not of the channel's kind or does not fit into its memory.
    * @throws ERR_RINGWHEEL_CLOSED when either end is closed, or the other thread has ended.
    * @throws ERR_RINGWHEEL_CHANNEL when the port is in use elsewhere, or something else wrote into the channel's memory.
-   * @throws Error of `v8.serialize` when a value cannot be serialized.
+   * @throws ERR_RINGWHEEL_CLONE when a value cannot be serialized; the cause is the error of `v8.serialize`.
+   * @throws ERR_RINGWHEEL_BUFFER when an array was detached or resized while it waited for room; nothing of it was sent.
    */
   send(message: T, options?: ChannelWaitOptions): Promise<void> {
     try {
       const signal = options === undefined ? undefined : checked('port.send', options, WAIT_RULES).signal;
       if (isAborted(signal)) return Promise.reject(reasonOf(signal));
       const encoded = this.#encode(message);
-      if (this.#senders.length === 0 && this.#push(encoded)) return DONE;
-      return this.#waitToSend(encoded, signal);
+      const length = this.#lengthOf(encoded);
+      if (this.#senders.length === 0 && this.#push(encoded, length)) return DONE;
+      return this.#waitToSend(encoded, length, signal);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -132,7 +138,7 @@ export class ChannelPort<T> implements AsyncIterable<T>, Disposable {
    */
   trySend(message: T): boolean {
     const encoded = this.#encode(message);
-    return this.#senders.length === 0 && this.#push(encoded);
+    return this.#senders.length === 0 && this.#push(encoded, this.#lengthOf(encoded));
   }
 
   /**
@@ -191,10 +197,9 @@ export class ChannelPort<T> implements AsyncIterable<T>, Disposable {
    */
   close(): void {
     if (this.#closed) return;
-    let end = this.#end;
-    if (end === undefined) {
-      end = openEnd(this.memory, this.side);
-      if (!end.claim()) return; // It is somebody else's.
+    if (this.#end === undefined) {
+      const end = openEnd(this.memory, this.side, this.#kind);
+      if (end === undefined || !end.claim()) return; // It is nothing any more, or somebody else's.
       this.#end = end;
     }
     this.#shut();
@@ -229,7 +234,11 @@ export class ChannelPort<T> implements AsyncIterable<T>, Disposable {
   /** The first use: the end is this thread's from now on. */
   #bind(): ChannelEnd {
     const link = currentLink();
-    const end = openEnd(this.memory, this.side);
+    const end = openEnd(this.memory, this.side, this.#kind);
+    if (end === undefined) {
+      const message = 'the memory of the channel makes no sense: something else wrote into it';
+      throw ourError('ERR_RINGWHEEL_CHANNEL', message, this.send);
+    }
     if (!end.claim()) {
       const message = 'this port is used by another object or thread already: an end has one owner';
       throw ourError('ERR_RINGWHEEL_CHANNEL', message, this.send);
@@ -251,25 +260,43 @@ export class ChannelPort<T> implements AsyncIterable<T>, Disposable {
       if (typeof message === 'number') return message;
       throw this.#unfit('a number', message);
     }
-    if (this.#kind === BYTES && !(message instanceof Uint8Array)) throw this.#unfit('a Uint8Array', message);
-    const bytes = this.#kind === BYTES ? (message as Uint8Array) : serialize(message);
-    if (recordBytes(bytes.byteLength) > capacity) {
-      const text = `a message of ${bytes.byteLength} bytes does not fit into a channel of ${capacity}: make it with a larger capacity, or send parts`;
+    if (this.#kind === BYTES && !types.isUint8Array(message)) throw this.#unfit('a Uint8Array', message);
+    const bytes = this.#kind === BYTES ? (message as Uint8Array) : this.#serialize(message);
+    const length = lengthOf(bytes);
+    if (recordBytes(length) > capacity) {
+      const text = `a message of ${length} bytes does not fit into a channel of ${capacity}: make it with a larger capacity, or send parts`;
       throw ourError('ERR_RINGWHEEL_INVALID_OPTION', text, this.send);
     }
     return bytes;
+  }
+
+  #serialize(message: T): Uint8Array {
+    try {
+      return serialize(message);
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message.replace(/\.$/, '') : String(cause);
+      const error = ourError('ERR_RINGWHEEL_CLONE', `the message cannot be sent: ${why}; use plain data`, this.send);
+      error.cause = cause;
+      throw error;
+    }
+  }
+
+  /** Bytes of an encoded message; a number has none. */
+  #lengthOf(encoded: T | Uint8Array): number {
+    return this.#kind === NUMBERS ? 0 : lengthOf(encoded as Uint8Array);
   }
 
   #unfit(what: string, message: unknown): Error {
     return ourError('ERR_RINGWHEEL_INVALID_OPTION', `message must be ${what}; got ${shown(message)}`, this.send);
   }
 
-  #push(message: T | Uint8Array): boolean {
+  #push(message: T | Uint8Array, length: number): boolean {
     const end = this.#opened();
     if (this.#widowed || end.readerGone) {
       throw ourError('ERR_RINGWHEEL_CLOSED', 'the other port is closed, or its thread has ended', this.send);
     }
-    const pushed = this.#kind === NUMBERS ? end.pushNumber(message as number) : end.pushBytes(message as Uint8Array);
+    const pushed =
+      this.#kind === NUMBERS ? end.pushNumber(message as number) : end.pushBytes(message as Uint8Array, length);
     if (pushed && end.readerWaits()) this.#wakeOther(end);
     if (end.corrupt) throw this.#corrupt();
     return pushed;
@@ -296,6 +323,11 @@ export class ChannelPort<T> implements AsyncIterable<T>, Disposable {
     } catch {
       throw this.#corrupt();
     }
+  }
+
+  #resized(length: number): Error {
+    const text = `the array of ${length} bytes was detached or resized while it waited for room: leave it alone until the promise resolves`;
+    return ourError('ERR_RINGWHEEL_BUFFER', text, this.send);
   }
 
   /** The memory makes no sense: something other than the two ports wrote into it. */
@@ -330,9 +362,9 @@ export class ChannelPort<T> implements AsyncIterable<T>, Disposable {
     });
   }
 
-  #waitToSend(message: T | Uint8Array, signal: AbortSignal | undefined): Promise<void> {
+  #waitToSend(message: T | Uint8Array, length: number, signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
-      const sender: Sender<T> = { message, resolve, reject };
+      const sender: Sender<T> = { message, length, resolve, reject };
       const forget = listen(signal, () => {
         this.#senders = this.#senders.filter((other) => other !== sender);
         reject(reasonOf(signal));
@@ -378,7 +410,13 @@ export class ChannelPort<T> implements AsyncIterable<T>, Disposable {
       for (const receiver of this.#receivers.splice(0)) receiver.reject(error);
     }
     try {
-      while (this.#senders.length > 0 && this.#push(this.#senders[0].message)) this.#senders.shift()?.resolve();
+      while (this.#senders.length > 0) {
+        const sender = this.#senders[0] as Sender<T>;
+        if (this.#lengthOf(sender.message) !== sender.length) sender.reject(this.#resized(sender.length));
+        else if (this.#push(sender.message, sender.length)) sender.resolve();
+        else break;
+        this.#senders.shift();
+      }
     } catch (error) {
       for (const sender of this.#senders.splice(0)) sender.reject(error);
     }

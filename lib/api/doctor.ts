@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, release } from 'node:os';
 import { binding } from '../wire/binding.js';
+import { systemReport } from '../wire/report.js';
 
 /** Something that makes ringwheel slower here than it could be, and what helps. */
 export interface Finding {
@@ -82,7 +83,7 @@ function remedyFor(problem: string, { ioUringDisabled }: DiagnosedLimits): strin
 }
 
 function readLimits(): DiagnosedLimits {
-  const { userLimits } = process.report.getReport() as { userLimits?: Record<string, { soft: number | 'unlimited' }> };
+  const { userLimits } = systemReport();
   const lockedMemory = userLimits?.max_locked_memory_bytes?.soft;
   const openFiles = userLimits?.open_files?.soft;
   const ioUringDisabled = readNumber('/proc/sys/kernel/io_uring_disabled');

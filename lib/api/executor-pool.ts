@@ -1,4 +1,5 @@
 // class ExecutorPool: worker_threads with a pinned executor each, and functions of modules run on them.
+import { randomUUID } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Transferable } from 'node:worker_threads';
 import { ourError, quoted } from './errors.js';
@@ -131,9 +132,10 @@ export class ExecutorPool implements AsyncDisposable {
     const size = seats.length;
     const driver = driverOf(executor);
     const setup = hrefOf(known.setup);
+    const brand = randomUUID();
     const members = seats.map((seat, member) => {
       const cpu = seat.cpus === undefined ? {} : { cpu: seat.cpus };
-      const booted: Boot = { member, size, setup, executor: { ...executor, driver, ...cpu } };
+      const booted: Boot = { brand, member, size, setup, executor: { ...executor, driver, ...cpu } };
       return new Member(seat, booted, replace, `${name}-${member}`);
     });
     const pool = new ExecutorPool(KEY, members);

@@ -3,7 +3,15 @@ import { extname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { NativeSeat } from '../wire/binding.js';
 import { ourError, type RingwheelError } from './errors.js';
-import { BOOT, type Boot, type FromMember, restore, type ToMember, transfersOf } from './pool-messages.js';
+import {
+  BOOT,
+  type Boot,
+  type Branded,
+  type FromMember,
+  restore,
+  type ToMember,
+  transfersOf,
+} from './pool-messages.js';
 
 /** From source (our specs) it is TypeScript, for which a worker has no loader until it registers one. */
 const SOURCE = extname(__filename) === '.ts';
@@ -147,7 +155,10 @@ export class Member {
       this.#die(describe(error), error); // No room for one more thread, say.
       return;
     }
-    worker.on('message', (message: FromMember) => this.#read(worker, message));
+    worker.on('message', (given: Partial<Branded> | null | undefined) => {
+      // A module may post messages of its own to its thread's parent, which is the pool: they are nobody's.
+      if (given?.brand === this.#boot.brand) this.#read(worker, (given as Branded).message);
+    });
     worker.on('messageerror', (error: Error) => this.#fail(worker, error));
     worker.on('error', (error: unknown) => {
       this.#error = error;
@@ -162,9 +173,8 @@ export class Member {
     return 0;
   }
 
-  #read(worker: Worker, message: FromMember | null | undefined): void {
-    // A module may post messages of its own to its thread's parent, which is the pool: they are nobody's.
-    switch (message?.kind) {
+  #read(worker: Worker, message: FromMember): void {
+    switch (message.kind) {
       case 'value':
       case 'error': {
         const id = message.id ?? this.#idOf(message.nth);

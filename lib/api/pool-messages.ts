@@ -5,6 +5,8 @@ import type { ExecutorOptions } from './options.js';
 
 /** What a member is started with. */
 export interface Boot {
+  /** In each message from the member: others are those of modules that post to their thread's parent for themselves. */
+  readonly brand: string;
   readonly member: number;
   readonly size: number;
   readonly executor: ExecutorOptions;
@@ -21,6 +23,12 @@ export type ToMember =
       readonly args: unknown[];
     }
   | { readonly kind: 'close' };
+
+/** What comes from a member, if it has the brand. */
+export interface Branded {
+  readonly brand: string;
+  readonly message: FromMember;
+}
 
 /** From a member. */
 export type FromMember =
@@ -62,7 +70,7 @@ const DEPTH = 8;
 /** Whatever was thrown, as data. Runs no getter but those of `name`, `message`, `stack` and `cause`, and never throws. */
 export function flatten(thrown: unknown, depth = 0): FlatError {
   try {
-    if (!(thrown instanceof Error)) return { value: cloneable(thrown) ? thrown : String(thrown) };
+    if (!(thrown instanceof Error)) return { value: cloned(thrown) };
     const properties: Record<string, unknown> = {};
     for (const [key, { value }] of Object.entries(Object.getOwnPropertyDescriptors(thrown))) {
       const plain = value === null || !['object', 'function', 'symbol', 'undefined'].includes(typeof value);
@@ -90,12 +98,12 @@ export function flatten(thrown: unknown, depth = 0): FlatError {
   }
 }
 
-function cloneable(value: unknown): boolean {
+/** A copy, whose getters have run: the message is cloned once more. Else its text. */
+function cloned(value: unknown): unknown {
   try {
-    structuredClone(value);
-    return true;
+    return structuredClone(value);
   } catch {
-    return false;
+    return String(value);
   }
 }
 

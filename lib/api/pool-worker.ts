@@ -4,6 +4,7 @@ import { ourError } from './errors.js';
 import { Executor } from './executor.js';
 import {
   type Boot,
+  type Branded,
   boot,
   type FlatError,
   type FromMember,
@@ -49,11 +50,13 @@ function notCloned(what: string, cause: Error): FlatError {
 
 class Work {
   readonly #port: MessagePort;
+  readonly #brand: string;
   /** Messages that came. */
   #came = 0;
 
-  constructor(port: MessagePort) {
+  constructor(port: MessagePort, brand: string) {
     this.#port = port;
+    this.#brand = brand;
   }
 
   async start({ executor, setup, member, size }: Boot): Promise<void> {
@@ -100,9 +103,9 @@ class Work {
   }
 
   #send(message: FromMember, value?: unknown): void {
-    this.#port.postMessage(message, transfersOf([value]));
+    this.#port.postMessage({ brand: this.#brand, message } satisfies Branded, transfersOf([value]));
   }
 }
 
 const given = boot();
-if (parentPort !== null && given !== undefined) void new Work(parentPort).start(given);
+if (parentPort !== null && given !== undefined) void new Work(parentPort, given.brand).start(given);

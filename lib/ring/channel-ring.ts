@@ -8,7 +8,10 @@
 //
 // Anyone who has the memory may write anything into it (INV-5): what a side needs to know of itself it keeps here and never
 // reads back; what it reads of the other side is read once and checked; a check that fails closes the channel.
+import { types } from 'node:util';
+import { copyBytes } from './bytes.js';
 
+const { isSharedArrayBuffer } = types;
 const MAGIC = 0x52_57_43_31;
 const LINE = 32;
 const KIND = 1;
@@ -56,14 +59,17 @@ export function makeMemory(kind: number, capacity: number): SharedArrayBuffer {
 
 /** What is wrong with memory that is said to be a channel's; undefined when nothing is. */
 export function wrongMemory(memory: unknown, side: unknown): string | undefined {
-  if (!(memory instanceof SharedArrayBuffer) || (side !== 0 && side !== 1)) return 'it is no port';
+  if (!isSharedArrayBuffer(memory) || (side !== 0 && side !== 1)) return 'it is no port';
   if (memory.byteLength < DATA_BYTES) return 'its memory is too short';
   const [magic, kind, capacity] = new Int32Array(memory, 0, 3);
   if (magic !== MAGIC) return 'its memory is not a channel of this version';
   if (kind !== NUMBERS && kind !== BYTES && kind !== VALUES) return `it is of the unknown kind ${kind}`;
+  return fits(memory, kind, capacity) ? undefined : `its capacity ${capacity} does not fit its memory`;
+}
+
+function fits(memory: SharedArrayBuffer, kind: number, capacity: number): boolean {
   const sized = capacity >= CAPACITY_MIN && capacity <= CAPACITY_MAX && Number.isInteger(Math.log2(capacity));
-  const bytes = DATA_BYTES + 2 * (kind === NUMBERS ? capacity * 8 : capacity);
-  return sized && memory.byteLength === bytes ? undefined : `its capacity ${capacity} does not fit its memory`;
+  return sized && memory.byteLength === DATA_BYTES + 2 * (kind === NUMBERS ? capacity * 8 : capacity);
 }
 
 /** The kind of memory that was checked. */
@@ -147,21 +153,17 @@ export class ChannelEnd {
     return true;
   }
 
-  /** Writes bytes, if there is room. Call with no more than fit into an empty ring. */
-  pushBytes(bytes: Uint8Array): boolean {
-    const { byteLength } = bytes;
-    const record = recordBytes(byteLength);
+  /** Writes the bytes of an array that has `length` of them, if there is room. Call with no more than fit into an empty ring. */
+  pushBytes(bytes: Uint8Array, length: number): boolean {
+    const record = recordBytes(length);
     if (!this.#hasRoom(record)) return false;
     const mask = this.capacity - 1;
     const at = this.#written & mask;
-    this.#outHeads[at >>> 2] = byteLength;
+    this.#outHeads[at >>> 2] = length;
     const start = (at + HEAD_BYTES) & mask;
-    const first = this.capacity - start;
-    if (byteLength <= first) this.#outBytes.set(bytes, start);
-    else {
-      this.#outBytes.set(bytes.subarray(0, first), start);
-      this.#outBytes.set(bytes.subarray(first), 0);
-    }
+    const first = Math.min(length, this.capacity - start);
+    copyBytes(this.#outBytes, start, bytes, 0, first);
+    if (first < length) copyBytes(this.#outBytes, 0, bytes, first, length - first);
     this.#publish(record);
     return true;
   }
@@ -273,8 +275,8 @@ export class ChannelEnd {
   }
 }
 
-/** What the constructor needs, read once from memory that was checked. */
-export function openEnd(memory: SharedArrayBuffer, side: number): ChannelEnd {
-  const [, kind, capacity] = new Int32Array(memory, 0, 3);
-  return new ChannelEnd(memory, side, kind, capacity);
+/** A side of memory that was checked; undefined when its head was overwritten since. */
+export function openEnd(memory: SharedArrayBuffer, side: number, kind: number): ChannelEnd | undefined {
+  const [, now, capacity] = new Int32Array(memory, 0, 3);
+  return now === kind && fits(memory, kind, capacity) ? new ChannelEnd(memory, side, kind, capacity) : undefined;
 }

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { inspect } from 'node:util';
+import { systemReport } from './report.js';
 
 export { LAYOUT_VERSION } from './layout.generated.js';
 
@@ -253,7 +254,10 @@ function packageRoot(): string {
   }
 }
 
+/** The C library, by its loader; where both are installed, or neither is where it is expected, Node is asked, which takes longer. */
 function usesMusl(): boolean {
-  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
-  return report?.header?.glibcVersionRuntime === undefined && !existsSync('/lib64/ld-linux-x86-64.so.2');
+  const machine = process.arch === 'arm64' ? 'aarch64' : 'x86_64';
+  const glibc = existsSync(process.arch === 'arm64' ? '/lib/ld-linux-aarch64.so.1' : '/lib64/ld-linux-x86-64.so.2');
+  const musl = existsSync(`/lib/ld-musl-${machine}.so.1`);
+  return glibc === musl ? systemReport().header?.glibcVersionRuntime === undefined : musl;
 }
