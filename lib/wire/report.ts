@@ -10,7 +10,7 @@ export interface SystemReport {
 export function systemReport(): SystemReport {
   const { report } = process as { report?: NodeJS.ProcessReport & { excludeNetwork?: boolean } };
   if (report === undefined) return {};
-  const before = report.excludeNetwork;
+  const before = report.excludeNetwork ?? false;
   report.excludeNetwork = true;
   try {
     return report.getReport() as SystemReport;
