@@ -2,8 +2,10 @@
 import { requireNode, root } from './bootstrap/checkout.mjs';
 import { run } from './bootstrap/child.mjs';
 import { install } from './bootstrap/install.mjs';
+import { requireRust } from './bootstrap/toolchain.mjs';
 
 requireNode();
+Object.assign(process.env, requireRust());
 await install();
 process.exitCode = await run(process.execPath, [
   '--import',

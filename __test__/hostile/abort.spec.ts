@@ -185,3 +185,29 @@ test('an open that waits for the other end of a FIFO rejects at once on abort, a
     fs.closeSync(writer);`);
   ended(t, result);
 });
+
+test("a listener that stops an abort's propagation does not keep it from an operation", async (t) => {
+  const result = await script(`
+    const { Channel, interval } = ringwheel;
+    const { execFileSync } = require('node:child_process');
+    const fifo = require('node:path').join(require('node:fs').mkdtempSync('/tmp/ringwheel-'), 'fifo');
+    execFileSync('mkfifo', [fifo]);
+    const [port] = Channel.pair();
+    const waits = {
+      sleep: (signal) => sleep(60_000, { signal }),
+      receive: (signal) => port.receive({ signal }),
+      open: (signal) => File.open(fifo, 'r', { signal }),
+      interval: async (signal) => { for await (const _ of interval(60_000, { signal })); },
+    };
+    for (const [name, begin] of Object.entries(waits)) {
+      const abort = new AbortController();
+      abort.signal.addEventListener('abort', (event) => event.stopImmediatePropagation());
+      const wait = settled(begin(abort.signal));
+      await sleep(1);
+      abort.abort(new Error('enough'));
+      assert.equal((await wait).error?.message, 'enough', name);
+    }
+    require('node:fs').rmSync(require('node:path').dirname(fifo), { recursive: true });
+  `);
+  ended(t, result);
+});

@@ -2,11 +2,12 @@
 //
 // Signals are asked by AbortSignal's own getters and methods: a property that a program put over one of them would run in
 // the middle of settling other operations.
+import { addAbortListener } from 'node:events';
 import { guarded } from '../ring/guard.js';
 
 const { get: aborted } = Object.getOwnPropertyDescriptor(AbortSignal.prototype, 'aborted') as PropertyDescriptor;
 const { get: reason } = Object.getOwnPropertyDescriptor(AbortSignal.prototype, 'reason') as PropertyDescriptor;
-const { addEventListener, removeEventListener } = EventTarget.prototype;
+const { removeEventListener } = EventTarget.prototype;
 
 /** True for an AbortSignal, of whatever realm. @internal */
 export function isSignal(value: unknown): value is AbortSignal {
@@ -30,9 +31,9 @@ export function reasonOf(signal: AbortSignal | undefined): unknown {
 /** The operations that wait for one signal: they share a listener, so that a thousand reads under one signal add one. */
 const waiting = new WeakMap<AbortSignal, Set<() => void>>();
 
-function tellAll(this: AbortSignal): void {
-  const all = waiting.get(this);
-  waiting.delete(this);
+function tellAll(this: unknown): void {
+  const all = waiting.get(this as AbortSignal);
+  waiting.delete(this as AbortSignal);
   if (all !== undefined) for (const onAbort of all) guarded(onAbort);
 }
 
@@ -44,7 +45,7 @@ export function listen(signal: AbortSignal | undefined, onAbort: () => void): ((
   all.add(onAbort);
   if (others === undefined) {
     waiting.set(signal, all);
-    addEventListener.call(signal, 'abort', tellAll as never, { once: true });
+    addAbortListener(signal, tellAll); // Another listener's stopImmediatePropagation() does not stop this one.
   }
   return () => {
     all.delete(onAbort);

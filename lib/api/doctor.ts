@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism, release } from 'node:os';
 import { binding } from '../wire/binding.js';
 import { systemReport } from '../wire/report.js';
+import { driverOf } from './executor.js';
 
 /** Something that makes ringwheel slower here than it could be, and what helps. */
 export interface Finding {
@@ -45,6 +46,7 @@ export interface Diagnosis {
  * RINGWHEEL_DRIVER=poll not one io_uring call is made. Cost: some hundred microseconds and a few file reads.
  *
  * @returns a plain object, yours to keep
+ * @throws ERR_RINGWHEEL_INVALID_OPTION when RINGWHEEL_DRIVER names no driver.
  * @throws ERR_RINGWHEEL_NO_BINDING when there is no native binary for this platform.
  *
  * @example
@@ -56,7 +58,8 @@ export interface Diagnosis {
  * ```
  */
 export function doctor(): Diagnosis {
-  const poll = process.env.RINGWHEEL_DRIVER === 'poll';
+  const wanted = driverOf({});
+  const poll = wanted === 'poll';
   const { driver, features, notes } = binding().diagnose(poll ? 'poll' : 'auto');
   const limits = readLimits();
   const findings = notes.map((problem) => ({ problem, remedy: remedyFor(problem, limits) }));

@@ -249,6 +249,7 @@ async function wait(where: string, deadline: number, options: SleepOptions | und
   const { signal } = known;
   if (isAborted(signal)) throw reasonOf(signal);
   return new Promise((resolve, reject) => {
+    let forget: (() => void) | undefined;
     const taken = waitUntil(
       where,
       deadline,
@@ -262,7 +263,7 @@ async function wait(where: string, deadline: number, options: SleepOptions | und
         reject(error);
       },
     );
-    const forget = listen(signal, () => {
+    forget = listen(signal, () => {
       if (taken()) reject(reasonOf(signal));
     });
   });

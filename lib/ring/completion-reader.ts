@@ -53,6 +53,8 @@ export class CompletionReader {
     const table = link.table;
     const tail = words[TAIL];
     let head = this.#head;
+    // More than there is room for: something else wrote into the rings. What Rust counts is right again with its next completion.
+    if ((tail - head) >>> 0 > COMPLETION_CAPACITY) return;
     try {
       while (head >>> 0 !== tail) {
         const base = FIRST + (head & MASK) * WORDS;

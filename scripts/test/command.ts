@@ -79,6 +79,7 @@ export function run(
       if (child.pid !== undefined) killGroup(child.pid);
     }, minutes * 60_000);
     const end = (ok: boolean, how: string) => {
+      if (file.writableEnded) return; // What did not start says so with an error, and then closes as well.
       clearTimeout(timer);
       if (child.pid !== undefined) running.delete(child.pid);
       file.end(`[${how}]\n`, () => settle({ ok, how, output: Buffer.concat(chunks).toString() }));
