@@ -1,6 +1,54 @@
 //! Errors of the executor: why it did not start, why a run ended early, what became of a task.
 use ringwheel_driver::Errno;
-use std::{any::Any, fmt, io, time::Duration};
+use std::{
+    any::Any,
+    fmt, io,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+/// What a panic was raised with. `Send + Sync`, so that the errors that have one are at home in `Box<dyn Error + Send + Sync>` and in
+/// what is built on it. It prints as its text.
+///
+/// ```
+/// use ringwheel_executor::{Executor, JoinError, spawn};
+///
+/// let mut executor = Executor::start(Default::default())?;
+/// let failed = executor.run(async { spawn(async { panic!("expected") }).await })?;
+/// let error: Box<dyn std::error::Error + Send + Sync> = failed.unwrap_err().into();
+/// assert_eq!(error.to_string(), "ERR_RINGWHEEL_PANIC: expected");
+///
+/// if let Ok(JoinError::Panicked(payload)) = error.downcast::<JoinError>().map(|error| *error) {
+///     assert_eq!(payload.into_inner().downcast_ref::<&str>(), Some(&"expected")); // or resume_unwind
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct PanicPayload(Mutex<Box<dyn Any + Send>>); // never contended: the mutex is what makes it `Sync` without unsafe
+
+impl PanicPayload {
+    /// The payload itself, as `catch_unwind` gives it and `resume_unwind` takes it.
+    pub fn into_inner(self) -> Box<dyn Any + Send> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<Box<dyn Any + Send>> for PanicPayload {
+    fn from(payload: Box<dyn Any + Send>) -> Self {
+        PanicPayload(Mutex::new(payload))
+    }
+}
+
+impl fmt::Display for PanicPayload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(panic_text(&**self.0.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+impl fmt::Debug for PanicPayload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
 
 /// Why an executor did not start. Every message says what to change.
 #[derive(Debug)]
@@ -50,7 +98,7 @@ impl From<ringwheel_driver::StartError> for StartError {
 /// Why [`crate::Executor::run`] gave no value. The future has been dropped in every case.
 pub enum RunError {
     /// The future panicked: its payload. The executor lives on.
-    Panicked(Box<dyn Any + Send>),
+    Panicked(PanicPayload),
     /// The kernel refused the driver's system call, so nothing can complete any more.
     Driver(Errno),
     /// The executor was shut down, or `run` was called from inside one of its own turns.
@@ -68,7 +116,7 @@ impl fmt::Debug for RunError {
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RunError::Panicked(payload) => write!(f, "ERR_RINGWHEEL_PANIC: {}", panic_text(&**payload)),
+            RunError::Panicked(payload) => write!(f, "ERR_RINGWHEEL_PANIC: {payload}"),
             RunError::Driver(errno) => {
                 write!(f, "ERR_RINGWHEEL_DRIVER: {errno}")
             }
@@ -87,7 +135,7 @@ pub enum JoinError {
     /// It was cancelled through its handle.
     Cancelled,
     /// It, or its destructor, panicked: the payload.
-    Panicked(Box<dyn Any + Send>),
+    Panicked(PanicPayload),
     /// Its executor shut down first.
     Closed,
 }
@@ -102,7 +150,7 @@ impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             JoinError::Cancelled => write!(f, "ERR_RINGWHEEL_CANCELLED: the task was cancelled"),
-            JoinError::Panicked(payload) => write!(f, "ERR_RINGWHEEL_PANIC: {}", panic_text(&**payload)),
+            JoinError::Panicked(payload) => write!(f, "ERR_RINGWHEEL_PANIC: {payload}"),
             JoinError::Closed => write!(f, "ERR_RINGWHEEL_CLOSED: the task's executor has shut down"),
         }
     }

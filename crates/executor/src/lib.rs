@@ -6,10 +6,6 @@
 #![cfg(unix)]
 #![warn(missing_docs)]
 
-#[cfg(doctest)]
-#[doc = include_str!("../../../docs/guides/queues-and-preemption.md")]
-mod guide {}
-
 pub mod bridge;
 pub mod channel;
 mod core;
@@ -39,7 +35,7 @@ mod turn;
 mod waker_ring;
 
 pub use channel::submit::{Remote, SubmitError, submit_to};
-pub use error::{JoinError, QueueError, RunError, SpawnError, StartError};
+pub use error::{JoinError, PanicPayload, QueueError, RunError, SpawnError, StartError};
 pub use executor::{
     Executor, ExecutorWaker, ShutdownReport, driver_features, driver_kind, driver_notes, stats,
 };
@@ -59,12 +55,17 @@ pub use stats::Stats;
 pub use task::{JoinHandle, RemoteHandle, YieldNow, spawn, try_spawn, yield_now};
 pub use turn::{CLIENT_TOKEN, Client, Edge, NoClient, Park, Turn};
 
-/// Compiles and runs the Rust example of the guide.
+/// The Rust examples of the guides compile and run as doc tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../../docs/guides/many-cores.md")]
-struct ManyCores;
-
-/// The same for the guide of what can be seen.
-#[cfg(doctest)]
-#[doc = include_str!("../../../docs/guides/seeing-inside.md")]
-struct SeeingInside;
+mod guides {
+    #[doc = include_str!("../../../docs/guides/queues-and-preemption.md")]
+    mod queues {}
+    #[doc = include_str!("../../../docs/guides/many-cores.md")]
+    mod many_cores {}
+    #[doc = include_str!("../../../docs/guides/seeing-inside.md")]
+    mod seeing_inside {}
+    #[doc = include_str!("../../../docs/guides/from-glommio.md")]
+    mod from_glommio {}
+    #[doc = include_str!("../../../docs/guides/from-monoio-and-tokio.md")]
+    mod from_monoio_and_tokio {}
+}

@@ -39,7 +39,7 @@ impl<T> Thread<T> {
     pub fn join(self) -> Result<T, JoinError> {
         match self.thread.join() {
             Ok(result) => result,
-            Err(payload) => Err(JoinError::Panicked(payload)),
+            Err(payload) => Err(JoinError::Panicked(payload.into())),
         }
     }
 
@@ -120,7 +120,7 @@ where
             }
             Err(payload) => {
                 let _ = report.send(Err(StartError::Panicked(panic_text(&*payload).to_owned())));
-                return Err(JoinError::Panicked(payload));
+                return Err(JoinError::Panicked(payload.into()));
             }
         };
         let result = executor.run(future);

@@ -5,11 +5,10 @@ mod common;
 use common::both_drivers;
 use ringwheel_driver::{Completion, Operation};
 use ringwheel_executor::{
-    CLIENT_TOKEN, Client, Edge, JoinError, Park, RunError, StartError, placement, spawn, thread, time,
-    yield_now,
+    CLIENT_TOKEN, Client, Edge, JoinError, PanicPayload, Park, RunError, StartError, placement, spawn,
+    thread, time, yield_now,
 };
 use std::{
-    any::Any,
     cell::Cell,
     future::{Future, pending},
     pin::Pin,
@@ -32,8 +31,8 @@ fn quiet() {
     });
 }
 
-fn text(payload: Box<dyn Any + Send>) -> &'static str {
-    payload.downcast_ref::<&'static str>().unwrap()
+fn text(payload: PanicPayload) -> &'static str {
+    payload.into_inner().downcast_ref::<&'static str>().unwrap()
 }
 
 /// Panics as it is dropped, but never a second time: that would abort.
@@ -208,7 +207,7 @@ fn a_client_that_panics_is_reported_by_the_turn() {
         let mut panics = Vec::new();
         for _ in 0..100 {
             let turn = executor.turn(&mut client, Park::No);
-            panics.extend(turn.panic.map(text));
+            panics.extend(turn.panic.map(|payload| text(payload.into())));
             if panics.len() == 3 && client.completed == 2 {
                 break;
             }

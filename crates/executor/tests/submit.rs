@@ -156,7 +156,7 @@ fn panics_come_back_and_harm_nobody() {
                 ] {
                     match call.await {
                         Err(JoinError::Panicked(payload)) => {
-                            assert_eq!(*payload.downcast_ref::<&str>().unwrap(), text);
+                            assert_eq!(payload.to_string(), text);
                         }
                         other => panic!("{text}: {other:?}"),
                     }

@@ -196,14 +196,14 @@ where
         match caught(|| future.poll(context)) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-            Err(payload) => Poll::Ready(Err(JoinError::Panicked(payload))),
+            Err(payload) => Poll::Ready(Err(JoinError::Panicked(payload.into()))),
         }
     })
     .await;
     // Its destructors run before anyone hears of its end.
     let result = match caught(|| work.set(None)) {
         Ok(()) => result,
-        Err(payload) => Err(JoinError::Panicked(payload)),
+        Err(payload) => Err(JoinError::Panicked(payload.into())),
     };
     reply.0.settle(result);
 }

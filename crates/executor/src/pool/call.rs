@@ -1,8 +1,7 @@
 //! What a caller holds: one call, or one for each member.
 use super::member::Life;
-use crate::{JoinError, RemoteHandle, error::panic_text};
+use crate::{JoinError, PanicPayload, RemoteHandle};
 use std::{
-    any::Any,
     fmt,
     future::Future,
     pin::Pin,
@@ -12,7 +11,7 @@ use std::{
 /// Why a call gave no value.
 pub enum CallError {
     /// What it ran panicked: the payload. The member lives on.
-    Panicked(Box<dyn Any + Send>),
+    Panicked(PanicPayload),
     /// It was cancelled through [`Call::cancel`].
     Cancelled,
     /// Its member died first.
@@ -54,7 +53,7 @@ impl fmt::Debug for CallError {
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CallError::Panicked(payload) => write!(f, "ERR_RINGWHEEL_PANIC: {}", panic_text(&**payload)),
+            CallError::Panicked(payload) => write!(f, "ERR_RINGWHEEL_PANIC: {payload}"),
             CallError::Cancelled => f.write_str("ERR_RINGWHEEL_CANCELLED: the call was cancelled"),
             CallError::Died { member, cause } => {
                 write!(f, "ERR_RINGWHEEL_MEMBER: member {member} of the pool died: {cause}")

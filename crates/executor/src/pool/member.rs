@@ -9,7 +9,6 @@
 use super::{Call, CallError, MemberStats, Pool, sharded};
 use crate::{
     Remote, RunError, StartError, SubmitError,
-    error::panic_text,
     event::Event,
     placement::Seat,
     submit_to,
@@ -263,9 +262,7 @@ pub(super) fn start(pool: &Arc<Pool>, member: &Arc<Member>) -> Result<(), StartE
         move |result: Result<&Option<String>, &RunError>| {
             let cause = match result {
                 Ok(cause) => cause.clone(),
-                Err(RunError::Panicked(payload)) => {
-                    Some(format!("its own loop panicked: {}", panic_text(&**payload)))
-                }
+                Err(RunError::Panicked(payload)) => Some(format!("its own loop panicked: {payload}")),
                 Err(error) => Some(error.to_string()),
             };
             let replace = died(&pool, &member, cause);

@@ -78,8 +78,11 @@ impl<T> JoinHandle<T> {
                 // Checked: tests/tasks.rs counts drops.
                 Ok(unsafe { place.cast::<T>().read() })
             }
-            // SAFETY: needs a live task in stage `Panicked`. Holds: two lines above.
-            Stage::Panicked => Err(JoinError::Panicked(unsafe { (header.vtable.take_payload)(self.task) })),
+            Stage::Panicked => {
+                // SAFETY: needs a live task in stage `Panicked`. Holds: two lines above. Checked: tests/panics.rs.
+                let payload = unsafe { (header.vtable.take_payload)(self.task) };
+                Err(JoinError::Panicked(payload.into()))
+            }
             Stage::Cancelled => Err(JoinError::Cancelled),
             Stage::Closed | Stage::Empty | Stage::Future => Err(JoinError::Closed),
         })
