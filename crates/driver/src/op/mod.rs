@@ -61,17 +61,17 @@ pub(crate) enum Aside {
 }
 
 /// Turns the kernel's result into the completion's: result, descriptor, and the operation with its memory.
-#[inline]
-pub(crate) fn finish(mut operation: Operation, result: i32) -> (i32, Option<Handle>, Option<Operation>) {
-    match &mut operation {
+pub(crate) fn finish(operation: &mut Operation, result: i32) -> (i32, Option<Handle>) {
+    match operation {
         Operation::Read(read) if result >= 0 => read.target.filled(result as usize),
-        Operation::Open(_) if result >= 0 => {
-            return (0, Some(opened(result)), Some(operation));
+        Operation::Open(_) if result >= 0 => return (0, Some(opened(result))),
+        Operation::Close(_) => {
+            let taken = std::mem::replace(operation, Operation::Nop);
+            *operation = close(taken, result);
         }
-        Operation::Close(_) => return (result, None, Some(close(operation, result))),
         _ => {}
     }
-    (result, None, Some(operation))
+    (result, None)
 }
 
 /// A handle whose descriptor the kernel closed must not close it again, so what comes back is a `Nop`. It did unless it never ran: close(2) releases the

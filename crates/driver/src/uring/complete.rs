@@ -106,7 +106,7 @@ impl Uring {
     /// The final completion: the slab lets go of the operation.
     #[inline]
     pub(super) fn finish(&mut self, key: Key, result: i32) -> Completion {
-        let Some(Entry { operation, token, mark, .. }) = self.slab.remove(key) else {
+        let Some(Entry { mut operation, token, mark, .. }) = self.slab.remove(key) else {
             // Every caller has just seen the key alive.
             unreachable!("an operation ended twice");
         };
@@ -117,8 +117,8 @@ impl Uring {
         } else {
             self.singles -= 1;
         }
-        let (result, handle, operation) = op::finish(operation, result);
-        Completion { token, result, more: false, chunk: None, handle, operation }
+        let (result, handle) = op::finish(&mut operation, result);
+        Completion { token, result, more: false, chunk: None, handle, operation: Some(operation) }
     }
 
     /// An error of a single-shot operation: passing, final, or one that should not be.

@@ -73,6 +73,23 @@ impl Future for Single {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Completion> {
         let this = &mut *self;
+        // First what most polls find: that needs no copy of the state, which holds a whole operation when it is new.
+        if let State::InFlight(key) = this.state {
+            let mut operations = this.core.operations.borrow_mut();
+            let Some(slot) = operations.get(key) else {
+                this.state = State::Over;
+                return Poll::Ready(ended(-Errno::CANCELED.raw_os_error()));
+            };
+            if let Some(completion) = slot.done.take() {
+                operations.free(key);
+                this.state = State::Over;
+                return Poll::Ready(completion);
+            }
+            let before = slot.waker.replace(context.waker().clone());
+            drop(operations);
+            drop(before);
+            return Poll::Pending;
+        }
         match std::mem::replace(&mut this.state, State::Over) {
             State::New(operation) => match this.core.ask_gate(&operation, context.waker()) {
                 Ok(grant) => this.submit(operation, grant, context.waker()),
@@ -89,22 +106,7 @@ impl Future for Single {
                 }
             },
             State::Granted(operation, grant) => this.submit(operation, Some(grant), context.waker()),
-            State::InFlight(key) => {
-                let mut operations = this.core.operations.borrow_mut();
-                let Some(slot) = operations.get(key) else {
-                    return Poll::Ready(ended(-Errno::CANCELED.raw_os_error()));
-                };
-                if let Some(completion) = slot.done.take() {
-                    operations.free(key);
-                    return Poll::Ready(completion);
-                }
-                let before = slot.waker.replace(context.waker().clone());
-                drop(operations);
-                drop(before);
-                this.state = State::InFlight(key);
-                Poll::Pending
-            }
-            State::Over => Poll::Ready(ended(-Errno::CANCELED.raw_os_error())),
+            State::InFlight(_) | State::Over => Poll::Ready(ended(-Errno::CANCELED.raw_os_error())),
         }
     }
 }

@@ -153,6 +153,19 @@ impl Operations {
         waker
     }
 
+    /// The completion of an operation that has one, and no grant to return; another kind comes back.
+    #[inline]
+    #[expect(clippy::result_large_err, reason = "it is inlined: neither variant is copied")]
+    pub(super) fn settle_single(&mut self, completion: Completion) -> Result<Option<Waker>, Completion> {
+        match self.get(Key::of(completion.token)) {
+            Some(slot) if slot.phase == Phase::Single && slot.grant.is_none() => {
+                slot.done = Some(completion);
+                Ok(slot.waker.take())
+            }
+            Some(_) | None => Err(completion),
+        }
+    }
+
     pub(super) fn settle(&mut self, completion: Completion) -> After {
         let key = Key::of(completion.token);
         let (held, held_max) = (self.held, self.held_max);
