@@ -207,8 +207,9 @@ impl Driver {
         dispatch!(&self.backend, backend => backend.features())
     }
 
-    /// Registers the arena with the kernel now; without this it happens with the first transfer through a lease. Features or notes
-    /// say how it went. The poll backend has nothing to register.
+    /// Registers with the kernel now what is otherwise registered at its first use: the arena at a transfer through a lease, the
+    /// buffers at a receive, the table of files when one of them has been used some 16 times. Features or notes say how it went. The poll
+    /// backend has nothing to register.
     pub fn register_memory(&mut self) {
         dispatch!(&mut self.backend, backend => backend.register_memory());
     }

@@ -61,8 +61,9 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    pub(crate) fn new(slots: u32) -> Registry {
-        Registry { free: RefCell::new((0..slots).rev().collect()), retired: RefCell::default() }
+    /// From now on there are this many slots. Called once.
+    pub(crate) fn open(&self, slots: u32) {
+        *self.free.borrow_mut() = (0..slots).rev().collect();
     }
 
     /// Reserves a slot, if there is one.
@@ -74,11 +75,6 @@ impl Registry {
     /// True when slots wait to be cleared.
     pub(crate) fn has_retired(&self) -> bool {
         !self.retired.borrow().is_empty()
-    }
-
-    /// True when a descriptor could be registered now.
-    pub(crate) fn has_room(&self) -> bool {
-        !self.free.borrow().is_empty()
     }
 
     /// Takes one slot that is to be cleared.
@@ -223,11 +219,13 @@ mod tests {
 
     #[test]
     fn a_registration_is_retired_with_the_last_clone() {
-        let registry = Rc::new(Registry::new(2));
+        let registry = Rc::new(Registry::default());
+        registry.open(2);
         let handle = Handle::from_owned(open());
         handle.set_registration(registry.take().unwrap());
         assert_eq!(handle.slot(Rc::as_ptr(&registry)), Some(0));
-        let other = Rc::new(Registry::new(2));
+        let other = Rc::new(Registry::default());
+        other.open(2);
         assert_eq!(handle.slot(Rc::as_ptr(&other)), None, "another ring's table");
         let clone = handle.clone();
         drop(handle);

@@ -20,11 +20,8 @@ pub(crate) enum Signal {
     #[cfg(target_os = "linux")]
     Eventfd(Arc<rustix::fd::OwnedFd>),
     /// A ring whose thread sleeps in it: other rings may post to `ring`, anyone else writes `eventfd`, which it watches.
-    ///
-    /// `ring` is a second descriptor of it, so that its number cannot become something else's between the moment another
-    /// ring stages a message to it and the moment the kernel looks at that: whoever stages one keeps it open till then.
     #[cfg(target_os = "linux")]
-    Ring { ring: Arc<rustix::fd::OwnedFd>, eventfd: Arc<rustix::fd::OwnedFd> },
+    Ring { ring: crate::uring::Address, eventfd: Arc<rustix::fd::OwnedFd> },
     /// A poller.
     Poller(Arc<polling::Poller>),
 }
@@ -79,8 +76,8 @@ impl Waker {
     /// The ring that the driver sleeps in, if it does that.
     #[cfg(target_os = "linux")]
     pub(crate) fn ring(&self) -> Option<Arc<rustix::fd::OwnedFd>> {
-        match &*self.shared.signal.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(Signal::Ring { ring, .. }) => Some(Arc::clone(ring)),
+        match &mut *self.shared.signal.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(Signal::Ring { ring, .. }) => ring.descriptor(),
             Some(Signal::Eventfd(_) | Signal::Poller(_)) | None => None,
         }
     }

@@ -193,8 +193,11 @@ impl Pool {
         let mut inbox = lock(&self.shared.inbox);
         inbox.closed = true;
         let queued = std::mem::take(&mut inbox.queue);
+        let threads = inbox.threads;
         drop(inbox); // Dropping a closure runs its owner's code: outside the lock, and guarded.
-        self.shared.work_came.notify_all();
+        if threads > 0 {
+            self.shared.work_came.notify_all(); // A system call, whoever waits.
+        }
         for (_, work) in queued {
             discard(work);
         }

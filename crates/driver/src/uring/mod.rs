@@ -13,6 +13,7 @@ mod submit;
 mod tests;
 
 pub(crate) use probe::Capabilities;
+pub(crate) use ring_other::Address;
 pub(crate) use submit::{Kit, Plan, descriptor};
 
 use crate::{
@@ -66,14 +67,18 @@ pub(crate) struct Uring {
     singles: usize,
     multishots: usize,
     completion_entries: usize,
-    /// `None` where the kernel has no buffer rings: receiving waits for readiness then.
+    /// `None` before the first receive, and where the kernel has no buffer rings: receiving waits for readiness then.
     buffers: Option<BufferRing>,
+    /// Whether the ring of buffers has been asked for.
+    buffers_asked: bool,
     /// Receives that found no chunk.
     paused: VecDeque<Key>,
     chunks: ChunkPool,
     arena: Arena,
     arena_registration: Registered,
     registry: Rc<Registry>,
+    /// Whether the table of registered files has been asked for.
+    files_asked: bool,
     /// Slots whose clearing is staged.
     cleared: Vec<u32>,
     capabilities: Capabilities,
@@ -146,33 +151,17 @@ impl Uring {
         Ok(Self::over(setup::start(options)?, options, arena, chunks))
     }
 
-    /// Over a ring that works: registers what can be registered, and notes what cannot.
+    /// Over a ring that works. What can be registered with it is, at its first use: a ring that never receives, say, has no buffers
+    /// to pay for.
     fn over(started: setup::Started, options: &Options, arena: Arena, chunks: ChunkPool) -> Uring {
-        let setup::Started { ring, eventfd, mut features, mut notes } = started;
+        let setup::Started { ring, eventfd, mut features, notes } = started;
         let capabilities = Capabilities::of(&ring);
-        let buffers = match capabilities.multishot.then(|| BufferRing::register(&ring, chunks.clone())) {
-            Some(Ok(buffers)) => Some(buffers),
-            refused => {
-                let why = match refused {
-                    Some(Err(errno)) => format!("{errno}; {}", remedy(errno)),
-                    _ => "Linux 6.0 has them".to_owned(),
-                };
-                notes.push(format!(
-                    "no provided-buffer ring, so receiving takes a readiness check per arrival: {why}"
-                ));
-                None
-            }
-        };
-        let registry = register_file_table(&ring);
-        let named = [
-            (capabilities.multishot, "multishot"),
-            (buffers.is_some(), "buffer-ring"),
-            (registry.has_room(), "registered-files"),
-            (capabilities.msg_ring, "msg-ring"),
-        ];
+        let named = [(capabilities.multishot, "multishot"), (capabilities.msg_ring, "msg-ring")];
         features.extend(named.into_iter().filter_map(|(on, name)| on.then_some(name)));
         let eventfd = Arc::new(eventfd);
-        let waker = Waker::new(ring_other::signal(&ring, &eventfd, options.host));
+        // SAFETY: needs the ring open until the waker is closed: `shutdown` closes that first, and both belong to this value.
+        // Checked: tests/contract.rs, "a driver wakes another, whichever way that one sleeps".
+        let waker = Waker::new(unsafe { ring_other::signal(&ring, &eventfd, options.host) });
         if options.host == Host::Embedded {
             waker.park_host(); // A wake before the first enter must show too.
         }
@@ -191,12 +180,14 @@ impl Uring {
             singles: 0,
             multishots: 0,
             completion_entries,
-            buffers,
+            buffers: None,
+            buffers_asked: false,
             paused: VecDeque::new(),
             chunks,
             arena,
             arena_registration: Registered::NotYet,
-            registry: Rc::new(registry),
+            registry: Rc::default(),
+            files_asked: false,
             cleared: Vec::new(),
             capabilities,
             // Every job is an operation in flight, so the queue never needs more room than they have.
@@ -275,10 +266,51 @@ impl Uring {
         Stats { in_flight: self.slab.len() as u32, ..self.stats }
     }
 
-    /// Registers the arena unless that was tried already.
+    /// Registers all that can be, unless that was tried already.
     pub(crate) fn register_memory(&mut self) {
         if self.arena_registration == Registered::NotYet {
             self.register_arena();
+        }
+        if !self.buffers_asked {
+            self.register_buffers();
+        }
+        if !self.files_asked {
+            self.register_file_table();
+        }
+    }
+
+    /// Registers the ring of buffers for receiving, once; notes why there is none.
+    #[cold]
+    fn register_buffers(&mut self) {
+        self.buffers_asked = true;
+        let ring = &self.ring;
+        let chunks = &self.chunks;
+        let why = match self.capabilities.multishot.then(|| BufferRing::register(ring, chunks.clone())) {
+            Some(Ok(buffers)) => {
+                self.buffers = Some(buffers);
+                self.features.push("buffer-ring");
+                return;
+            }
+            Some(Err(errno)) => format!("{errno}; {}", remedy(errno)),
+            None => "Linux 6.0 has them".to_owned(),
+        };
+        self.notes.push(format!(
+            "no provided-buffer ring, so receiving takes a readiness check per arrival: {why}"
+        ));
+    }
+
+    /// An empty table of registered files, once; as large as the limit of open files allows.
+    #[cold]
+    fn register_file_table(&mut self) {
+        self.files_asked = true;
+        let mut slots = FIXED_FILES;
+        while slots >= 8 {
+            if self.ring.submitter().register_files_sparse(slots).is_ok() {
+                self.registry.open(slots);
+                self.features.push("registered-files");
+                return;
+            }
+            slots /= 4;
         }
     }
 
@@ -309,24 +341,15 @@ impl Uring {
     /// Registers a descriptor that is used often. Where there is no slot it stays as it is.
     #[cold]
     fn register_file(&mut self, handle: &Handle) {
+        if !self.files_asked {
+            self.register_file_table();
+        }
         let Some(registration) = self.registry.take() else { return };
         let fds = [handle.as_raw_fd()];
         if self.ring.submitter().register_files_update(registration.slot(), &fds).is_ok() {
             handle.set_registration(registration);
         }
     }
-}
-
-/// An empty table of registered files, as large as the limit of open files allows.
-fn register_file_table(ring: &IoUring) -> Registry {
-    let mut slots = FIXED_FILES;
-    while slots >= 8 {
-        if ring.submitter().register_files_sparse(slots).is_ok() {
-            return Registry::new(slots);
-        }
-        slots /= 4;
-    }
-    Registry::new(0)
 }
 
 impl fmt::Debug for Uring {

@@ -1,5 +1,9 @@
 //! What this kernel's ring can do, asked of the kernel itself: versions are never compared.
 use io_uring::{IoUring, Probe, opcode};
+use std::sync::OnceLock;
+
+/// The kernel's answer. It is the same for every ring while the kernel runs, so the first ring of a process asks for all.
+static ANSWER: OnceLock<Capabilities> = OnceLock::new();
 
 /// Capabilities that change how an operation runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,11 +21,19 @@ pub(crate) struct Capabilities {
 }
 
 impl Capabilities {
-    /// Asks the ring.
+    /// Asks the ring, unless another has been asked.
     pub(crate) fn of(ring: &IoUring) -> Capabilities {
+        if let Some(answer) = ANSWER.get() {
+            return *answer;
+        }
         let mut probe = Probe::new();
-        // A ring that cannot be probed (5.5 and older) has none of these.
-        let _ = ring.submitter().register_probe(&mut probe);
+        // A ring that cannot be probed (5.5 and older; no memory right now) has none of these; the next is asked again.
+        let probed = ring.submitter().register_probe(&mut probe).is_ok();
+        let capabilities = Capabilities::in_probe(ring, &probe);
+        if probed { *ANSWER.get_or_init(|| capabilities) } else { capabilities }
+    }
+
+    fn in_probe(ring: &IoUring, probe: &Probe) -> Capabilities {
         Capabilities {
             multishot: probe.is_supported(opcode::SendZc::CODE),
             skip_success: ring.params().is_feature_skip_cqe_on_success(),

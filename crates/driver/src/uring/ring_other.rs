@@ -2,9 +2,9 @@
 //! this driver makes anyway, where an eventfd would take a system call of its own.
 //!
 //! The descriptor that such an entry names must mean the same ring when the kernel looks at it, however long the other
-//! driver is gone by then. So each ring that may be woken has a second descriptor, counted ([`Signal::Ring`]), and `rung`
-//! holds it until the kernel has taken the entry. A driver that ends meanwhile lets go of its count, and its ring goes when
-//! the last of these does: at the latest when the drivers that have a wake on the way to it reap next.
+//! driver is gone by then. So a ring that is woken this way has a second descriptor, counted ([`Address`]), made when the first wants to
+//! wake it, and `rung` holds it until the kernel has taken the entry. A driver that ends meanwhile lets go of its count, and its ring goes
+//! when the last of these does: at the latest when the drivers that have a wake on the way to it reap next.
 //!
 //! The message is silent here when it gets there. When it does not, its completion is posted by the very `enter` that took
 //! the entry (the kernel runs it inline: io_uring/msg_ring.c, `io_msg_data_remote` and `__io_msg_ring_data` never wait), so
@@ -14,23 +14,48 @@ use super::{RING, RUNG, Uring};
 use crate::{Waker, driver::Host, wake::Signal};
 use io_uring::{IoUring, opcode, squeue, types};
 use std::{
-    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
+    os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd},
     sync::Arc,
 };
 
+/// Where other rings send their messages to.
+#[derive(Debug)]
+pub(crate) struct Address {
+    /// The ring's own descriptor, open for as long as this value lives.
+    ring: RawFd,
+    second: Option<Arc<OwnedFd>>,
+}
+
+impl Address {
+    /// For tests: a second descriptor that is there already, of whatever it is.
+    #[cfg(test)]
+    pub(super) fn at(second: Arc<OwnedFd>) -> Address {
+        Address { ring: second.as_raw_fd(), second: Some(second) }
+    }
+
+    /// The second descriptor; `None` when there is none to spare.
+    pub(crate) fn descriptor(&mut self) -> Option<Arc<OwnedFd>> {
+        if self.second.is_none() {
+            // SAFETY: `borrow_raw` needs the descriptor open as long as the borrow lives. Holds: whoever called `signal` promised it
+            // for as long as this value lives, which outlives the borrow. Checked: tests/contract.rs, "a driver wakes another,
+            // whichever way that one sleeps".
+            let ring = unsafe { BorrowedFd::borrow_raw(self.ring) };
+            self.second = rustix::io::fcntl_dupfd_cloexec(ring, 0).ok().map(Arc::new);
+        }
+        self.second.clone()
+    }
+}
+
 /// How others wake a driver over this ring. One that parks in a host's loop has an eventfd alone: a message would make it
 /// enter once more to collect it.
-pub(super) fn signal(ring: &IoUring, eventfd: &Arc<OwnedFd>, host: Host) -> Signal {
+///
+/// # Safety
+/// The ring stays open until the signal is dropped.
+pub(super) unsafe fn signal(ring: &IoUring, eventfd: &Arc<OwnedFd>, host: Host) -> Signal {
     let eventfd = Arc::clone(eventfd);
-    if host == Host::Embedded {
-        return Signal::Eventfd(eventfd);
-    }
-    // SAFETY: `borrow_raw` needs the descriptor open as long as the borrow lives. Holds: `ring` owns it, and the borrow ends in
-    // the next line. Checked: tests/contract.rs, "a driver wakes another, whichever way that one sleeps".
-    let borrowed = unsafe { BorrowedFd::borrow_raw(ring.as_raw_fd()) };
-    match rustix::io::fcntl_dupfd_cloexec(borrowed, 0) {
-        Ok(ring) => Signal::Ring { ring: Arc::new(ring), eventfd },
-        Err(_) => Signal::Eventfd(eventfd), // No descriptor to spare: it is woken by its eventfd.
+    match host {
+        Host::Embedded => Signal::Eventfd(eventfd),
+        Host::Native => Signal::Ring { ring: Address { ring: ring.as_raw_fd(), second: None }, eventfd },
     }
 }
 

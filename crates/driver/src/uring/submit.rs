@@ -270,17 +270,19 @@ impl Uring {
         }
     }
 
-    /// Registers what is used often enough: the arena at the first transfer through a lease, a descriptor later.
+    /// Registers what is used: the arena at the first transfer through a lease, buffers at the first receive, a descriptor once it is
+    /// used often enough.
     #[inline]
     fn count_use(&mut self, operation: &Operation) {
         let (handle, leased) = match operation {
             Operation::Read(read) => (&read.file, matches!(read.target, Target::Lease(..))),
             Operation::Write(write) => (&write.file, matches!(write.source, Source::Lease(..))),
             Operation::Send(send) => (&send.socket, false),
+            Operation::Receive(_) if !self.buffers_asked => return self.register_buffers(),
             _ => return,
         };
-        if leased {
-            self.register_memory();
+        if leased && self.arena_registration == Registered::NotYet {
+            self.register_arena();
         }
         if handle.count_use() {
             self.register_file(handle);

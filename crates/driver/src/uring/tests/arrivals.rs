@@ -127,9 +127,6 @@ fn without_buffer_rings_and_multishot_the_same_arrives() {
         let arena = Arena::new(65_536).unwrap();
         Uring::start(&options(Host::Native), arena, ChunkPool::new(8, 512).unwrap()).unwrap()
     };
-    // The ring keeps its chunks: take others.
-    uring.chunks = ChunkPool::new(8, 512).unwrap();
-    uring.buffers = None;
     uring.capabilities = Capabilities {
         multishot: false,
         skip_success: false,

@@ -30,7 +30,8 @@ fn a_message_that_is_refused_becomes_a_signal() {
     let event = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).unwrap());
     // Not a ring: the kernel refuses the message with EBADFD.
     let (not_a_ring, _writer) = rustix::pipe::pipe().unwrap();
-    let waker = Waker::new(Signal::Ring { ring: Arc::new(not_a_ring), eventfd: Arc::clone(&event) });
+    let ring = Address::at(Arc::new(not_a_ring));
+    let waker = Waker::new(Signal::Ring { ring, eventfd: Arc::clone(&event) });
     assert!(waker.park());
     driver.wake_other(&waker);
     assert!(!readable(event.as_raw_fd(), 0));
