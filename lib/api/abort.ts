@@ -7,7 +7,19 @@ import { guarded } from '../ring/guard.js';
 
 const { get: aborted } = Object.getOwnPropertyDescriptor(AbortSignal.prototype, 'aborted') as PropertyDescriptor;
 const { get: reason } = Object.getOwnPropertyDescriptor(AbortSignal.prototype, 'reason') as PropertyDescriptor;
-const { removeEventListener } = EventTarget.prototype;
+const { addEventListener, removeEventListener } = EventTarget.prototype;
+
+/**
+ * How node:events listens for an abort, so that another listener's stopImmediatePropagation() does not stop it: the key is Node's own, and
+ * an object that only looks like a signal is told it.
+ */
+const RESISTANT: AddEventListenerOptions = { once: true };
+try {
+  const told = { aborted: false, addEventListener: (...[, , options]: unknown[]) => Object.assign(RESISTANT, options) };
+  addAbortListener(told as never, () => {});
+} catch {
+  // A Node that looks closer: then a program can stop its own aborts.
+}
 
 /** True for an AbortSignal, of whatever realm. @internal */
 export function isSignal(value: unknown): value is AbortSignal {
@@ -31,9 +43,9 @@ export function reasonOf(signal: AbortSignal | undefined): unknown {
 /** The operations that wait for one signal: they share a listener, so that a thousand reads under one signal add one. */
 const waiting = new WeakMap<AbortSignal, Set<() => void>>();
 
-function tellAll(this: unknown): void {
-  const all = waiting.get(this as AbortSignal);
-  waiting.delete(this as AbortSignal);
+function tellAll(this: AbortSignal): void {
+  const all = waiting.get(this);
+  waiting.delete(this);
   if (all !== undefined) for (const onAbort of all) guarded(onAbort);
 }
 
@@ -45,7 +57,7 @@ export function listen(signal: AbortSignal | undefined, onAbort: () => void): ((
   all.add(onAbort);
   if (others === undefined) {
     waiting.set(signal, all);
-    addAbortListener(signal, tellAll); // Another listener's stopImmediatePropagation() does not stop this one.
+    addEventListener.call(signal, 'abort', tellAll as never, RESISTANT);
   }
   return () => {
     all.delete(onAbort);

@@ -184,7 +184,7 @@ function ownCopy(value: unknown): unknown {
 
 function nearest(key: string, known: readonly string[], group: string): string {
   let best = '';
-  let bestDistance = 4; // Farther than three edits is no typo.
+  let bestDistance = Math.min(4, Math.ceil((key.length + 1) / 2)); // Farther than three edits, or half of a short word, is no typo.
   for (const name of known) {
     const distance = editDistance(key.toLowerCase(), name.toLowerCase());
     if (distance < bestDistance) {

@@ -42,7 +42,7 @@ export function explain(error: unknown, place: Place): Failure {
   if (error instanceof Failure) return error;
   if (!(error instanceof Error)) return new Failure(String(error));
   const { code, syscall, path } = error as NodeJS.ErrnoException;
-  if (code === 'ERR_RINGWHEEL_INVALID_OPTION') return new Failure(error.message, 2);
+  if (code === 'ERR_RINGWHEEL_INVALID_OPTION') return new Failure(asTyped(error.message), 2);
   if ((code === 'EACCES' || code === 'EPERM') && syscall !== undefined && ADDRESS_CALLS.has(syscall)) {
     return new Failure(
       `no permission to listen on port ${place.port}: ports below 1024 need privileges, try --port 8080`,
@@ -52,6 +52,18 @@ export function explain(error: unknown, place: Place): Failure {
   const ours = path === undefined || path === place.directory;
   const remedy = code === undefined || !ours ? undefined : REMEDIES[code];
   return new Failure(remedy === undefined ? error.message : remedy(place));
+}
+
+/** What the API says of its options, with the names that were typed: its `cores` is a list of CPUs only where `--cpus` was given. */
+function asTyped(message: string): string {
+  return message
+    .replace('FileServer.start: cores is a list with', '--cpus names')
+    .replace(/^FileServer\.start: (index|cache|limit)s?(?:\[\d+\]|\.(\w+))? must/, (_, name, key) =>
+      key === undefined ? `--${name} must` : `--${name} ${key} must`,
+    )
+    .replace(/^FileServer\.start: /, '')
+    .replaceAll('limits.', '--limit ')
+    .replaceAll('cache.', '--cache ');
 }
 
 /** Prints the failure on stderr, on one line whatever the text had in it, and without what steers a terminal. */

@@ -60,8 +60,16 @@ export function commands(defaults: Defaults): Command {
     .addOption(new Option('--cpus <list>', 'on which CPUs, instead of how many').argParser(cpuList).conflicts('cores'))
     .addOption(new Option('--driver <name>', 'instead of RINGWHEEL_DRIVER').choices(['auto', 'uring', 'poll']))
     .option('--index <name>', 'file that stands for its directory, may be repeated (default: index.html)', repeated)
-    .addOption(new Option('--dotfiles <policy>', 'names that begin with a dot').choices(['deny', 'allow', 'ignore']))
-    .addOption(new Option('--etag <kind>', 'what it is made from').choices(['time', 'inode', 'content', 'off']))
+    .addOption(
+      new Option('--dotfiles <policy>', 'names that begin with a dot (default: deny)').choices([
+        'deny',
+        'allow',
+        'ignore',
+      ]),
+    )
+    .addOption(
+      new Option('--etag <kind>', 'what it is made from (default: time)').choices(['time', 'inode', 'content', 'off']),
+    )
     .addOption(
       new Option('--max-age <seconds>', 'Cache-Control: public, max-age=…')
         .argParser(wholeNumber(0, 2 ** 31))
@@ -70,10 +78,18 @@ export function commands(defaults: Defaults): Command {
     .option('--cache-control <value>', 'the whole Cache-Control header')
     .option('--server-header <value>', 'the Server header')
     .option('--no-server-header', 'leave the Server header out')
-    .option('--cache <name=number>', 'bytes, fileBytesMax, openFiles or revalidateMs of the cache', namedNumber)
-    .option('--limit <name=number>', 'connections, headerBytes, idleTimeoutMs, … of a client', namedNumber)
+    .option(
+      '--cache <name=number>',
+      'of the cache, may be repeated: bytes, fileBytesMax, openFiles or revalidateMs',
+      namedNumber,
+    )
+    .option(
+      '--limit <name=number>',
+      'of clients, may be repeated: headerBytes, headerCount, uriBytes, bodyBytes, ranges, connections, headerTimeoutMs, idleTimeoutMs or sendTimeoutMs',
+      namedNumber,
+    )
     .option('--drain <ms>', 'how long a stop waits for answers being sent', wholeNumber(0, 3_600_000), 10_000)
-    .option('--json', 'print one line of JSON instead of the banner', false)
+    .option('--json', 'print one line of JSON instead of the banner')
     .addHelpText('after', SERVE_EXAMPLES)
     .action((directory: string, options: ServeOptions) => serve(directory, options));
   quiet(program.command('doctor'))

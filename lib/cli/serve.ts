@@ -39,6 +39,7 @@ const CUT_MS = 1000;
  * @throws Failure with a remedy when the server cannot start
  */
 export async function serve(directory: string, options: ServeOptions): Promise<void> {
+  if (directory === '') throw new Failure('the directory is an empty string: name one, or none for the current one', 2);
   const place = { directory: resolve(directory), host: options.host, port: options.port };
   let server: FileServer;
   try {
