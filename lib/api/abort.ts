@@ -13,7 +13,7 @@ const { addEventListener, removeEventListener } = EventTarget.prototype;
  * How node:events listens for an abort, so that another listener's stopImmediatePropagation() does not stop it: the key is Node's own, and
  * an object that only looks like a signal is told it.
  */
-const RESISTANT: AddEventListenerOptions = { once: true };
+const RESISTANT: { once: boolean } = { once: true };
 try {
   const told = { aborted: false, addEventListener: (...[, , options]: unknown[]) => Object.assign(RESISTANT, options) };
   addAbortListener(told as never, () => {});
