@@ -21,6 +21,7 @@ export {
 } from './lib/api/executor-pool.js';
 export { File } from './lib/api/file.js';
 export { FileServer, type ServerCloseOptions, type ServerStats } from './lib/api/file-server.js';
+export { Event, type EventWaitOptions, Gate } from './lib/api/gate.js';
 export { interval } from './lib/api/interval.js';
 export type { LatencyBucket, LatencySummary, OperationKind, QueueLatencies } from './lib/api/latency.js';
 export { Lease } from './lib/api/lease.js';
@@ -40,6 +41,8 @@ export type {
 export type { CpuFilter, CustomPlacement, FilteredPlacement, FixedPlacement, Placement } from './lib/api/placement.js';
 export { TaskQueue } from './lib/api/queue.js';
 export type { QueueStats } from './lib/api/queue-stats.js';
+export { type LockOptions, RwLock } from './lib/api/rwlock.js';
+export { type AcquireOptions, type Guard, Permit, Semaphore } from './lib/api/semaphore.js';
 export type { FileServerOptions, ServerCacheOptions, ServerLimits } from './lib/api/server-options.js';
 export { Stats } from './lib/api/stats.js';
 export { deadline, timeout } from './lib/api/timeout.js';

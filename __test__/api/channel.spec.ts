@@ -270,3 +270,122 @@ test('many workers at once, each with a channel, ended at any moment', async (t)
   t.true(received.some((count) => count > 0));
   t.true(Executor.current().stats().callbacks > 0);
 });
+
+test('a listener gets every message in order, whatever it throws, until the end', async (t) => {
+  for (const kind of ['numbers', 'values'] as const) {
+    const [here, there] = Channel.pair<number>({ kind, capacity: kind === 'numbers' ? 64 : 1024 });
+    const thread = worker(
+      'port.listen((message) => port.trySend(message) || port.send(message));',
+      there as ChannelPort<unknown>,
+    );
+    const gone = exited(thread);
+    const count = 5000;
+    const got: number[] = [];
+    const done = new Promise<void>((resolve) => {
+      here.listen((message) => {
+        got.push(message);
+        if (got.length === count) resolve();
+      });
+    });
+    t.throws(() => here.listen(() => {}), { code: 'ERR_RINGWHEEL_INVALID_OPTION' }, 'one only');
+    for (let index = 0; index < count; index++) await here.send(index);
+    await done;
+    t.deepEqual(
+      got,
+      Array.from({ length: count }, (_, index) => index),
+    );
+    here.close();
+    t.is(await gone, 0, 'its end has come, and nothing keeps it');
+  }
+});
+
+test('listening in one thread: what was there before, who waits first, both ends', async (t) => {
+  const [one, two] = Channel.pair<number>({ kind: 'numbers', capacity: 64 });
+  const got: number[] = [];
+  const ends: unknown[] = [];
+  one.trySend(1);
+  two.listen(
+    (message) => {
+      got.push(message);
+      if (message === 4) two.trySend(message * 2);
+    },
+    (error) => ends.push(error),
+  );
+  t.deepEqual(got, [], 'not before the call returns');
+  while (got.length < 1) await new Promise((resolve) => setImmediate(resolve));
+  const first = two.receive();
+  for (const message of [2, 3, 4]) one.trySend(message);
+  t.is(await first, 2, 'who waits comes first');
+  t.is(await one.receive(), 8);
+  t.deepEqual(got, [1, 3, 4]);
+  one.trySend(5);
+  one.close();
+  while (ends.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  t.deepEqual(got, [1, 3, 4, 5], 'what was sent before the end');
+  t.deepEqual(ends, [undefined]);
+  t.is(await new Promise((resolve) => two.listen(() => {}, resolve)), undefined, 'another one hears of the end, too');
+  two.close();
+  t.throws(() => two.listen(() => {}), { code: 'ERR_RINGWHEEL_CLOSED' });
+
+  const [three, four] = Channel.pair<number>({ kind: 'numbers', capacity: 64 });
+  const own = new Promise((resolve) => four.listen(() => four.close(), resolve));
+  three.trySend(1);
+  three.trySend(2);
+  t.is(await own, undefined, 'closing in the listener ends it');
+  for (const wrong of [undefined, 5]) {
+    t.throws(() => three.listen(wrong as never), { code: 'ERR_RINGWHEEL_INVALID_OPTION' });
+    if (wrong !== undefined)
+      t.throws(() => three.listen(() => {}, wrong as never), { code: 'ERR_RINGWHEEL_INVALID_OPTION' });
+  }
+  three.close();
+});
+
+test('what a listener throws goes to uncaughtException, and it keeps the thread only while it is ref’d', async (t) => {
+  const result = await script(`
+    const { Channel } = ringwheel;
+    const thrown = [], got = [];
+    process.on('uncaughtException', (error) => thrown.push(error.message));
+    const [one, two] = Channel.pair({ kind: 'numbers', capacity: 2048 });
+    await new Promise((resolve) => {
+      two.listen((message) => {
+        got.push(message);
+        if (message % 500 === 0) throw new Error('thrown ' + message);
+        if (message === 1999) resolve();
+      });
+      for (let index = 0; index < 2000; index++) assert(one.trySend(index));
+    });
+    await sleep(1);
+    assert.equal(got.length, 2000);
+    assert.deepEqual(thrown, [0, 500, 1000, 1500].map((index) => 'thrown ' + index));
+    two.unref();
+  `);
+  ended(t, result);
+});
+
+test('threads that look for messages before they sleep, and ones that do not, lose none', async (t) => {
+  for (const spinUs of [0, 1000]) {
+    const result = await script(`
+      const { Channel } = ringwheel;
+      const echo = \`const { Channel, Executor } = require(\${JSON.stringify(require.resolve(${JSON.stringify(root)}))});
+        const { workerData } = require('node:worker_threads');
+        Executor.start({ spinUs: ${spinUs} });
+        const port = Channel.open(workerData);
+        port.listen((message) => port.trySend(message));\`;
+      Executor.start({ spinUs: ${spinUs} });
+      const [here, there] = Channel.pair({ kind: 'numbers' });
+      const worker = new Worker(echo, { eval: true, workerData: there });
+      for (let index = 0; index < 300; index++) {
+        here.trySend(index);
+        assert.equal(await here.receive(), index);
+        if (index % 100 === 0) await sleep(5);
+      }
+      here.close();
+      await new Promise((resolve) => worker.once('exit', resolve));
+      for (const wrong of [-1, 1001, '5']) {
+        await Executor.current().close();
+        assert.throws(() => Executor.start({ spinUs: wrong }), { code: 'ERR_RINGWHEEL_INVALID_OPTION' });
+      }
+    `);
+    ended(t, result);
+  }
+});

@@ -27,7 +27,7 @@ export async function channels(options: BenchOptions): Promise<Benchmark> {
   const row = (name: string, kind: 'numbers' | 'bytes', depth: number): Row => ({
     name,
     metrics,
-    contenders: ['ringwheel', 'MessageChannel'].map((mode) => {
+    contenders: ['ringwheel', 'for await', 'MessageChannel'].map((mode) => {
       const given = { mode, kind, bytes: 1024, depth, seconds: options.seconds, ringwheel };
       const script = [path.join(__dirname, 'worker.mjs'), JSON.stringify(given)];
       return nativeContender(mode, process.execPath, script, { core: undefined });

@@ -13,7 +13,9 @@ async function echo() {
   }
   const { Channel } = await import(ringwheel);
   const end = Channel.open(port);
-  for await (const message of end) if (!end.trySend(message)) await end.send(message);
+  // There is room for all that is on the way.
+  if (mode === 'ringwheel') end.listen((message) => end.trySend(message));
+  else for await (const message of end) end.trySend(message);
 }
 
 async function pair() {
@@ -42,31 +44,34 @@ async function run(here, milliseconds) {
     return (received & 63) !== 0 || performance.now() < end;
   };
   let open = true;
-  if (mode === 'MessageChannel') {
-    await new Promise((resolve) => {
-      here.on('message', (got) => {
-        open = answered(got) && open;
-        if (open) here.postMessage(message(sent++));
-        else if (received === sent) resolve();
-      });
-      for (let index = 0; index < depth; index++) here.postMessage(message(sent++));
-    });
-    here.removeAllListeners('message');
+  const send = mode === 'MessageChannel' ? (value) => here.postMessage(value) : (value) => here.trySend(value);
+  /** False at the end. */
+  const next = (got) => {
+    open = answered(got) && open;
+    if (!open) return received !== sent;
+    send(message(sent++));
+    return true;
+  };
+  for (let index = 0; index < depth; index++) send(message(sent++));
+  if (mode === 'for await') {
+    for await (const got of here) if (!next(got)) break;
   } else {
-    for (let index = 0; index < depth; index++) await here.send(message(sent++));
-    for await (const got of here) {
-      open = answered(got) && open;
-      if (open) {
-        if (!here.trySend(message(sent))) await here.send(message(sent));
-        sent++;
-      } else if (received === sent) break;
-    }
+    await new Promise((resolve) => {
+      onMessage = (got) => {
+        if (!next(got)) resolve();
+      };
+    });
   }
   return { received, took: performance.now() - begun };
 }
 
+/** Both listen in the same way. */
+let onMessage = () => {};
+
 if (isMainThread) {
   const { here, there, move } = await pair();
+  if (mode === 'MessageChannel') here.on('message', (got) => onMessage(got));
+  else if (mode === 'ringwheel') here.listen((got) => onMessage(got));
   const data = { mode, kind, bytes, depth, seconds, ringwheel, port: there };
   const worker = new Worker(new URL(import.meta.url), { workerData: data, transferList: move });
   await run(here, Math.min(300, seconds * 500));

@@ -25,6 +25,9 @@ import { checked, shown } from './validate.js';
 /** How long close waits for operations before it cancels them, and for cancelled ones before their memory is leaked. */
 const CLOSE_GRACE_MS = 5000;
 
+/** How long a thread looks for the next message before it sleeps, unless an option says otherwise: what two threads' wake-ups cost. */
+const SPIN_US = 50;
+
 /** The result of operations that end with a broken executor. */
 const BROKEN = -200_001;
 
@@ -52,6 +55,24 @@ let runningLink: Link | undefined;
 /** The link of this thread's executor, started on first use. @internal */
 export function currentLink(): Link {
   return runningLink ?? linkOf(Executor.current());
+}
+
+/**
+ * What goes on as work of the task queue that is current now; at once where there is none, or none any more. For promises that
+ * other work settles. @internal
+ */
+export function backToQueue(): (then: () => void) => void {
+  const link = runningLink;
+  const current = link?.scheduler.current;
+  if (link === undefined || current === undefined) return atOnce;
+  return (then) => {
+    if (link.ended === 0 && current.open) current.push(then);
+    else then();
+  };
+}
+
+function atOnce(then: () => void): void {
+  then();
 }
 
 let linkOf: (executor: Executor) => Link;
@@ -379,11 +400,12 @@ function startNative(
 }
 
 function nativeOptions(options: ExecutorOptions): object {
-  const { sqpoll, cpu, queues, stall, ...others } = options;
+  const { sqpoll, cpu, queues, stall, spinUs = SPIN_US, ...others } = options;
   // For tests: do as where the host refuses external memory.
   const copies = process.env.RINGWHEEL_COPIES === '1';
   return {
     ...others,
+    spinUs,
     ...(sqpoll ? { sqpoll } : {}),
     ...(cpu === undefined ? {} : { cpu: typeof cpu === 'number' ? [cpu] : cpu }),
     driver: driverOf(options),

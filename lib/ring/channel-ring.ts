@@ -103,6 +103,9 @@ export class ChannelEnd {
   #itsRead = 0;
   #read = 0;
   #itsWritten = 0;
+  /** What was taken and not given back as room yet, and how much that may be; 0 gives it back at once. */
+  #owed = 0;
+  #owedMost = 0;
 
   /** Over memory in which nothing is wrong. */
   constructor(memory: SharedArrayBuffer, side: number, kind: number, capacity: number) {
@@ -221,14 +224,32 @@ export class ChannelEnd {
     Atomics.and(this.#words, this.#tail + 1, ~WAITING);
   }
 
-  /** After a message was written: whether the other side waits for it, and so must be woken. */
+  /** After a message was written: whether the other side waits for it, and so must be woken; or is closed. */
+  readerHears(): boolean {
+    return Atomics.load(this.#words, this.#itsHead + 1) !== 0;
+  }
+
+  /** Whether the other side waits for a message, and so must be woken. */
   readerWaits(): boolean {
     return this.#takeWaiting(this.#itsHead + 1);
   }
 
   /** After a message was taken: whether the other side waits for room, and so must be woken. */
   writerWaits(): boolean {
-    return this.#takeWaiting(this.#itsTail + 1);
+    return this.#owed === 0 && this.#takeWaiting(this.#itsTail + 1);
+  }
+
+  /** From here on what is taken becomes room an eighth of the ring at a time: one store for many messages. */
+  startBatch(): void {
+    this.#owedMost = this.capacity / 8;
+  }
+
+  /** All that was taken is room. Whether the other side waits for it. */
+  endBatch(): boolean {
+    this.#owedMost = 0;
+    if (this.#owed === 0) return false;
+    this.#consume(0);
+    return this.writerWaits();
   }
 
   /** Whether the other side takes no more. */
@@ -271,6 +292,9 @@ export class ChannelEnd {
 
   #consume(count: number): void {
     this.#read = (this.#read + count) | 0;
+    this.#owed += count;
+    if (this.#owed < this.#owedMost) return;
+    this.#owed = 0;
     Atomics.store(this.#words, this.#head, this.#read);
   }
 }

@@ -1,10 +1,12 @@
-// A first-in-first-out queue whose entries can be taken back: what waits in order for a pending slot or for memory.
+// A first-in-first-out queue whose entries can be taken back: what waits in order for a pending slot, for memory or for a permit.
 
 /** One who waits. */
 export interface Waiter {
   run: () => void;
   /** Set to false to take it back; it is skipped then. */
   wanted: boolean;
+  /** How much of what is waited for, where that differs. */
+  readonly want: number;
 }
 
 /** An array with a moving head; shifting costs O(1) on average. */
@@ -18,9 +20,23 @@ export class Fifo {
     return this.#head === this.#entries.length;
   }
 
+  /** The first one who is still wanted. */
+  get first(): Waiter | undefined {
+    return this.empty ? undefined : this.#entries[this.#head];
+  }
+
+  /** How many wait. Looks at each. */
+  get count(): number {
+    let count = 0;
+    for (let index = this.#head; index < this.#entries.length; index++) {
+      if ((this.#entries[index] as Waiter).wanted) count++;
+    }
+    return count;
+  }
+
   /** Lets `run` wait for its turn. */
-  push(run: () => void): Waiter {
-    const waiter = { run, wanted: true };
+  push(run: () => void, want = 0): Waiter {
+    const waiter = { run, wanted: true, want };
     this.#entries.push(waiter);
     return waiter;
   }

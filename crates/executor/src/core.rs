@@ -72,6 +72,7 @@ pub(crate) struct Core {
     pub(crate) heart: OnceCell<Arc<Heart>>,
     pub(crate) bounds: Bounds,
     pub(crate) counts: Counts,
+    pub(crate) spin: crate::spin::Spin,
 }
 
 /// How much one turn does.
@@ -80,7 +81,6 @@ pub(crate) struct Bounds {
     pub(crate) polls_max: u32,
     pub(crate) timers_max: usize,
     pub(crate) completions_max: usize,
-    pub(crate) spin_max: Option<Duration>,
     pub(crate) quota: Duration,
     pub(crate) preempt: Option<preempt::PreemptKind>,
     pub(crate) is_poll: bool,
@@ -94,8 +94,6 @@ pub(crate) struct Counts {
     pub(crate) remote_wakes: Cell<u64>,
     pub(crate) remote_scans: Cell<u64>,
     pub(crate) timers_fired: Cell<u64>,
-    /// The present length of the spin, adapted.
-    pub(crate) spin: Cell<Duration>,
 }
 
 /// Adds to a counter.
@@ -132,12 +130,12 @@ impl Core {
                 polls_max: options.polls_max,
                 timers_max: options.timers_max as usize,
                 completions_max: options.completions_max as usize,
-                spin_max: options.spin,
                 quota: options.quota,
                 preempt: options.preempt,
                 is_poll: driver_kind == DriverKind::Poll,
             },
             counts: Counts::default(),
+            spin: crate::spin::Spin::new(options.spin),
         }
     }
 

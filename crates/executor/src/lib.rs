@@ -23,6 +23,7 @@ pub mod pool;
 mod preempt;
 mod queue;
 mod remote;
+mod spin;
 pub mod stall;
 mod stats;
 pub mod sync;

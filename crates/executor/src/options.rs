@@ -24,7 +24,8 @@ pub struct Options {
     /// Tasks alive at once, in `1..=4194303`. Default 1048576.
     pub tasks_max: u32,
     /// Longest time to look for work before the thread parks, adapted downwards while it does not pay.
-    /// `None` (default) parks at once; at most one second.
+    /// `None` (default) parks at once; at most one second. A foreign event loop ([`crate::Park::Host`]) looks for calls of other
+    /// threads only, and only after one.
     pub spin: Option<Duration>,
     /// How long tasks may run before [`crate::need_preempt`] says that their time is over, and before the executor looks at the kernel
     /// again while several queues are busy; 50 µs to 1 s. Default 1 ms.

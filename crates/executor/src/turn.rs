@@ -156,8 +156,10 @@ impl Core {
         turn.ready |= more_commands || self.tasks.is_ready() || self.has_calls();
         match &*self.registration.borrow() {
             Some(registration) if park == Park::Host && !turn.ready => {
-                add(&self.counts.parks, 1);
-                turn.ready = !registration.ring().prepare_park();
+                turn.ready = self.listen(registration.ring()) || {
+                    add(&self.counts.parks, 1);
+                    !registration.ring().prepare_park()
+                };
             }
             Some(registration) => turn.ready |= !registration.ring().is_empty(),
             None => turn.ready = false,
@@ -184,7 +186,10 @@ impl Core {
 
     fn drain_wakes(&self, ring: &WakerRing) {
         let (wakes, scanned) = ring.drain(|slot| match slot {
-            SELF_SLOT => self.called.set(true),
+            SELF_SLOT => {
+                self.called.set(true);
+                self.spin.hear();
+            }
             slot => self.tasks.wake_slot(slot),
         });
         add(&self.counts.remote_wakes, wakes);
@@ -286,6 +291,7 @@ impl Core {
             entered = driver.enter(self.wait());
             ring.unpark();
             self.forget_now();
+            self.spin.slept();
         } else if entered.is_ok() && (driver.has_staged() || driver.in_flight() > 0) {
             entered = driver.enter(Wait::No);
         }
@@ -307,28 +313,23 @@ impl Core {
         }
     }
 
-    /// Looks for work for a while before the thread blocks. True when there is some. The time doubles when it paid and
-    /// halves when it did not, so an idle thread soon stops burning its core.
+    /// Looks for work for a while before the thread blocks. True when there is some.
     fn spin(&self, driver: &mut Driver, ring: &WakerRing, entered: &mut Result<(), Errno>) -> bool {
-        const SHORTEST: Duration = Duration::from_micros(1);
-        let Some(spin_max) = self.bounds.spin_max else { return false };
-        let spin = self.counts.spin.get().clamp(SHORTEST.min(spin_max), spin_max);
-        let start = Instant::now();
-        let until =
-            self.timers.borrow().next_deadline().map_or(start + spin, |deadline| deadline.min(start + spin));
-        let found = loop {
+        let next = || self.timers.borrow().next_deadline();
+        let found = self.spin.look(next, || {
             *entered = driver.enter(Wait::No);
-            if entered.is_err() || driver.has_completions() || !ring.is_empty() {
-                break true;
-            }
-            if Instant::now() >= until {
-                break false;
-            }
-            std::hint::spin_loop();
-        };
-        self.counts.spin.set(if found { spin * 2 } else { spin / 2 });
-        self.forget_now();
+            entered.is_err() || driver.has_completions() || !ring.is_empty()
+        });
+        if self.spin.is_on() {
+            self.forget_now();
+        }
         found
+    }
+
+    /// An event loop's thread that another one has called looks for its next call before it sleeps: being woken costs both of them more
+    /// than that. Not after a time without one, so a loop that nobody calls never spins.
+    fn listen(&self, ring: &WakerRing) -> bool {
+        self.spin.hears() && self.spin.look(|| self.timers.borrow().next_deadline(), || !ring.is_empty())
     }
 
     fn step_completions(&self, client: &mut impl Client, turn: &mut Turn) {

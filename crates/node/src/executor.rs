@@ -22,7 +22,7 @@ use ringwheel_executor::{
     Executor, OperationLatency, Options,
     bridge::{Bridge, plain_open},
 };
-use std::{ffi::CString, os::fd::BorrowedFd, rc::Rc};
+use std::{ffi::CString, os::fd::BorrowedFd, rc::Rc, time::Duration};
 
 /// Options as lib/api/options.ts has checked them.
 #[napi(object)]
@@ -37,6 +37,8 @@ pub struct NativeExecutorOptions {
     pub sqpoll: Option<NativeSqpoll>,
     /// The CPUs to pin the calling thread to.
     pub cpu: Option<Vec<u32>>,
+    /// How long to look for messages of other threads before the loop sleeps, in microseconds.
+    pub spin_us: Option<f64>,
     /// For tests: do as where external memory is refused.
     pub copies: Option<bool>,
     /// The host has `ArrayBuffer.prototype.transfer`. Default true.
@@ -117,7 +119,9 @@ pub fn start_executor(
     let driver = driver_options(&options)?;
     // First the seat: the rings and the arena are then made on its node.
     let seated = options.cpu.as_deref().map_or(Ok(None), sit_on)?;
-    let started = Executor::start(Options { driver, ..Options::default() });
+    let spin = options.spin_us.map(|us| Duration::from_nanos((us.clamp(0.0, 1e6) * 1000.0) as u64));
+    let spin = spin.filter(|spin| !spin.is_zero());
+    let started = Executor::start(Options { driver, spin, ..Options::default() });
     let mut executor = started.map_err(|error| not_started(&error))?;
     let driver = executor.driver_kind();
     let features = executor.features().iter().map(ToString::to_string).collect();
@@ -381,7 +385,7 @@ impl NativeExecutor {
         let raw = env.raw();
         // SAFETY: needs the live environment in a handle scope. Holds: this is a native call.
         let report = unsafe { Reference::new(raw, on_stall.raw()) }?;
-        let threshold = std::time::Duration::from_millis(milliseconds.into());
+        let threshold = Duration::from_millis(milliseconds.into());
         let watched = self.host.with(|core| Stalls::watch(&mut core.executor, threshold, stack, report))?;
         match watched {
             Ok(stalls) => {
