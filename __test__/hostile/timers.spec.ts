@@ -135,6 +135,18 @@ test('closing the executor rejects sleeps, ends timers, and a later one is anoth
     await Executor.current().close();
     assert.throws(() => old.refresh(), { code: 'ERR_RINGWHEEL_CLOSED' });
     assert.strictEqual(old.cancel(), false);
+    // On a third executor, which has a timer in the same place: an old one reaches neither it nor anything else.
+    const third = new Timer(60_000, () => fired++), gone = new Timer(60_000, () => fired++, { ref: false });
+    await Executor.current().close();
+    const fourth = [new Timer(30, () => fired += 100), new Timer(30, () => fired += 100)];
+    for (const each of [third, gone]) {
+      assert.throws(() => each.refresh(), { code: 'ERR_RINGWHEEL_CLOSED' });
+      each.ref();
+      assert.strictEqual(each.cancel(), false);
+    }
+    await sleep(60);
+    assert.strictEqual(fired, 200);
+    assert.strictEqual(fourth[0].cancel(), false);
     old.ref().unref();
     await settled(sleep(1)); // A third executor: what the first two held does not keep it.`);
   ended(t, result);

@@ -75,6 +75,11 @@ function atOnce(then: () => void): void {
   then();
 }
 
+/** The link of this thread's executor, closing ones too; it starts none. @internal */
+export function linkIfRunning(): Link | undefined {
+  return runningLink;
+}
+
 let linkOf: (executor: Executor) => Link;
 
 /**

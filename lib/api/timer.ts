@@ -3,7 +3,7 @@ import type { Link } from '../ring/link.js';
 import { now, PRECISE_TIMER, PROMISE_TIMER, QUIET_TIMER } from '../ring/timers.js';
 import { isAborted, listen, reasonOf } from './abort.js';
 import { ourError, rejected } from './errors.js';
-import { currentLink } from './executor.js';
+import { currentLink, linkIfRunning } from './executor.js';
 import { SLEEP_RULES, type SleepOptions, TIMER_RULES, type TimerOptions } from './options.js';
 import { checked, shown } from './validate.js';
 
@@ -41,11 +41,14 @@ interface Call {
  * most have none and the collector copies what they hold.
  */
 const calls = new WeakMap<Timer, Call>();
-/** A kind's bit, of this file's own: it has one. */
-const HAS_CALL = 64;
+/** Beside an entry, which is a multiple of 4: a kind's bits, QUIET_TIMER and PRECISE_TIMER, and that the timer has such a call. */
+const BITS = 7;
+const ENTRY_SHIFT = 1;
+const KIND_BITS = QUIET_TIMER | PRECISE_TIMER;
+const HAS_CALL = 4;
 
-/** In place of an entry: cancelled. */
-const CANCELLED = -1;
+/** In place of a generation: cancelled. */
+const CANCELLED = 0;
 
 /**
  * Calls a function once, after a time. What `setTimeout` does, at a tenth of its cost to set and cancel.
@@ -72,10 +75,10 @@ const CANCELLED = -1;
  * ```
  */
 export class Timer implements Disposable {
-  readonly #link: Link;
+  // Four fields, 56 bytes: the collector copies each timer that lives for a while, which is half of what one costs.
   readonly #callback: () => void;
   #ms: number;
-  #kind: number;
+  /** The entry, and BITS. */
   #entry: number;
   #generation: number;
 
@@ -94,21 +97,23 @@ export class Timer implements Disposable {
       throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message, Timer);
     }
     const kind = options === undefined ? 0 : kindOf(checked('Timer', options, TIMER_RULES));
-    const link = openLink('Timer');
-    this.#link = link;
+    const { timers, scheduler } = openLink('Timer');
     this.#callback = callback;
     this.#ms = ms;
-    this.#kind = kind;
-    this.#entry = link.timers.setIn(ms, link.scheduler.current === undefined ? callback : this.#inQueue(), kind);
-    this.#generation = link.timers.generationOf(this.#entry);
+    this.#entry = kind;
+    const entry = timers.setIn(ms, scheduler.current === undefined ? callback : this.#inQueue(), kind);
+    this.#entry |= entry << ENTRY_SHIFT;
+    this.#generation = timers.generationOf(entry);
   }
 
   /** Takes the timer back: its callback is not called, also when it was due already. @returns False when it had fired or was cancelled. */
   cancel(): boolean {
-    const entry = this.#entry;
-    this.#entry = CANCELLED;
+    const generation = this.#generation;
+    if (generation === CANCELLED) return false;
+    this.#generation = CANCELLED;
     const queued = this.#takeBack();
-    return entry !== CANCELLED && (this.#link.timers.cancel(entry, this.#generation) || queued);
+    const timers = linkIfRunning()?.timers;
+    return timers?.cancel((this.#entry & ~BITS) >> ENTRY_SHIFT, generation) || queued;
   }
 
   /**
@@ -121,16 +126,20 @@ export class Timer implements Disposable {
    */
   refresh(ms: number = this.#ms): void {
     if (!(typeof ms === 'number' && ms >= 0 && ms <= Number.MAX_SAFE_INTEGER)) checkDelay('timer.refresh', ms);
-    if (this.#entry === CANCELLED) return;
+    const generation = this.#generation;
+    if (generation === CANCELLED) return;
     this.#ms = ms;
-    const { timers, scheduler, open } = this.#link;
+    const link = linkIfRunning();
     const deadline = now() + ms;
-    if (timers.move(this.#entry, this.#generation, deadline)) return;
-    if (!open) throw ourError('ERR_RINGWHEEL_CLOSED', 'timer.refresh: the executor is closed', this.refresh);
+    if (link?.timers.move((this.#entry & ~BITS) >> ENTRY_SHIFT, generation, deadline)) return;
+    if (!link?.open || generation < link.timers.floor) {
+      throw ourError('ERR_RINGWHEEL_CLOSED', 'timer.refresh: the executor is closed', this.refresh);
+    }
     this.#takeBack();
-    const call = scheduler.current === undefined ? this.#callback : this.#inQueue();
-    this.#entry = timers.set(deadline, call, this.#kind & ~HAS_CALL);
-    this.#generation = timers.generationOf(this.#entry);
+    const call = link.scheduler.current === undefined ? this.#callback : this.#inQueue();
+    const entry = link.timers.set(deadline, call, this.#entry & KIND_BITS);
+    this.#entry = (entry << ENTRY_SHIFT) | (this.#entry & BITS);
+    this.#generation = link.timers.generationOf(entry);
   }
 
   /** The timer keeps the process alive while it waits. That is how it begins. */
@@ -145,7 +154,7 @@ export class Timer implements Disposable {
 
   /** Whether it keeps the process alive while it waits. */
   hasRef(): boolean {
-    return (this.#kind & QUIET_TIMER) === 0;
+    return (this.#entry & QUIET_TIMER) === 0;
   }
 
   /** The same as {@link Timer.cancel}, for `using`. */
@@ -156,7 +165,7 @@ export class Timer implements Disposable {
   #inQueue(): () => void {
     const call: Call = { wanted: true };
     calls.set(this, call);
-    this.#kind |= HAS_CALL;
+    this.#entry |= HAS_CALL;
     const callback = this.#callback;
     return () => {
       if (!call.wanted) return;
@@ -167,8 +176,8 @@ export class Timer implements Disposable {
 
   /** True when a call was on its way. */
   #takeBack(): boolean {
-    if ((this.#kind & HAS_CALL) === 0) return false;
-    this.#kind &= ~HAS_CALL;
+    if ((this.#entry & HAS_CALL) === 0) return false;
+    this.#entry &= ~HAS_CALL;
     const call = calls.get(this) as Call;
     const { wanted } = call;
     call.wanted = false;
@@ -176,8 +185,8 @@ export class Timer implements Disposable {
   }
 
   #setQuiet(quiet: boolean): this {
-    this.#kind = quiet ? this.#kind | QUIET_TIMER : this.#kind & ~QUIET_TIMER;
-    if (this.#entry !== CANCELLED) this.#link.timers.setQuiet(this.#entry, this.#generation, quiet);
+    this.#entry = quiet ? this.#entry | QUIET_TIMER : this.#entry & ~QUIET_TIMER;
+    linkIfRunning()?.timers.setQuiet((this.#entry & ~BITS) >> ENTRY_SHIFT, this.#generation, quiet);
     return this;
   }
 }

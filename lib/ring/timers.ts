@@ -32,8 +32,16 @@ const AT_ONCE = 1e-6;
 /** Milliseconds on the monotonic clock. Taken when this module is loaded: who replaces `performance.now` does not move timers. */
 export const now: () => number = performance.now.bind(performance);
 
+/** Half of the generations: the next executor begins anew then. */
+const FLOOR_MAX = 2 ** 30;
+
+/** The first generation of this thread's next executor: above those of the ones before. */
+let floor = 1;
+
 /** See the file's head. */
 export class Timers {
+  /** No timer of a lower generation is of this executor. */
+  readonly floor: number;
   readonly #wheel: Wheel;
   readonly #link: Link;
   readonly #alarm: Float64Array;
@@ -48,7 +56,7 @@ export class Timers {
   /** By entry: the task queue whose work set the timer, and in which it goes on. */
   readonly #queues = new Map<number, Queue>();
   /** When the clock was last read for a timer. */
-  #read = 0;
+  #read = Number.NEGATIVE_INFINITY;
   /**
    * Timers that may still read it. At 0 a microtask is queued that makes it full again at the end of the job, so that few timers
    * queue few; then it goes on below 0, where the same number may.
@@ -64,6 +72,7 @@ export class Timers {
 
   constructor(link: Link, alarm: Float64Array, theirNow: () => number) {
     this.#link = link;
+    this.floor = floor;
     this.#alarm = alarm;
     // This clock is read first: the difference is at most too large, so the alarm never rings before its time here. The
     // smallest of a few is the one that least came between.
@@ -73,7 +82,7 @@ export class Timers {
       offset = Math.min(offset, theirNow() - before);
     }
     this.#offset = offset;
-    this.#wheel = new Wheel(now());
+    this.#wheel = new Wheel(now(), floor);
   }
 
   /** Timers that wait. */
@@ -83,7 +92,7 @@ export class Timers {
 
   /** The generation of an entry. */
   generationOf(entry: number): number {
-    return this.#wheel.generations[entry];
+    return this.#wheel.generationOf(entry);
   }
 
   /**
@@ -119,8 +128,9 @@ export class Timers {
     this.#read = time;
     for (let index = 0; index < this.#freshCount; index++) {
       const entry = this.#fresh[index];
-      if ((this.#wheel.kinds[entry] & FRESH_TIMER) === 0) continue; // Settled, or another timer by now.
-      this.#wheel.kinds[entry] &= ~FRESH_TIMER;
+      const kind = this.#wheel.kindOf(entry);
+      if ((kind & FRESH_TIMER) === 0) continue; // Settled, or another timer by now.
+      this.#wheel.setKind(entry, kind & ~FRESH_TIMER);
       this.#wheel.delay(entry, passed);
     }
     this.#freshCount = 0;
@@ -128,12 +138,9 @@ export class Timers {
 
   /** Sets a timer; returns its entry. */
   set(deadline: number, what: unknown, kind: number): number {
-    const entry = this.#wheel.insert(deadline, what, kind);
     const { current } = this.#link.scheduler;
-    if (current !== undefined) {
-      this.#wheel.kinds[entry] |= QUEUED_TIMER;
-      this.#queues.set(entry, current);
-    }
+    const entry = this.#wheel.insert(deadline, what, current === undefined ? kind : kind | QUEUED_TIMER);
+    if (current !== undefined) this.#queues.set(entry, current);
     if ((kind & QUIET_TIMER) === 0) this.#link.retain();
     if ((kind & PRECISE_TIMER) !== 0) this.#precise++;
     if (deadline < this.#armed) this.#arm(deadline);
@@ -150,7 +157,7 @@ export class Timers {
   /** Moves a timer's deadline. False when it has fired or was taken back. */
   move(entry: number, generation: number, deadline: number): boolean {
     if (!this.#wheel.has(entry, generation)) return false;
-    this.#wheel.kinds[entry] &= ~FRESH_TIMER;
+    this.#wheel.setKind(entry, this.#wheel.kindOf(entry) & ~FRESH_TIMER);
     this.#wheel.move(entry, deadline);
     if (deadline < this.#armed) this.#arm(deadline);
     return true;
@@ -158,9 +165,10 @@ export class Timers {
 
   /** Says whether a timer keeps the process alive. Does nothing when it has ended. */
   setQuiet(entry: number, generation: number, quiet: boolean): void {
-    const kinds = this.#wheel.kinds;
-    if (!this.#wheel.has(entry, generation) || ((kinds[entry] & QUIET_TIMER) !== 0) === quiet) return;
-    kinds[entry] ^= QUIET_TIMER;
+    if (!this.#wheel.has(entry, generation)) return;
+    const kind = this.#wheel.kindOf(entry);
+    if (((kind & QUIET_TIMER) !== 0) === quiet) return;
+    this.#wheel.setKind(entry, kind ^ QUIET_TIMER);
     if (quiet) this.#link.unkeep();
     else this.#link.retain();
   }
@@ -176,8 +184,8 @@ export class Timers {
         const entry = wheel.due(begun);
         if (entry === -1) break;
         this.#fired = begun;
-        const what = wheel.whats[entry] as () => void;
-        const kind = wheel.kinds[entry];
+        const what = wheel.whatOf(entry) as () => void;
+        const kind = wheel.kindOf(entry);
         const queue = (kind & QUEUED_TIMER) !== 0 ? this.#queues.get(entry) : undefined;
         this.#take(entry);
         if (queue?.open) queue.push((kind & PROMISE_TIMER) !== 0 ? what : callOf(what));
@@ -192,16 +200,18 @@ export class Timers {
   /** Ends all timers. Promises are settled with what `reject` makes. */
   end(reject: () => Promise<never>): void {
     for (const entry of this.#wheel.entries()) {
-      const what = this.#wheel.whats[entry] as (value?: unknown) => void;
-      const kind = this.#wheel.kinds[entry];
+      const what = this.#wheel.whatOf(entry) as (value?: unknown) => void;
+      const kind = this.#wheel.kindOf(entry);
       this.#take(entry);
       if ((kind & PROMISE_TIMER) !== 0) guarded(() => what(reject()));
     }
+    const { ceiling } = this.#wheel;
+    floor = ceiling < FLOOR_MAX ? ceiling : 1;
   }
 
   #take(entry: number): void {
     const wheel = this.#wheel;
-    const kind = wheel.kinds[entry];
+    const kind = wheel.kindOf(entry);
     wheel.remove(entry);
     if ((kind & QUEUED_TIMER) !== 0) this.#queues.delete(entry);
     if ((kind & QUIET_TIMER) === 0) this.#link.unkeep();

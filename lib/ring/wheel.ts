@@ -4,20 +4,30 @@
 // Four levels of 256 slots, each a circular list of entries. A slot of level 0 is a millisecond; of the others, 256 slots of
 // the level below. Deadlines are exact (a fraction of a millisecond counts); the slot only says where to look. An entry is
 // moved down when its slot's time comes, so every occupied slot lies ahead and the first one is the next event. Moving a
-// deadline to a later time is one store: the entry is put where it belongs when it comes up.
+// deadline to a later time is one store: the entry is put where it belongs when it comes up. Which entry a timer gets: blocks.ts.
+import { BLOCK, Blocks, NEAR } from './blocks.js';
 
 const SLOTS = 256;
 /** List heads: 4 × 256 slots, then two of their own. */
 const HEADS = 4 * SLOTS;
+/** Words of an entry or a head: next and previous of its list, generation, kind. */
+const STRIDE_BITS = 2;
+const STRIDE = 1 << STRIDE_BITS;
+const PREVIOUS = 1;
+const GENERATION = 2;
+const KIND = 3;
 /** Entries of a slot whose time has come and that are still to be placed more finely. */
-const MOVING = HEADS;
-/** Entries that are due. */
-const DUE = HEADS + 1;
-const FIRST_ENTRY = HEADS + 2;
-/** Entries to begin with. */
-const ENTRIES_FIRST = 1024;
-/** A wheel that has become empty gives the memory of more entries than this back: 4 MiB. */
-const ENTRIES_KEPT = 131_072;
+const MOVING = HEADS * STRIDE;
+/** Entries of slots that have passed: due, unless they were moved. */
+const DUE = MOVING + STRIDE;
+/** Heads fill the first blocks. */
+const FIRST_ENTRY = Math.ceil((DUE + STRIDE) / STRIDE / BLOCK) * BLOCK * STRIDE;
+/** A kind's bit, which is not the owner's: an entry for a later time than the near ones, which have theirs in common. */
+const FAR = 0x80;
+/** Words to begin with: about as many entries as heads. */
+const SIZE_FIRST = 2 * FIRST_ENTRY;
+/** A wheel that has become empty gives the memory of more entries than this back: 4.5 MiB. */
+const ENTRIES_KEPT = 140_000;
 /** Entries placed anew by one look: about a millisecond. */
 const MOVES_MAX = 16_384;
 /** The highest place on the lowest 32 bits of ticks; behind it entries wait in the last slot, for a new base. */
@@ -25,171 +35,229 @@ const REACH = 0xffff_ffff;
 const LAST_SLOT = 0xff00_0000;
 /** An entry whose generation got here is not used again: no stale name ever means a later timer. */
 const GENERATION_MAX = 0x7fff_ffff;
-/** A kind's bit: in the list of what is due. The others are the owner's. */
-const IS_DUE = 0x80;
-/** In `#previous`: in no list. */
+/** For previous: in no list. */
 const NOWHERE = -1;
 
-/** See the file's head. Names of entries are index and generation; times are milliseconds on any clock that does not go back. */
+/**
+ * See the file's head. A timer's name is its entry, a multiple of 4, and that entry's generation; times are milliseconds on any clock
+ * that does not go back.
+ */
 export class Wheel {
   /** Entries that neither fired nor were taken back. */
   live = 0;
-  /** By entry. One more when it ends. */
-  generations = new Int32Array(0);
-  /** By entry: what it is for. */
-  readonly whats: unknown[] = [];
-  /** By entry: seven bits of the owner's. */
-  kinds = new Uint8Array(0);
+  /** Entries and heads. */
+  #words = new Int32Array(0);
+  /** By entry ÷ 4. A slot's head has one that none of its entries is before. */
   #deadlines = new Float64Array(0);
-  #next = new Int32Array(0);
-  #previous = new Int32Array(0);
-  /** First free entry, linked through `#next`; 0 for none. */
-  #free = 0;
+  /** By entry ÷ 4: what it is for. */
+  readonly #whats: unknown[] = [];
+  readonly #blocks = new Blocks();
+  /** The first free entry for later times, linked through next; 0 for none. */
+  #far = 0;
   /** A bit for each list that is not empty. */
   readonly #occupied = new Int32Array(HEADS / 32 + 1);
-  /** No entry of an occupied slot has a deadline before this. */
-  readonly #earliest = new Float64Array(HEADS + 2);
   /** The whole millisecond from which places count, and how many have passed since. */
   #base: number;
   #passed = 0;
-  /** Above every generation that was given out before the arrays were made. */
-  #floor = 1;
+  /** No generation below this was given out. */
+  #floor: number;
 
-  constructor(now: number) {
+  /**
+   * @param now - The time.
+   * @param floor - The first generation: above those of an earlier wheel, none of its names is one of this.
+   */
+  constructor(now: number, floor = 1) {
     this.#base = Math.floor(now);
-    this.#grow(ENTRIES_FIRST);
+    this.#floor = floor;
+    this.#grow();
   }
 
-  /** Sets a timer. Returns its entry, whose generation is in `generations`. */
+  /** Entries that there is memory for, heads included. */
+  get capacity(): number {
+    return this.#words.length / STRIDE;
+  }
+
+  /** Not below any generation that was given out and has ended. */
+  get ceiling(): number {
+    const words = this.#words;
+    let highest = this.#floor;
+    for (let entry = FIRST_ENTRY; entry < words.length; entry += STRIDE) {
+      highest = Math.max(highest, words[entry + GENERATION]);
+    }
+    return highest;
+  }
+
+  /** Sets a timer. Returns its entry. */
   insert(deadline: number, what: unknown, kind: number): number {
-    if (this.#free === 0) this.#grow((this.#next.length - FIRST_ENTRY) * 2);
-    const entry = this.#free;
-    this.#free = this.#next[entry];
-    this.whats[entry] = what;
-    this.kinds[entry] = kind;
-    this.#deadlines[entry] = deadline;
+    const place = Math.floor(deadline) - this.#base;
+    const near = place - this.#passed < NEAR;
+    const entry = near ? this.#takeNear(place & (NEAR - 1)) : this.#takeFar();
+    this.#whats[entry >> STRIDE_BITS] = what;
+    this.#words[entry + KIND] = near ? kind : kind | FAR;
+    this.#deadlines[entry >> STRIDE_BITS] = deadline;
     this.live++;
     this.#place(entry, deadline);
     return entry;
   }
 
+  /** The generation of an entry, which is one more when it has ended. */
+  generationOf(entry: number): number {
+    return this.#words[entry + GENERATION];
+  }
+
   /** True while the entry is the timer of that generation. */
   has(entry: number, generation: number): boolean {
-    return this.generations[entry] === generation;
+    return this.#words[entry + GENERATION] === generation;
+  }
+
+  /** What the entry is for, as given. */
+  whatOf(entry: number): unknown {
+    return this.#whats[entry >> STRIDE_BITS];
+  }
+
+  /** The owner's bits. */
+  kindOf(entry: number): number {
+    return this.#words[entry + KIND];
+  }
+
+  /** Changes the owner's bits. */
+  setKind(entry: number, kind: number): void {
+    this.#words[entry + KIND] = kind;
   }
 
   /** Takes an entry out, which must be live. */
   remove(entry: number): void {
+    const words = this.#words;
     this.#unlink(entry);
-    this.whats[entry] = undefined;
+    this.#whats[entry >> STRIDE_BITS] = undefined;
     this.live--;
-    if (this.generations[entry]++ === GENERATION_MAX) return;
-    this.#next[entry] = this.#free;
-    this.#free = entry;
-    if (this.live === 0 && this.#next.length > ENTRIES_KEPT + FIRST_ENTRY) this.#shrink();
+    if (words[entry + GENERATION]++ === GENERATION_MAX) return;
+    if ((words[entry + KIND] & FAR) === 0) this.#blocks.giveBack(entry >> STRIDE_BITS);
+    else {
+      words[entry] = this.#far;
+      this.#far = entry;
+    }
+    if (this.live === 0 && this.capacity > ENTRIES_KEPT) this.#shrink();
   }
 
   /** Moves the deadline of a live entry. */
   move(entry: number, deadline: number): void {
-    const later = deadline >= this.#deadlines[entry];
-    this.#deadlines[entry] = deadline;
-    if (later && this.kinds[entry] < IS_DUE) return; // It is placed anew when the slot it is in comes up.
-    this.kinds[entry] &= ~IS_DUE;
+    const at = entry >> STRIDE_BITS;
+    const later = deadline >= this.#deadlines[at];
+    this.#deadlines[at] = deadline;
+    if (later) return; // It is placed anew when the slot it is in comes up.
     this.#unlink(entry);
     this.#place(entry, deadline);
   }
 
-  /** Moves the deadline of a live entry that is not due to a later time. */
+  /** Moves the deadline of a live entry to a later time. */
   delay(entry: number, by: number): void {
-    this.#deadlines[entry] += by;
+    this.#deadlines[entry >> STRIDE_BITS] += by;
   }
 
   /** The entry of a timer that is due, to be removed before the next call; −1 when there is none, or none yet: see `next`. */
   due(now: number): number {
-    const first = this.#next[DUE];
-    if (first !== DUE) return first;
-    return this.#advance(now) ? this.#next[DUE] : -1;
+    for (let moves = MOVES_MAX; ; moves--) {
+      const first = this.#words[DUE];
+      if (first === DUE) {
+        moves = this.#advance(now, moves);
+        if (moves <= 0) return -1;
+        continue;
+      }
+      const deadline = this.#deadlines[first >> STRIDE_BITS];
+      if (deadline <= now && Math.floor(deadline) - this.#base <= this.#passed) return first;
+      this.#unlink(first); // It was moved to a later time.
+      this.#place(first, deadline);
+      if (moves === 0) return -1;
+    }
   }
 
   /** When `due` is to be asked again: a time that is not after any deadline, −Infinity for at once, Infinity for never. */
   next(): number {
     if (this.live === 0) return Number.POSITIVE_INFINITY;
     if (this.#occupied[HEADS / 32] !== 0) return Number.NEGATIVE_INFINITY;
-    return this.#earliest[this.#firstSlot()];
+    return this.#deadlines[this.#firstSlot()];
   }
 
   /** The live entries. */
   entries(): number[] {
+    const words = this.#words;
     const found: number[] = [];
-    for (let entry = FIRST_ENTRY; entry < this.#next.length; entry++) {
-      if (this.#previous[entry] !== NOWHERE) found.push(entry);
+    for (let entry = FIRST_ENTRY; entry < words.length; entry += STRIDE) {
+      if (words[entry + PREVIOUS] !== NOWHERE) found.push(entry);
     }
     return found;
   }
 
-  /** Goes on until something is due; true then. Stops after a bounded number of moves: `next` then says "at once". */
-  #advance(now: number): boolean {
-    let moves = MOVES_MAX;
+  /**
+   * Goes on until something may be due. Returns how many of so many moves are left: 0 also when nothing is due. Where they did not
+   * suffice, `next` says "at once".
+   */
+  #advance(now: number, moves: number): number {
     for (;;) {
-      for (let entry = this.#next[MOVING]; entry !== MOVING; entry = this.#next[MOVING]) {
-        if (moves-- === 0) return false;
+      for (let entry = this.#words[MOVING]; entry !== MOVING; entry = this.#words[MOVING]) {
+        if (moves-- <= 0) return 0;
         this.#unlink(entry);
-        this.#place(entry, this.#deadlines[entry]);
+        this.#place(entry, this.#deadlines[entry >> STRIDE_BITS]);
       }
       const until = Math.floor(now) - this.#base;
-      const head = this.#firstSlot();
-      const shift = (head >>> 8) * 8;
+      const slot = this.#firstSlot();
+      const shift = (slot >>> 8) * 8;
       // The slots of a level lie within what is left of one slot of the level above.
-      const span = 2 ** (shift + 8);
-      const start = Math.floor(this.#passed / span) * span + (head & (SLOTS - 1)) * 2 ** shift;
-      if (head === HEADS || start > until) {
+      const above = shift === 24 ? 0 : (this.#passed >>> (shift + 8)) << (shift + 8);
+      const start = (above | ((slot & (SLOTS - 1)) << shift)) >>> 0;
+      if (slot === HEADS || start > until) {
         if (until >= LAST_SLOT) this.#takeNewBase(now);
-        else if (until > this.#passed) this.#passed = until;
-        return false;
+        else if (until > this.#passed) this.#passed = until >>> 0; // A small integer, as it began: V8 has one shape for both.
+        return 0;
       }
       if (start >= LAST_SLOT) {
         this.#takeNewBase(now);
         continue;
       }
-      if (start > this.#passed) this.#passed = start;
+      if (start > this.#passed) this.#passed = start >>> 0;
       if (shift > 0) {
-        this.#splice(head, MOVING);
+        this.#splice(slot, MOVING);
         continue;
       }
-      this.#collect(head, now);
-      if (this.#next[DUE] !== DUE) return true;
-      if (start === until) return false; // What is left is due later in this millisecond.
+      if (start < until) this.#splice(slot, DUE);
+      else this.#collect(slot, now);
+      return this.#words[DUE] === DUE ? 0 : Math.max(moves, 1);
     }
   }
 
-  /** Moves what is due of a millisecond's list to the list of what is due, in order; what was moved later, to its place. */
-  #collect(head: number, now: number): void {
+  /** Moves what is due of this millisecond's list to the list of what is due; what was moved later, to its place. */
+  #collect(slot: number, now: number): void {
+    const words = this.#words;
+    const deadlines = this.#deadlines;
+    const head = slot * STRIDE;
     let earliest = Number.POSITIVE_INFINITY;
-    for (let entry = this.#next[head]; entry !== head; ) {
-      const next = this.#next[entry];
-      const deadline = this.#deadlines[entry];
-      if (Math.floor(deadline) - this.#base > this.#passed) {
+    for (let entry = words[head]; entry !== head; ) {
+      const next = words[entry];
+      const deadline = deadlines[entry >> STRIDE_BITS];
+      if (deadline <= now) {
+        this.#unlink(entry);
+        this.#occupied[HEADS / 32] |= 2;
+        this.#link(DUE, entry);
+      } else if (Math.floor(deadline) - this.#base > this.#passed) {
         this.#unlink(entry);
         this.#place(entry, deadline);
-      } else if (deadline <= now) {
-        this.#unlink(entry);
-        this.kinds[entry] |= IS_DUE;
-        this.#append(DUE, entry);
       } else if (deadline < earliest) earliest = deadline;
       entry = next;
     }
-    this.#earliest[head] = earliest;
+    deadlines[slot] = earliest;
   }
 
   /** Every 49 days, or after a jump as long: places count from now on, or from the first deadline when that is earlier. */
   #takeNewBase(now: number): void {
     const entries = this.entries();
+    const deadlineOf = (entry: number) => this.#deadlines[entry >> STRIDE_BITS];
     let base = Math.floor(now);
-    for (const entry of entries) base = Math.min(base, Math.floor(this.#deadlines[entry]));
+    for (const entry of entries) base = Math.min(base, Math.floor(deadlineOf(entry)));
     for (const entry of entries) this.#unlink(entry);
     this.#base = Math.max(base, this.#base + this.#passed);
     this.#passed = 0;
-    for (const entry of entries) this.#place(entry, this.#deadlines[entry]);
+    for (const entry of entries) this.#place(entry, deadlineOf(entry));
   }
 
   #place(entry: number, deadline: number): void {
@@ -199,54 +267,54 @@ export class Wheel {
     else if (place > REACH) place = REACH;
     // The level is the highest byte in which the place differs from now, as a shift by 8 bits a level.
     const shift = (31 - Math.clz32((place ^ passed) | 1)) & 24;
-    const head = (shift << 5) | ((place >>> shift) & (SLOTS - 1));
-    const bit = 1 << (head & 31);
-    const word = this.#occupied[head >>> 5];
-    if ((word & bit) === 0) {
-      this.#occupied[head >>> 5] = word | bit;
-      this.#earliest[head] = deadline;
-    } else if (deadline < this.#earliest[head]) this.#earliest[head] = deadline;
-    this.#link(head, entry);
-  }
-
-  #append(head: number, entry: number): void {
-    this.#occupied[head >>> 5] |= 1 << (head & 31);
+    const slot = (shift << 5) | ((place >>> shift) & (SLOTS - 1));
+    const bit = 1 << (slot & 31);
+    const occupied = this.#occupied[slot >>> 5];
+    const head = slot * STRIDE;
+    if ((occupied & bit) === 0) {
+      this.#occupied[slot >>> 5] = occupied | bit;
+      this.#deadlines[slot] = deadline;
+    } else if (deadline < this.#deadlines[slot]) this.#deadlines[slot] = deadline;
     this.#link(head, entry);
   }
 
   #link(head: number, entry: number): void {
-    const last = this.#previous[head];
-    this.#next[last] = entry;
-    this.#previous[entry] = last;
-    this.#next[entry] = head;
-    this.#previous[head] = entry;
+    const words = this.#words;
+    const last = words[head + PREVIOUS];
+    words[last] = entry;
+    words[entry + PREVIOUS] = last;
+    words[entry] = head;
+    words[head + PREVIOUS] = entry;
   }
 
-  /** Moves all entries of a list to an empty one. */
-  #splice(from: number, to: number): void {
-    const first = this.#next[from];
-    const last = this.#previous[from];
-    this.#next[to] = first;
-    this.#previous[first] = to;
-    this.#previous[to] = last;
-    this.#next[last] = to;
-    this.#next[from] = from;
-    this.#previous[from] = from;
-    this.#occupied[from >>> 5] &= ~(1 << (from & 31));
-    this.#occupied[to >>> 5] |= 1 << (to & 31);
+  /** Moves all entries of a slot's list to an empty one. */
+  #splice(slot: number, to: number): void {
+    const words = this.#words;
+    const from = slot * STRIDE;
+    const first = words[from];
+    const last = words[from + PREVIOUS];
+    words[to] = first;
+    words[first + PREVIOUS] = to;
+    words[to + PREVIOUS] = last;
+    words[last] = to;
+    words[from] = from;
+    words[from + PREVIOUS] = from;
+    this.#occupied[slot >>> 5] &= ~(1 << (slot & 31));
+    this.#occupied[HEADS / 32] |= to === DUE ? 2 : 1;
   }
 
   #unlink(entry: number): void {
-    const next = this.#next[entry];
-    const previous = this.#previous[entry];
-    this.#next[previous] = next;
-    this.#previous[next] = previous;
-    this.#previous[entry] = NOWHERE;
+    const words = this.#words;
+    const next = words[entry];
+    const previous = words[entry + PREVIOUS];
+    words[previous] = next;
+    words[next + PREVIOUS] = previous;
+    words[entry + PREVIOUS] = NOWHERE;
     // The list is empty: what is left is its head.
-    if (next === previous) this.#occupied[next >>> 5] &= ~(1 << (next & 31));
+    if (next === previous) this.#occupied[next >>> (STRIDE_BITS + 5)] &= ~(1 << ((next >>> STRIDE_BITS) & 31));
   }
 
-  /** The first occupied slot's head; HEADS when there is none. */
+  /** The first occupied slot; HEADS when there is none. */
   #firstSlot(): number {
     for (let word = 0; word < HEADS / 32; word++) {
       const bits = this.#occupied[word];
@@ -255,47 +323,59 @@ export class Wheel {
     return HEADS;
   }
 
-  #grow(entries: number): void {
-    const size = FIRST_ENTRY + entries;
-    const before = this.#next.length;
-    const next = new Int32Array(size);
-    next.set(this.#next);
-    const previous = new Int32Array(size).fill(NOWHERE);
-    previous.set(this.#previous);
-    const deadlines = new Float64Array(size);
-    deadlines.set(this.#deadlines.subarray(0, before));
-    const kinds = new Uint8Array(size);
-    kinds.set(this.kinds.subarray(0, before));
-    const generations = new Int32Array(size).fill(this.#floor);
-    generations.set(this.generations);
-    for (let entry = Math.max(before, FIRST_ENTRY); entry < size; entry++) {
-      next[entry] = this.#free;
-      this.#free = entry;
-    }
-    if (before === 0) {
-      for (let head = 0; head < FIRST_ENTRY; head++) {
-        next[head] = head;
-        previous[head] = head;
+  #takeNear(ms: number): number {
+    if (!this.#blocks.has(ms)) this.#grow();
+    return this.#blocks.take(ms) << STRIDE_BITS;
+  }
+
+  #takeFar(): number {
+    if (this.#far === 0) {
+      if (!this.#blocks.has()) this.#grow();
+      const { first, free } = this.#blocks.takeBlock();
+      // The last first, so that the first one is used first.
+      for (let index = BLOCK - 1; index >= 0; index--) {
+        if ((free & (1 << index)) === 0) continue;
+        const entry = (first + index) << STRIDE_BITS;
+        this.#words[entry] = this.#far;
+        this.#far = entry;
       }
     }
-    while (this.whats.length < size) this.whats.push(undefined);
-    this.#next = next;
-    this.#previous = previous;
+    const entry = this.#far;
+    this.#far = this.#words[entry];
+    return entry;
+  }
+
+  #grow(): void {
+    const before = this.#words.length;
+    const size = before === 0 ? SIZE_FIRST : before * 2;
+    const words = new Int32Array(size);
+    words.set(this.#words);
+    this.#blocks.grow(Math.max(before, FIRST_ENTRY) >> STRIDE_BITS, size >> STRIDE_BITS);
+    for (let entry = Math.max(before, FIRST_ENTRY); entry < size; entry += STRIDE) {
+      words[entry + PREVIOUS] = NOWHERE;
+      words[entry + GENERATION] = this.#floor;
+    }
+    for (let head = before; head < FIRST_ENTRY; head += STRIDE) {
+      words[head] = head;
+      words[head + PREVIOUS] = head;
+    }
+    this.#words = words;
+    const deadlines = new Float64Array(size / STRIDE);
+    deadlines.set(this.#deadlines);
     this.#deadlines = deadlines;
-    this.kinds = kinds;
-    this.generations = generations;
+    while (this.#whats.length < size / STRIDE) this.#whats.push(undefined);
   }
 
   /** Gives the memory back; generations go on above the highest one. */
   #shrink(): void {
-    const highest = this.generations.reduce((highest, generation) => Math.max(highest, generation), this.#floor);
-    if (highest > GENERATION_MAX / 2) return; // Starting above it would use up the rest for all entries.
-    this.#floor = highest;
-    this.#free = 0;
-    this.#next = new Int32Array(0);
-    this.#previous = new Int32Array(0);
-    this.generations = new Int32Array(0);
-    this.whats.length = 0;
-    this.#grow(ENTRIES_FIRST);
+    const { ceiling } = this;
+    if (ceiling > GENERATION_MAX / 2) return; // Starting above it would use up the rest for all entries.
+    this.#floor = ceiling;
+    this.#far = 0;
+    this.#blocks.clear();
+    this.#words = new Int32Array(0);
+    this.#deadlines = new Float64Array(0);
+    this.#whats.length = 0;
+    this.#grow();
   }
 }
