@@ -224,8 +224,18 @@ impl Driver {
     /// # Errors
     /// The operation comes back with the reason: [`RefusedReason`]. Nothing happened then.
     #[inline]
-    pub fn submit(&mut self, operation: Operation, token: u64) -> Result<Ticket, Refused> {
-        dispatch!(&mut self.backend, backend => backend.submit(operation, token))
+    pub fn submit(&mut self, mut operation: Operation, token: u64) -> Result<Ticket, Refused> {
+        self.submit_from(&mut operation, token).map_err(|reason| Refused { operation, reason })
+    }
+
+    /// The same for an operation that lies somewhere else: it is moved from there, and a `Nop` left, only when it is accepted. That is one
+    /// copy of its 80 bytes.
+    ///
+    /// # Errors
+    /// [`RefusedReason`]; the operation is where it was.
+    #[inline]
+    pub fn submit_from(&mut self, operation: &mut Operation, token: u64) -> Result<Ticket, RefusedReason> {
+        dispatch!(&mut self.backend, backend => backend.submit_from(operation, token))
     }
 
     /// Asks the kernel to end an operation early. It still completes once: with `-ECANCELED`, or with its result if it was faster.

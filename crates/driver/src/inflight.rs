@@ -81,6 +81,21 @@ impl<T> Slab<T> {
         Some(value)
     }
 
+    /// Drops the value in its place and makes its key stale.
+    #[inline]
+    pub(crate) fn free(&mut self, key: Key) {
+        let index = key as u32;
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        if slot.generation != (key >> 32) as u32 || slot.value.is_none() {
+            return;
+        }
+        slot.value = None;
+        slot.generation = slot.generation.wrapping_add(1);
+        slot.next = self.free;
+        self.free = index;
+        self.length -= 1;
+    }
+
     /// Every key that is in it now. For shutdown; it allocates.
     pub(crate) fn keys(&self) -> Vec<Key> {
         let live = |(index, slot): (usize, &Slot<T>)| {
@@ -106,6 +121,11 @@ mod tests {
         assert_eq!(slab.remove(first), None);
         assert_eq!(slab.get_mut(second), Some(&mut "second"));
         assert_eq!(slab.len(), 1);
+        slab.free(first);
+        assert_eq!(slab.len(), 1, "a stale key frees nothing");
+        slab.free(second);
+        slab.free(second);
+        assert_eq!((slab.get_mut(second), slab.len()), (None, 0));
     }
 
     #[test]

@@ -43,6 +43,12 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Moves it away and leaves a `Nop`.
+    #[inline]
+    pub(crate) fn take(&mut self) -> Operation {
+        std::mem::replace(self, Operation::Nop)
+    }
+
     /// True for operations with many completions.
     #[inline]
     pub fn is_multishot(&self) -> bool {
@@ -61,13 +67,13 @@ pub(crate) enum Aside {
 }
 
 /// Turns the kernel's result into the completion's: result, descriptor, and the operation with its memory.
+#[inline]
 pub(crate) fn finish(operation: &mut Operation, result: i32) -> (i32, Option<Handle>) {
     match operation {
         Operation::Read(read) if result >= 0 => read.target.filled(result as usize),
         Operation::Open(_) if result >= 0 => return (0, Some(opened(result))),
         Operation::Close(_) => {
-            let taken = std::mem::replace(operation, Operation::Nop);
-            *operation = close(taken, result);
+            *operation = close(operation.take(), result);
         }
         _ => {}
     }

@@ -13,8 +13,8 @@ mod sources;
 mod turn;
 
 use crate::{
-    Arena, Completion, Errno, Handle, Host, Operation, Options, Refused, RefusedReason, StartError, Ticket,
-    Wait, Waker,
+    Arena, Completion, Errno, Handle, Host, Operation, Options, RefusedReason, StartError, Ticket, Wait,
+    Waker,
     driver::Stats,
     inflight::{Key, Slab},
     latency::{Latencies, Mark},
@@ -163,25 +163,28 @@ impl Poll {
         &self.notes
     }
 
-    pub(crate) fn submit(&mut self, mut operation: Operation, token: u64) -> Result<Ticket, Refused> {
-        let refuse = |operation, reason| Err(Refused { operation, reason });
+    pub(crate) fn submit_from(
+        &mut self,
+        operation: &mut Operation,
+        token: u64,
+    ) -> Result<Ticket, RefusedReason> {
         if self.closed {
-            return refuse(operation, RefusedReason::Closed);
+            return Err(RefusedReason::Closed);
         }
-        if !is_valid(&mut operation) {
-            let errno = Errno::from(rustix::io::Errno::INVAL);
-            return refuse(operation, RefusedReason::Unsupported(errno));
+        if !is_valid(operation) {
+            return Err(RefusedReason::Unsupported(Errno::from(rustix::io::Errno::INVAL)));
         }
-        let multishot = is_multishot(&operation);
+        let multishot = is_multishot(operation);
         let full = match multishot {
             true => self.multishot >= limits::MULTISHOT,
             false => self.slots.len() - self.multishot + self.final_done >= self.limit,
         };
         if full {
-            return refuse(operation, RefusedReason::Full);
+            return Err(RefusedReason::Full);
         }
         self.multishot += usize::from(multishot);
-        let mark = if multishot { 0 } else { self.latencies.begin(&operation) };
+        let mark = if multishot { 0 } else { self.latencies.begin(operation) };
+        let operation = operation.take();
         let entry = Entry { operation, token, place: Place::Staged, progress: 0, opened: None, mark };
         let key = self.slots.insert(entry);
         self.staged.push_back(key);

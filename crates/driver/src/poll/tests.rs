@@ -98,12 +98,12 @@ fn a_shut_down_driver_refuses() {
     let options = Options { kind: Some(DriverKind::Poll), ..Options::default() };
     let (arena, chunks) = (Arena::new(65_536).unwrap(), ChunkPool::new(8, 512).unwrap());
     let mut poll = super::Poll::start(&options, arena, chunks, Vec::new()).unwrap();
-    poll.submit(Operation::Nop, 1).unwrap();
+    poll.submit_from(&mut Operation::Nop, 1).unwrap();
     let report = poll.shutdown(Duration::from_secs(1));
     assert_eq!((report.drained, report.leaked), (1, 0));
-    let refused = poll.submit(Operation::Nop, 2).unwrap_err();
-    assert_eq!(refused.reason, RefusedReason::Closed);
-    assert!(matches!(refused.operation, Operation::Nop), "it is given back");
+    let mut refused = Operation::Job(crate::op::job::Job { run: None });
+    assert_eq!(poll.submit_from(&mut refused, 2).unwrap_err(), RefusedReason::Closed);
+    assert!(matches!(refused, Operation::Job(_)), "it stays where it was");
     assert_eq!(poll.shutdown(Duration::from_secs(1)).drained, 0, "once is enough");
     assert_eq!(poll.in_flight(), 0);
 }

@@ -24,9 +24,14 @@ impl Uring {
         }
         let mut count = 0;
         while count < max {
-            let Some(completion) = self.next() else { break };
+            // The usual case first, so that its completion is made where the sink takes it.
+            if let Some((key, result)) = self.next_success() {
+                sink(self.finish(key, result));
+            } else {
+                let Some(completion) = self.next() else { break };
+                sink(completion);
+            }
             count += 1;
-            sink(completion);
         }
         count
     }
@@ -38,7 +43,25 @@ impl Uring {
         !self.ring.completion().is_empty() || self.ring.submission().cq_overflow()
     }
 
+    /// The next entry when it is the success of an operation with one completion and nothing more to it.
     #[inline]
+    fn next_success(&mut self) -> Option<(Key, i32)> {
+        if self.batch_next >= self.batch_end {
+            return None;
+        }
+        // SAFETY: `assume_init_ref` needs an initialised entry: `refill` wrote all below `batch_end`.
+        let entry = unsafe { self.batch[self.batch_next].assume_init_ref() };
+        let (key, result) = (entry.user_data(), entry.result());
+        let operation = &self.slab.get_mut(key)?.operation;
+        if result < 0
+            || matches!(operation, Operation::Accept(_) | Operation::Receive(_) | Operation::Open(_))
+        {
+            return None;
+        }
+        self.batch_next += 1;
+        Some((key, result))
+    }
+
     fn next(&mut self) -> Option<Completion> {
         loop {
             if self.batch_next < self.batch_end {
@@ -106,19 +129,24 @@ impl Uring {
     /// The final completion: the slab lets go of the operation.
     #[inline]
     pub(super) fn finish(&mut self, key: Key, result: i32) -> Completion {
-        let Some(Entry { mut operation, token, mark, .. }) = self.slab.remove(key) else {
+        let Some(entry) = self.slab.get_mut(key) else {
             // Every caller has just seen the key alive.
             unreachable!("an operation ended twice");
         };
         self.stats.completed += 1;
-        self.latencies.end(mark, result);
-        if operation.is_multishot() {
+        self.latencies.end(entry.mark, result);
+        if entry.operation.is_multishot() {
             self.multishots -= 1;
         } else {
             self.singles -= 1;
         }
-        let (result, handle) = op::finish(&mut operation, result);
-        Completion { token, result, more: false, chunk: None, handle, operation: Some(operation) }
+        let (result, handle) = op::finish(&mut entry.operation, result);
+        // Straight from the slab into the completion.
+        let operation = Some(entry.operation.take());
+        let completion =
+            Completion { token: entry.token, result, more: false, chunk: None, handle, operation };
+        self.slab.free(key);
+        completion
     }
 
     /// An error of a single-shot operation: passing, final, or one that should not be.

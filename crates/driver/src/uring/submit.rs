@@ -4,7 +4,7 @@
 //! blocks; a full submission queue costs one extra system call, never an operation.
 use super::{CANCEL, CLEAR_FILE, Capabilities, Entry, Place, Registered, Uring};
 use crate::{
-    Errno, Handle, Operation, Refused, RefusedReason, Ticket,
+    Errno, Handle, Operation, RefusedReason, Ticket,
     handle::Registry,
     inflight::Key,
     limits::MULTISHOT,
@@ -71,17 +71,20 @@ pub(crate) fn descriptor(handle: &Handle, kit: Kit) -> (types::Fd, squeue::Flags
 
 impl Uring {
     #[inline]
-    pub(crate) fn submit(&mut self, mut operation: Operation, token: u64) -> Result<Ticket, Refused> {
+    pub(crate) fn submit_from(
+        &mut self,
+        operation: &mut Operation,
+        token: u64,
+    ) -> Result<Ticket, RefusedReason> {
         let multishot = operation.is_multishot();
         let full =
             if multishot { self.multishots >= MULTISHOT } else { self.singles >= self.completion_entries };
         if full || self.closed {
-            let reason = if self.closed { RefusedReason::Closed } else { RefusedReason::Full };
-            return Err(Refused { operation, reason });
+            return Err(if self.closed { RefusedReason::Closed } else { RefusedReason::Full });
         }
-        self.count_use(&operation);
+        self.count_use(operation);
         if self.singles == 0
-            && let Operation::Read(read) = &mut operation
+            && let Operation::Read(read) = operation
             && self.holds_back(read)
         {
             let key = self.admit(operation, token, None, Place::Kernel, false);
@@ -92,7 +95,7 @@ impl Uring {
             self.join_lone();
         }
         let mut aside = None;
-        let place_and_result = match plan(&mut operation, &mut aside, self.kit()) {
+        let place_and_result = match plan(operation, &mut aside, self.kit()) {
             Plan::Entry(entry) => {
                 let key = self.admit(operation, token, aside, Place::Kernel, multishot);
                 self.push(entry.user_data(key));
@@ -100,9 +103,7 @@ impl Uring {
             }
             Plan::Done(result) => Ok(result),
             Plan::Pool(work) => Err(work),
-            Plan::Refuse(errno) => {
-                return Err(Refused { operation, reason: RefusedReason::Unsupported(errno) });
-            }
+            Plan::Refuse(errno) => return Err(RefusedReason::Unsupported(errno)),
         };
         match place_and_result {
             Ok(result) => {
@@ -217,9 +218,11 @@ impl Uring {
         }
     }
 
+    /// Moves it into the slab.
+    #[inline]
     fn admit(
         &mut self,
-        operation: Operation,
+        operation: &mut Operation,
         token: u64,
         aside: Option<Box<Aside>>,
         place: Place,
@@ -230,34 +233,40 @@ impl Uring {
             self.multishots += 1;
         } else {
             self.singles += 1;
-            mark = self.latencies.begin(&operation);
+            mark = self.latencies.begin(operation);
         }
         self.stats.submitted += 1;
-        let entry = Entry { operation, token, aside, place, cancelled: false, retries: 0, mark };
-        let key = self.slab.insert(entry);
+        let operation = operation.take();
+        let key =
+            self.slab.insert(Entry { operation, token, aside, place, cancelled: false, retries: 0, mark });
         self.stats.in_flight_max = self.stats.in_flight_max.max(self.slab.len() as u32);
         key
     }
 
     #[cold]
-    fn submit_to_pool(&mut self, operation: Operation, token: u64, work: Work) -> Result<Ticket, Refused> {
+    fn submit_to_pool(
+        &mut self,
+        operation: &mut Operation,
+        token: u64,
+        work: Work,
+    ) -> Result<Ticket, RefusedReason> {
         let key = self.admit(operation, token, None, Place::Pool, false);
         let Err(Rejected { work, reason }) = self.pool.submit(key, work) else { return Ok(Ticket(key)) };
         // As if it had never been admitted.
         self.singles -= 1;
         self.stats.submitted -= 1;
-        let removed = self.slab.remove(key).map(|entry| (entry.operation, entry.mark));
-        let (mut operation, mark) = removed.unwrap_or((Operation::Nop, 0));
-        self.latencies.forget(mark);
-        if let Operation::Job(job) = &mut operation {
+        if let Some(entry) = self.slab.remove(key) {
+            self.latencies.forget(entry.mark);
+            *operation = entry.operation;
+        }
+        if let Operation::Job(job) = operation {
             job.run = Some(work);
         }
-        let reason = match reason {
+        Err(match reason {
             Reason::Full => RefusedReason::Full,
             Reason::Closed => RefusedReason::Closed,
             Reason::NoThread(errno) => RefusedReason::Unsupported(Errno(errno)),
-        };
-        Err(Refused { operation, reason })
+        })
     }
 
     #[inline]

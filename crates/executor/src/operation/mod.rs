@@ -30,42 +30,45 @@ pub(crate) type DeferredList = RefCell<Vec<Deferred>>;
 enum Submitted {
     Accepted(Key),
     /// No room: the waker is called when there may be.
-    Later(Operation),
-    Refused(Operation, i32),
+    Later,
+    Refused(i32),
 }
 
 impl Core {
-    fn submit(&self, operation: Operation, phase: Phase, waker: &Waker) -> Submitted {
+    /// Moves the operation away when it is accepted.
+    #[inline]
+    fn submit(&self, operation: &mut Operation, phase: Phase, waker: &Waker) -> Submitted {
         let Ok(mut driver) = self.driver.try_borrow_mut() else {
             // Polled from inside a client's callback, while the client has the driver: try again in the next turn.
             waker.wake_by_ref();
-            return Submitted::Later(operation);
+            return Submitted::Later;
         };
         let Some(driver) = &mut *driver else {
-            return Submitted::Refused(operation, -Errno::CANCELED.raw_os_error());
+            return Submitted::Refused(-Errno::CANCELED.raw_os_error());
         };
         let key = self.operations.borrow_mut().reserve(phase, waker.clone());
-        match driver.submit(operation, key.token()) {
+        match driver.submit_from(operation, key.token()) {
             Ok(ticket) => {
                 if let Some(slot) = self.operations.borrow_mut().get(key) {
                     slot.ticket = Some(ticket);
                 }
                 Submitted::Accepted(key)
             }
-            Err(refused) => {
-                let unused = self.operations.borrow_mut().free(key);
-                drop(unused);
-                match refused.reason {
-                    RefusedReason::Full => {
-                        self.retry_later(waker);
-                        Submitted::Later(refused.operation)
-                    }
-                    RefusedReason::Closed => {
-                        Submitted::Refused(refused.operation, -Errno::CANCELED.raw_os_error())
-                    }
-                    RefusedReason::Unsupported(errno) => Submitted::Refused(refused.operation, -errno.0),
-                }
+            Err(reason) => self.refused(key, reason, waker),
+        }
+    }
+
+    #[cold]
+    fn refused(&self, key: Key, reason: RefusedReason, waker: &Waker) -> Submitted {
+        let unused = self.operations.borrow_mut().free(key);
+        drop(unused);
+        match reason {
+            RefusedReason::Full => {
+                self.retry_later(waker);
+                Submitted::Later
             }
+            RefusedReason::Closed => Submitted::Refused(-Errno::CANCELED.raw_os_error()),
+            RefusedReason::Unsupported(errno) => Submitted::Refused(-errno.0),
         }
     }
 
@@ -123,6 +126,7 @@ impl Core {
                 None => return,
                 Some(Deferred::Wake(waker)) => self.tasks.wake_any(waker),
                 Some(Deferred::Dispose(completion)) => self.tasks.guarded(|| drop(completion)),
+                Some(Deferred::DisposeEnded(ended)) => self.tasks.guarded(|| drop(ended)),
                 Some(Deferred::DisposeArrivals(arrivals)) => self.tasks.guarded(|| drop(arrivals)),
                 Some(Deferred::Cancel(ticket)) => {
                     if let Ok(mut driver) = self.driver.try_borrow_mut()

@@ -37,13 +37,13 @@ impl Multishot {
     ) -> Poll<Arrival> {
         loop {
             let Some(key) = self.key.get() else {
-                return match self.core.submit(operation(), Phase::Multishot, context.waker()) {
+                return match self.core.submit(&mut operation(), Phase::Multishot, context.waker()) {
                     Submitted::Accepted(key) => {
                         self.key.set(Some(key));
                         Poll::Pending
                     }
-                    Submitted::Later(_) => Poll::Pending,
-                    Submitted::Refused(_, result) => Poll::Ready(Arrival::end(result)),
+                    Submitted::Later => Poll::Pending,
+                    Submitted::Refused(result) => Poll::Ready(Arrival::end(result)),
                 };
             };
             let mut operations = self.core.operations.borrow_mut();

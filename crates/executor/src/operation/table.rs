@@ -1,6 +1,6 @@
 //! The table of operations in flight: token → who waits, what came. It runs no foreign code and knows no driver.
 use crate::io::Grant;
-use ringwheel_driver::{Chunk, Completion, Handle, Ticket};
+use ringwheel_driver::{Chunk, Completion, Handle, Operation, Ticket};
 use rustix::io::Errno;
 use std::{collections::VecDeque, task::Waker};
 
@@ -63,11 +63,27 @@ pub(super) struct Slot {
     pausing: bool,
     pub(super) ticket: Option<Ticket>,
     pub(super) waker: Option<Waker>,
-    pub(super) done: Option<Completion>,
+    pub(super) done: Option<Ended>,
     /// What the disk was granted for it.
     pub(super) grant: Option<Grant>,
     /// Keeps its memory from one operation in this slot to the next.
     pub(super) arrivals: VecDeque<Arrival>,
+}
+
+/// What a final completion says to who waits for it: smaller than that, and copied often.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// As in a completion.
+    pub(crate) result: i32,
+    pub(crate) handle: Option<Handle>,
+    pub(crate) operation: Option<Operation>,
+}
+
+impl Ended {
+    #[inline]
+    fn of(completion: Completion) -> Ended {
+        Ended { result: completion.result, handle: completion.handle, operation: completion.operation }
+    }
 }
 
 /// What is left to do once the driver is free again.
@@ -75,6 +91,7 @@ pub(super) struct Slot {
 pub(crate) enum Deferred {
     Wake(Waker),
     Dispose(Completion),
+    DisposeEnded(Ended),
     DisposeArrivals(VecDeque<Arrival>),
     Cancel(Ticket),
 }
@@ -159,7 +176,7 @@ impl Operations {
     pub(super) fn settle_single(&mut self, completion: Completion) -> Result<Option<Waker>, Completion> {
         match self.get(Key::of(completion.token)) {
             Some(slot) if slot.phase == Phase::Single && slot.grant.is_none() => {
-                slot.done = Some(completion);
+                slot.done = Some(Ended::of(completion));
                 Ok(slot.waker.take())
             }
             Some(_) | None => Err(completion),
@@ -175,7 +192,7 @@ impl Operations {
         let waker = slot.waker.take();
         match slot.phase {
             Phase::Single => {
-                slot.done = Some(completion);
+                slot.done = Some(Ended::of(completion));
                 After { wake: waker, grant: slot.grant.take(), ..After::default() }
             }
             Phase::Multishot => {
@@ -210,7 +227,7 @@ impl Operations {
                     }
                 } else {
                     // The operation itself holds nothing but a handle; dropping that here could only close a descriptor.
-                    slot.done = Some(Completion { operation: None, ..completion });
+                    slot.done = Some(Ended { operation: None, ..Ended::of(completion) });
                 }
                 self.held += holds;
                 After { wake: waker, cancel, ..After::default() }
@@ -232,7 +249,7 @@ impl Operations {
         let waker = slot.waker.take().map(Deferred::Wake);
         let arrivals = std::mem::take(&mut slot.arrivals);
         let chunks = arrivals.iter().filter(|arrival| arrival.holds_buffer()).count();
-        let done = slot.done.take().map(Deferred::Dispose);
+        let done = slot.done.take().map(Deferred::DisposeEnded);
         let ticket = slot.ticket.take().map(Deferred::Cancel);
         slot.phase = Phase::Abandoned;
         self.held -= chunks;
@@ -260,7 +277,7 @@ impl Operations {
     }
 }
 
-/// A final completion that the executor makes itself.
-pub(super) fn ended(result: i32) -> Completion {
-    Completion { token: 0, result, more: false, chunk: None, handle: None, operation: None }
+/// An end that the executor makes itself.
+pub(super) fn ended(result: i32) -> Ended {
+    Ended { result, handle: None, operation: None }
 }

@@ -29,6 +29,13 @@ fn driver(host: Host) -> Driver {
     Driver::start(&options(host)).expect("io_uring; these tests are for machines that have it")
 }
 
+impl Uring {
+    /// As the driver does it.
+    fn submit(&mut self, mut operation: Operation, token: u64) -> Result<Ticket, Refused> {
+        self.submit_from(&mut operation, token).map_err(|reason| Refused { operation, reason })
+    }
+}
+
 /// Enters and reaps until `count` completions came.
 fn collect(driver: &mut Driver, count: usize) -> Vec<Completion> {
     let mut all = Vec::new();
