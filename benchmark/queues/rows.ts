@@ -61,7 +61,7 @@ export async function queues(options: BenchOptions): Promise<Benchmark> {
       ...bursts.map((pair) => row(sharesRow(pair), 'shares', [lower('off by', '%')], ['ringwheel'], pair)),
       row(serving, 'http', [...times, work], ['ringwheel', 'event loop', 'idle']),
       row(latency, 'latency', [...times, work], ['ringwheel', 'event loop']),
-      row(look, 'look', [lower('look', 'ns')], ['ringwheel', 'Atomics.load', 'performance.now']),
+      row(look, 'look', [lower('look', 'ns')], ['ringwheel', 'a bare load', 'Atomics.load', 'performance.now']),
       row(cost, 'cost', [lower('CPU', 'µs')], ['ringwheel', counting]),
     ],
     claims,

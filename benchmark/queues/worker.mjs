@@ -128,8 +128,11 @@ const modes = {
   /** One look, in a loop that does a little besides. */
   async look() {
     const word = new Int32Array(new SharedArrayBuffer(8));
+    const holder = { word: new Uint32Array(1) };
+    holder.word = new Uint32Array(1); // Set twice, or it would be a constant.
     const looks = {
       ringwheel: () => executor.needPreempt(),
+      'a bare load': () => holder.word[0] !== 0,
       'Atomics.load': () => Atomics.load(word, 0) !== 0,
       'performance.now': () => performance.now() > 1e15,
     };

@@ -3,6 +3,7 @@
 import { constants } from 'node:os';
 import { Link } from '../ring/link.js';
 import { OPCODE_QUEUE } from '../ring/pending.js';
+import type { Preempt } from '../ring/preempt.js';
 import { Hold, NO_FILE } from '../ring/state.js';
 import { binding, LAYOUT_VERSION, type NativeStats } from '../wire/binding.js';
 import { REGION_BYTES } from '../wire/layout.generated.js';
@@ -95,6 +96,7 @@ let linkOf: (executor: Executor) => Link;
  */
 export class Executor implements AsyncDisposable {
   readonly #link: Link;
+  readonly #preempt: Preempt;
   readonly #stalls: StallWatch | undefined;
   #closing: Promise<void> | undefined;
   #broken: Error | undefined;
@@ -123,6 +125,7 @@ export class Executor implements AsyncDisposable {
       options.queues?.turnMs ?? TURN_MS,
     );
     self = this.#link;
+    this.#preempt = self.preempt;
     try {
       this.#stalls = options.stall === false ? undefined : new StallWatch(this.#link, options.stall);
     } catch (error) {
@@ -228,7 +231,7 @@ export class Executor implements AsyncDisposable {
    * ```
    */
   needPreempt(): boolean {
-    return this.#link.preempt.needed();
+    return this.#preempt.needed();
   }
 
   /**
@@ -240,7 +243,7 @@ export class Executor implements AsyncDisposable {
    */
   yieldIfNeeded(): Promise<void> | undefined {
     const link = this.#link;
-    if (!link.preempt.needed()) return undefined;
+    if (!this.#preempt.needed()) return undefined;
     if (!link.open) return link.fail(-100013, OPCODE_QUEUE, NO_FILE);
     return (link.scheduler.current ?? link.scheduler.fallback).yield();
   }

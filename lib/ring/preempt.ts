@@ -11,17 +11,32 @@ import { monotonic, type Scheduler } from './scheduler.js';
 const RAISED = new Uint32Array([1]);
 /** The part of a slice that is not worth another look at the clock. */
 const CLOSE = 0.02;
+/** Looks in one slice, at most. */
+const LOOKS_MAX = 1e8;
 
 /** See the file's head. */
 export class Preempt {
   #word = RAISED;
-  #asked = false;
   /** The slice that is known to be over: it is not asked about again. */
   #over = -1;
   /** Looks that were to come before the clock is read again. */
   #step = 0;
   readonly #native: () => NativeExecutor;
   readonly #scheduler: Scheduler;
+  #asked = false;
+  /**
+   * What a look calls that may have to say yes; this and the next in turn. V8 copies a function into the loops that call it where it has
+   * seen no other in that place, and the registers that `#look` needs cost every look a nanosecond or two.
+   */
+  #slow = (): boolean => {
+    this.#slow = this.#other;
+    return this.#look();
+  };
+  readonly #one = this.#slow;
+  readonly #other = (): boolean => {
+    this.#slow = this.#one;
+    return this.#look();
+  };
 
   constructor(native: () => NativeExecutor, scheduler: Scheduler) {
     this.#native = native;
@@ -30,7 +45,7 @@ export class Preempt {
 
   /** Plain loads, since Atomics.load costs ten times as much; the loop that calls it sees the change all the same (a spec says so). */
   needed(): boolean {
-    return (--this.#scheduler.looksLeft < 0 || this.#word[0] !== 0) && this.#look();
+    return (--this.#scheduler.looksLeft < 0 || this.#word[0] !== 0) && this.#slow();
   }
 
   /** The executor is closed: whatever runs should come to its end. */
@@ -58,9 +73,11 @@ export class Preempt {
     const now = monotonic();
     const left = sliceEnd - now;
     if (left <= (sliceEnd - sliceStart) * CLOSE) return true;
-    scheduler.looks += scheduler.looks === 0 ? 1 : 1 + this.#step - Math.max(0, scheduler.looksLeft + 1);
+    const passed = scheduler.looks === 0 ? 1 : 1 + this.#step - Math.max(0, scheduler.looksLeft + 1);
+    scheduler.looks = Math.min(scheduler.looks + passed, LOOKS_MAX) | 0;
     const rate = scheduler.looks / Math.max(now - sliceStart, 1);
-    this.#step = Math.min(scheduler.looks, Math.floor((rate * left) / 2));
+    // Whole, as small integers: were it ever a double, each look would count down in floating point.
+    this.#step = Math.min(scheduler.looks, LOOKS_MAX, (rate * left) / 2) | 0;
     scheduler.looksLeft = this.#step;
     return false;
   }
