@@ -152,6 +152,26 @@ test('a file is read through the installed package, from both module systems', (
   t.is(node(`const { File } = require('ringwheel'); ${body}`, 'read.cjs').trim(), '<p>from the package</p>');
 });
 
+test('metrics work without prom-client, and are of the one executor, from both module systems', (t) => {
+  const body = `
+    const registered = [];
+    const remove = collectMetrics({ registerMetric: (metric) => registered.push(metric), removeSingleMetric: () => registered.pop() });
+    (async () => {
+      await sleep(1);
+      const turns = await registered.find(({ name }) => name === 'ringwheel_turns_total').get();
+      if (!(turns.values[0].value > 0)) throw new Error(JSON.stringify(turns));
+      remove();
+      let missing = '';
+      try { ${'await import'}('prom-client'); } catch ({ code }) { missing = code; }
+      console.log(registered.length, missing);
+    })();`;
+  const wanted = '0 ERR_MODULE_NOT_FOUND';
+  const imports = `import { collectMetrics } from 'ringwheel/metrics'; import { sleep } from 'ringwheel';`;
+  const requires = `const { collectMetrics } = require('ringwheel/metrics'); const { sleep } = require('ringwheel');`;
+  t.is(node(imports + body, 'metrics.mjs').trim(), wanted);
+  t.is(node(requires + body, 'metrics.cjs').trim(), wanted);
+});
+
 const resolutions: [string, string, string[]][] = [
   ['an ES module under node16', 'types.mts', ['--module', 'node16']],
   ['CommonJS under node16', 'types.cts', ['--module', 'node16']],
@@ -162,6 +182,8 @@ const resolutions: [string, string, string[]][] = [
 for (const [what, file, options] of resolutions) {
   test(`types resolve for ${what}`, (t) => {
     const source = `import { type ErrorCode, Executor, File, FileServer, RingwheelError, sleep } from 'ringwheel';
+      import { collectMetrics, type MetricsRegistry } from 'ringwheel/metrics';
+      export const stop = (register: MetricsRegistry): (() => void) => collectMetrics(register, { prefix: 'a_' });
       export async function use(): Promise<number> {
         const lease = Executor.current().lease(4096);
         const file: File = await File.open('x');

@@ -81,6 +81,11 @@ export function linkIfRunning(): Link | undefined {
   return runningLink;
 }
 
+/** This thread's executor, if it has one. @internal */
+export function runningExecutor(): Executor | undefined {
+  return running;
+}
+
 let linkOf: (executor: Executor) => Link;
 
 /**

@@ -20,6 +20,8 @@ export interface LatencySummary {
   p999Us: number;
   /** The longest; a minute stands for everything above. */
   maxUs: number;
+  /** All together. */
+  sumUs: number;
   /** The histogram as Prometheus has it: from 1 µs to 10 s in steps of 1, 2 and 5, how many took no longer. `samples` counts the longer ones too. */
   buckets: readonly LatencyBucket[];
 }

@@ -66,6 +66,7 @@ export interface NativeDistribution {
   p99Us: number;
   p999Us: number;
   maxUs: number;
+  sumUs: number;
   buckets: { leUs: number; count: number }[];
 }
 

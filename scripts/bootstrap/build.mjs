@@ -57,7 +57,16 @@ export async function buildAddon(profile) {
 
 /** Compiles TypeScript to dist/: CommonJS, a thin ES module over it, and types for both. */
 export async function buildJavaScript() {
-  const inputs = ['index.ts', 'index.mts', 'lib', 'tsconfig.json', 'package.json', 'package-lock.json'];
+  const inputs = [
+    'index.ts',
+    'index.mts',
+    'metrics.ts',
+    'metrics.mts',
+    'lib',
+    'tsconfig.json',
+    'package.json',
+    'package-lock.json',
+  ];
   const freshness = new Freshness('javascript', inputs, 'dist/index.mjs', '');
   if (freshness.isFresh()) return;
   say('compiling TypeScript …');

@@ -28,7 +28,7 @@ pub struct Distribution {
     pub samples: u64,
     /// The shortest.
     pub min: Duration,
-    /// The mean.
+    /// The mean, exact.
     pub mean: Duration,
     /// Half were no longer.
     pub p50: Duration,
@@ -40,57 +40,66 @@ pub struct Distribution {
     pub p999: Duration,
     /// The longest; a minute stands for everything above.
     pub max: Duration,
+    /// All together, exact.
+    pub sum: Duration,
     /// How many were no longer than each of [`BUCKETS`]: cumulative, as Prometheus has them. `samples` counts the longer ones too.
     pub buckets: [u64; BUCKETS.len()],
 }
 
 /// A histogram that takes its 12 KiB with the first time.
 #[derive(Debug, Default)]
-pub struct Times(Option<Box<Histogram<u32>>>);
+pub struct Times {
+    histogram: Option<Box<Histogram<u32>>>,
+    /// Nanoseconds.
+    sum: u64,
+}
 
 impl Times {
     /// None yet.
     pub const fn new() -> Times {
-        Times(None)
+        Times { histogram: None, sum: 0 }
     }
 
     /// Adds one, in nanoseconds.
     pub fn record(&mut self, nanoseconds: u64) {
-        if self.0.is_none() {
-            self.0 = Histogram::new_with_bounds(SHORTEST, LONGEST, DIGITS).ok().map(Box::new);
+        if self.histogram.is_none() {
+            self.histogram = Histogram::new_with_bounds(SHORTEST, LONGEST, DIGITS).ok().map(Box::new);
         }
-        if let Some(histogram) = &mut self.0 {
+        if let Some(histogram) = &mut self.histogram {
             histogram.saturating_record(nanoseconds);
+            self.sum = self.sum.saturating_add(nanoseconds.min(LONGEST));
         }
     }
 
     /// Forgets all, and keeps the memory.
     pub fn clear(&mut self) {
-        if let Some(histogram) = &mut self.0 {
+        if let Some(histogram) = &mut self.histogram {
             histogram.reset();
+            self.sum = 0;
         }
     }
 
     /// False until the first.
     pub fn any(&self) -> bool {
-        self.0.as_ref().is_some_and(|histogram| !histogram.is_empty())
+        self.histogram.as_ref().is_some_and(|histogram| !histogram.is_empty())
     }
 
     /// What is known. Walks the histogram: about 20 µs.
     pub fn distribution(&self) -> Distribution {
-        let Some(histogram) = self.0.as_ref().filter(|histogram| !histogram.is_empty()) else {
+        let Some(histogram) = self.histogram.as_ref().filter(|histogram| !histogram.is_empty()) else {
             return Distribution::default();
         };
         let at = |quantile| Duration::from_nanos(histogram.value_at_quantile(quantile));
         Distribution {
             samples: histogram.len(),
             min: Duration::from_nanos(histogram.min()),
-            mean: Duration::from_nanos(histogram.mean() as u64),
+            mean: Duration::from_nanos(self.sum / histogram.len().max(1)),
             p50: at(0.5),
             p90: at(0.9),
             p99: at(0.99),
             p999: at(0.999),
             max: Duration::from_nanos(histogram.max()),
+            sum: Duration::from_nanos(self.sum),
             buckets: buckets(histogram),
         }
     }
@@ -138,8 +147,8 @@ mod tests {
         for millis in 1..=10_000 {
             times.record(millis * 1_000_000);
         }
-        let Distribution { samples, min, mean, p50, p90, p99, p999, max, .. } = times.distribution();
-        assert_eq!(samples, 10_000);
+        let Distribution { samples, min, mean, p50, p90, p99, p999, max, sum, .. } = times.distribution();
+        assert_eq!((samples, sum.as_millis()), (10_000, 50_005_000));
         let wanted = [1, 5_000, 5_000, 9_000, 9_900, 9_990, 10_000];
         for (told, millis) in [min, mean, p50, p90, p99, p999, max].into_iter().zip(wanted) {
             let ratio = told.as_secs_f64() / Duration::from_millis(millis).as_secs_f64();

@@ -22,6 +22,7 @@ pub struct NativeDistribution {
     pub p99_us: f64,
     pub p999_us: f64,
     pub max_us: f64,
+    pub sum_us: f64,
     pub buckets: Vec<NativeBucket>,
 }
 
@@ -48,6 +49,7 @@ impl From<Distribution> for NativeDistribution {
             p99_us: us(told.p99),
             p999_us: us(told.p999),
             max_us: us(told.max),
+            sum_us: us(told.sum),
             buckets: buckets
                 .map(|(bound, count)| NativeBucket { le_us: us(*bound), count: count as f64 })
                 .collect(),
