@@ -215,6 +215,32 @@ test('where external memory is refused everything works by copies', async (t) =>
   ended(t, result);
 });
 
+test('without external memory, releases in flight and a moved arena end each operation for itself', async (t) => {
+  const result = await script(
+    `
+    const file = await File.open(__filename + '.out', 'w+');
+    await file.writeAt(Buffer.alloc(10_000, 7), 0);
+    const executor = Executor.current();
+    for (const method of ['readAt', 'writeAt', 'read', 'write']) {
+      const lease = executor.lease(4096);
+      const done = file[method](lease, method.endsWith('At') ? 0 : { position: 0 });
+      lease.release();
+      assert.strictEqual(await done, 4096, method);
+    }
+    const lease = executor.lease(4096);
+    const all = [file.readAt(lease, 0), file.readAt(new Uint8Array(100), 0), file.readAt(new Uint8Array(900_000), 0), file.stat()].map(settled);
+    structuredClone(lease.bytes.buffer, { transfer: [lease.bytes.buffer] });
+    all.push(settled(file.writeAt(new Uint8Array(100), 0)), settled(file.stat()));
+    for (const { error } of await Promise.all(all)) assert.strictEqual(error?.code, 'ERR_RINGWHEEL_BUFFER');
+    assert.throws(() => executor.lease(4096), { code: 'ERR_RINGWHEEL_BUFFER' });
+    await file.close();
+    await executor.close();`,
+    [],
+    { RINGWHEEL_COPIES: '1' },
+  );
+  ended(t, result);
+});
+
 test('every code has a sentence, and RingwheelError is known by its brand', (t) => {
   for (const [name, sentence] of Object.entries(ERROR_CODES)) {
     t.regex(name, /^ERR_RINGWHEEL_[A-Z_]+$/);

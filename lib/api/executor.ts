@@ -196,6 +196,7 @@ export class Executor implements AsyncDisposable {
    * @throws ERR_RINGWHEEL_NO_MEMORY when no range as long is free; the message names the limit.
    * @throws ERR_RINGWHEEL_INVALID_OPTION when `bytes` is not a whole number ≥ 1.
    * @throws ERR_RINGWHEEL_CLOSED after close.
+   * @throws ERR_RINGWHEEL_BUFFER when the buffer of all leases was moved away, where the host cannot prevent that.
    */
   lease(bytes: number): Lease {
     if (!Number.isSafeInteger(bytes) || bytes < 1) {
@@ -204,6 +205,11 @@ export class Executor implements AsyncDisposable {
     }
     const link = this.#link;
     if (!link.open) throw ourError('ERR_RINGWHEEL_CLOSED', 'executor.lease: the executor is closed', this.lease);
+    if (link.native.arena.byteLength === 0) {
+      const message =
+        'executor.lease: the buffer that all leases are parts of was detached: close the executor and start another';
+      throw ourError('ERR_RINGWHEEL_BUFFER', message, this.lease);
+    }
     let lease = link.native.lease(bytes);
     if (lease === null && link.scratch.evict()) lease = link.native.lease(bytes);
     if (lease === null) {

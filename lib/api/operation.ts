@@ -48,10 +48,8 @@ export function operate(
     });
     const settle = (result: number): void => {
       forget?.();
-      if (result >= 0) {
-        if (link.copies) link.pullInto(hold, length);
-        resolve(result);
-      } else if (isAborted(signal) && wasCancelled(result)) reject(reasonOf(signal));
+      if (result >= 0) resolve(result);
+      else if (isAborted(signal) && wasCancelled(result)) reject(reasonOf(signal));
       else resolve(link.fail(result, opcode & ~RAW, file));
     };
     const start = (): void => {

@@ -126,7 +126,11 @@ export class Link {
     file.inFlight++;
     hold.state = IN_OPERATION;
     if ((kind & QUIET) === 0) this.retain();
-    if (this.copies && (kind & OPCODE_BITS) === OPCODE_WRITE) this.native.push(hold.slot, hold.generation, length);
+    if (this.copies && (kind & OPCODE_BITS) === OPCODE_WRITE && !this.#pushed(hold, length)) {
+      const generation = table.generations[slot];
+      queueMicrotask(() => this.finish(slot, generation, BUFFER_GONE, 0));
+      return slot;
+    }
     this.#writer.write(
       kind & OPCODE_BITS,
       slot,
@@ -166,7 +170,7 @@ export class Link {
   }
 
   /** Settles the completion of a slot, unless it is stale by now. Settling runs no code of the user's: that comes with the microtasks. */
-  finish(slot: number, generation: number, result: number, extra: number): void {
+  finish(slot: number, generation: number, moved: number, extra: number): void {
     const table = this.table;
     if (slot >= table.size || table.generations[slot] !== generation) return;
     const kind = table.kinds[slot];
@@ -174,6 +178,8 @@ export class Link {
     const file = table.files[slot];
     const target = table.targets[slot];
     const hold = table.holds[slot];
+    // Before the range may go back to the arena.
+    const result = this.copies && moved >= 0 && !this.#pulled(kind, hold, moved) ? BUFFER_GONE : moved;
     table.giveBack(slot);
     if ((kind & QUIET) === 0) this.unkeep();
     if (--file.inFlight === 0 && file !== NO_FILE) file.becameIdle();
@@ -181,7 +187,6 @@ export class Link {
     if ((kind & RAW) !== 0) settle(result, extra);
     else if (target !== undefined) this.settleCopied(settle, target, hold, kind, file, result);
     else if (result >= 0) {
-      if (this.copies) this.pullInto(hold, result);
       settle((kind & OPCODE_BITS) === SLEEP ? (undefined as never) : result, 0);
     } else settle(this.#fail(result, kind & OPCODE_BITS, file) as never, 0);
   }
@@ -312,14 +317,8 @@ export class Link {
     else settle(outcome, 0);
   }
 
-  /** Where JavaScript cannot see the arena: brings the bytes that an operation wrote into the hold's own. */
-  pullInto(hold: Hold, length: number): void {
-    if (hold !== NO_HOLD && length > 0) this.native.pull(hold.slot, hold.generation, Math.min(length, hold.length));
-  }
-
   /** Copies `length` bytes of a range into a user's array. False when that one was detached or has shrunk. */
   copyInto(target: Uint8Array, at: number, hold: Hold, length: number): boolean {
-    if (this.copies) this.pullInto(hold, length);
     try {
       copyBytes(target, at, hold.bytes, 0, length);
       return true;
@@ -339,6 +338,30 @@ export class Link {
     this.native.flush();
     this.#blocked = this.#writer.full;
     return !this.#blocked;
+  }
+
+  /** Where JavaScript cannot see the arena: brings what an operation wrote into the hold's own bytes. False when those are gone. */
+  #pulled(kind: number, hold: Hold, moved: number): boolean {
+    const opcode = kind & OPCODE_BITS;
+    if (hold === NO_HOLD || opcode === OPCODE_WRITE) return true;
+    try {
+      // What is no read fills the range, and says 0.
+      const length = opcode === OPCODE_READ ? Math.min(moved, hold.length) : hold.length;
+      if (length > 0) this.native.pull(hold.slot, hold.generation, length);
+      return true;
+    } catch {
+      return false; // Somebody moved the buffer that all leases are of.
+    }
+  }
+
+  /** The same the other way, before a write. */
+  #pushed(hold: Hold, length: number): boolean {
+    try {
+      this.native.push(hold.slot, hold.generation, length);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** The slot's completion goes to the queue that asked. */

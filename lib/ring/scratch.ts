@@ -126,7 +126,8 @@ export class Scratch {
     const lease = this.#native.lease(size);
     if (lease === null) return undefined;
     this.#bytes += size;
-    const bytes = new Uint8Array(this.#arena, lease.offset, size);
+    // Detached, where the host cannot prevent it: then copies to and from the range fail, and with them the operation.
+    const bytes = this.#arena.byteLength === 0 ? new Uint8Array(0) : new Uint8Array(this.#arena, lease.offset, size);
     return new Hold(lease.slot, lease.generation, lease.offset, size, bytes, sizeClass);
   }
 }
