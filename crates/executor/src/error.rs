@@ -51,6 +51,14 @@ impl fmt::Debug for PanicPayload {
 }
 
 /// Why an executor did not start. Every message says what to change.
+///
+/// ```
+/// use ringwheel_executor::{Executor, Options, StartError};
+///
+/// let error = Executor::start(Options { polls_max: 0, ..Default::default() }).unwrap_err();
+/// assert!(matches!(error, StartError::Option(_)));
+/// assert_eq!(error.to_string(), "ERR_RINGWHEEL_INVALID_OPTION: polls_max is 0; it must be in 1..=65536");
+/// ```
 #[derive(Debug)]
 pub enum StartError {
     /// The driver did not start: no io_uring although insisted on, an option out of range, no memory.
@@ -96,6 +104,16 @@ impl From<ringwheel_driver::StartError> for StartError {
 }
 
 /// Why [`crate::Executor::run`] gave no value. The future has been dropped in every case.
+///
+/// ```
+/// use ringwheel_executor::{Executor, RunError};
+///
+/// let mut executor = Executor::start(Default::default())?;
+/// let failed = executor.run(async { panic!("so it is said") });
+/// assert!(matches!(failed, Err(RunError::Panicked(_))));
+/// assert_eq!(executor.run(async { 42 })?, 42); // it lives on
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub enum RunError {
     /// The future panicked: its payload. The executor lives on.
     Panicked(PanicPayload),
@@ -131,6 +149,20 @@ impl fmt::Display for RunError {
 impl std::error::Error for RunError {}
 
 /// Why a task gave no value.
+///
+/// ```
+/// use ringwheel_executor::{Executor, JoinError, spawn};
+///
+/// let mut executor = Executor::start(Default::default())?;
+/// executor.run(async {
+///     let task = spawn(std::future::pending::<()>());
+///     task.cancel();
+///     assert!(matches!(task.await, Err(JoinError::Cancelled)));
+///     assert!(matches!(spawn(async { panic!("so it is said") }).await, Err(JoinError::Panicked(_))));
+///     Ok::<(), Box<dyn std::error::Error>>(())
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub enum JoinError {
     /// It was cancelled through its handle.
     Cancelled,
@@ -159,6 +191,18 @@ impl fmt::Display for JoinError {
 impl std::error::Error for JoinError {}
 
 /// Why a task was not spawned. The future was dropped.
+///
+/// ```
+/// use ringwheel_executor::{Executor, Options, SpawnError, spawn, try_spawn};
+///
+/// let mut executor = Executor::start(Options { tasks_max: 2, ..Default::default() })?;
+/// executor.run(async {
+///     let second = spawn(std::future::pending::<()>()); // the first is this one
+///     assert_eq!(try_spawn(async {}).err(), Some(SpawnError::Full));
+///     drop(second);
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpawnError {
     /// No executor is running on this thread: call it from inside `run`, a task, or a turn.
@@ -190,6 +234,19 @@ impl From<SpawnError> for io::Error {
 }
 
 /// Why a queue was not made, changed or given a task.
+///
+/// ```
+/// use ringwheel_executor::{Executor, QueueError, QueueOptions, TaskQueue};
+///
+/// let mut executor = Executor::start(Default::default())?;
+/// executor.run(async {
+///     let error = TaskQueue::new(QueueOptions { shares: 0, ..Default::default() }).unwrap_err();
+///     assert_eq!(error, QueueError::Shares(0));
+///     assert_eq!(error.to_string(), "ERR_RINGWHEEL_INVALID_OPTION: shares is 0; it must be in 1..=1000");
+///     Ok::<(), Box<dyn std::error::Error>>(())
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueueError {
     /// No executor is running on this thread, or not the one that the queue belongs to.

@@ -37,6 +37,19 @@ pub struct Executor {
 }
 
 /// Makes a sleeping executor take another turn. `Clone + Send + Sync`; a no-op once the executor is gone.
+///
+/// ```
+/// use ringwheel_executor::{Executor, NoClient, Park};
+///
+/// let mut executor = Executor::start(Default::default())?;
+/// let waker = executor.waker();
+/// let other = std::thread::spawn(move || waker.wake());
+/// while !executor.turn(&mut NoClient, Park::Thread).called {} // sleeps until then
+/// other.join().expect("it does not panic");
+/// drop(executor);
+/// waker.wake(); // nobody is there to hear it
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExecutorWaker {
     handle: u64,
@@ -66,6 +79,17 @@ impl ExecutorWaker {
 }
 
 /// What [`Executor::shutdown`] did.
+///
+/// ```
+/// use ringwheel_executor::{Executor, spawn};
+/// use std::time::Duration;
+///
+/// let mut executor = Executor::start(Default::default())?;
+/// executor.run(async { drop(spawn(std::future::pending::<()>())) })?;
+/// let report = executor.shutdown(Duration::from_secs(1));
+/// assert_eq!((report.tasks_dropped, report.panics, report.driver.leaked), (1, 0, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShutdownReport {
     /// Tasks that had not ended and were dropped.
@@ -114,7 +138,7 @@ impl Executor {
         })?;
         let mut root = Bound(JoinHandle::new(self.core.clone(), task));
         while !root.0.is_finished() {
-            let turn = self.core.turn(&mut NoClient, Park::Thread, || root.0.is_finished());
+            let turn = self.core.turn(&mut NoClient, Park::Thread, |_| root.0.is_finished());
             if let Some(errno) = turn.driver_error {
                 return Err(RunError::Driver(errno));
             }
@@ -129,7 +153,7 @@ impl Executor {
     /// Embedded host: one turn. Blocks only when `park` is [`Park::Thread`]. Without staged or running operations it makes
     /// no system call.
     pub fn turn(&mut self, client: &mut impl Client, park: Park) -> Turn {
-        self.core.turn(client, park, || false)
+        self.core.turn(client, park, |turn| turn.called || turn.client_timers > 0 || turn.panic.is_some())
     }
 
     /// The driver and the wheel between turns, for calls that are not worth a command.

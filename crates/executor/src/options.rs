@@ -11,6 +11,17 @@ const SPIN_MAX: Duration = Duration::from_secs(1);
 const QUOTA: std::ops::RangeInclusive<Duration> = Duration::from_micros(50)..=Duration::from_secs(1);
 
 /// Options of [`crate::Executor::start`]. `Default` is a native executor with the driver the kernel allows.
+///
+/// ```
+/// use ringwheel_executor::{DriverKind, Executor, Options};
+/// use std::time::Duration;
+///
+/// let mut options = Options { quota: Duration::from_micros(500), ..Default::default() };
+/// options.driver.kind = Some(DriverKind::Poll); // never io_uring; `None` takes what the kernel allows
+/// let executor = Executor::start(options)?;
+/// assert_eq!(executor.driver_kind(), DriverKind::Poll);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The driver: backend, entries, memory, provided buffers.

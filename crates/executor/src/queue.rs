@@ -20,6 +20,21 @@ const SHARES: RangeInclusive<u32> = 1..=1000;
 const LATENCY: RangeInclusive<Duration> = Duration::from_micros(100)..=Duration::from_secs(10);
 
 /// How soon a queue's tasks must run once they are ready.
+///
+/// ```
+/// use ringwheel_executor::{Executor, Latency, QueueOptions, TaskQueue, spawn_into, time};
+/// use std::time::Duration;
+///
+/// let mut executor = Executor::start(Default::default())?;
+/// executor.run(async {
+///     let soon = Latency::Matters(Duration::from_millis(2));
+///     let beats = TaskQueue::new(QueueOptions { latency: soon, ..Default::default() })?;
+///     spawn_into(beats, async { time::sleep(Duration::from_millis(1)).await }).await?;
+///     beats.set_latency(Latency::NotImportant)?; // no longer
+///     Ok::<(), Box<dyn std::error::Error>>(())
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Latency {
     /// Whenever the queue's share says.
@@ -48,6 +63,20 @@ impl Default for QueueOptions {
 }
 
 /// What becomes of the tasks of a queue that is removed.
+///
+/// ```
+/// use ringwheel_executor::{Executor, JoinError, Removal, TaskQueue, spawn_into};
+///
+/// let mut executor = Executor::start(Default::default())?;
+/// executor.run(async {
+///     let queue = TaskQueue::new(Default::default())?;
+///     let endless = spawn_into(queue, std::future::pending::<()>());
+///     queue.remove(Removal::Drop)?.await;
+///     assert!(matches!(endless.await, Err(JoinError::Cancelled)));
+///     Ok::<(), Box<dyn std::error::Error>>(())
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
     /// They are cancelled: each is dropped when the queue runs next, and joining it gives [`crate::JoinError::Cancelled`].
@@ -225,6 +254,18 @@ impl TaskQueue {
 ///
 /// # Panics
 /// Where [`try_spawn_into`] gives an error.
+///
+/// ```
+/// use ringwheel_executor::{Executor, TaskQueue, spawn_into};
+///
+/// let mut executor = Executor::start(Default::default())?;
+/// executor.run(async {
+///     let queue = TaskQueue::new(Default::default())?;
+///     assert_eq!(spawn_into(queue, async { TaskQueue::current() }).await??, queue);
+///     Ok::<(), Box<dyn std::error::Error>>(())
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn spawn_into<F: Future + 'static>(queue: TaskQueue, future: F) -> JoinHandle<F::Output> {
     match try_spawn_into(queue, future) {
         Ok(handle) => handle,
@@ -261,6 +302,20 @@ pub fn try_spawn_into<F: Future + 'static>(
 }
 
 /// The figures of all queues of the executor that runs on this thread, the default one first; empty outside of one.
+///
+/// ```
+/// use ringwheel_executor::{Executor, QueueOptions, TaskQueue, queue_stats};
+///
+/// let mut executor = Executor::start(Default::default())?;
+/// executor.run(async {
+///     let queue = TaskQueue::new(QueueOptions { name: "reports".into(), ..Default::default() })?;
+///     let names: Vec<_> = queue_stats().into_iter().map(|queue| queue.name).collect();
+///     assert_eq!(names.last().map(String::as_str), Some("reports"));
+///     assert_eq!(queue.stats()?.shares, 100);
+///     Ok::<(), Box<dyn std::error::Error>>(())
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn queue_stats() -> Vec<QueueStats> {
     current::with(|core| core.map_or_else(Vec::new, Core::queue_stats))
 }

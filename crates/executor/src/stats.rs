@@ -1,6 +1,19 @@
 //! Counters of one executor; plain numbers, cheap to copy.
 
 /// Counters since the start.
+///
+/// ```
+/// use ringwheel_executor::{Executor, spawn, stats};
+///
+/// let mut executor = Executor::start(Default::default())?;
+/// executor.run(async {
+///     spawn(async {}).await?;
+///     let stats = stats().ok_or("there is an executor")?;
+///     assert!(stats.spawned >= 2 && stats.panics == 0);
+///     Ok::<(), Box<dyn std::error::Error>>(())
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Turns made.

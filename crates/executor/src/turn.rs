@@ -63,7 +63,8 @@ pub enum Park {
     No,
     /// Return; the host sleeps on `host_fd` and the next deadline. Wakes from other threads make `host_fd` readable.
     Host,
-    /// Block the thread in the driver until a completion, a wake or the next deadline.
+    /// Block the thread in the driver until a completion, a wake or the next deadline; not in a turn that has something to tell before that:
+    /// a call, a timer of the client's, its panic.
     Thread,
 }
 
@@ -129,7 +130,7 @@ impl Core {
         self: &Rc<Core>,
         client: &mut C,
         park: Park,
-        enough: impl Fn() -> bool,
+        enough: impl Fn(&Turn) -> bool,
     ) -> Turn {
         let _entered = current::enter(self);
         let mut turn = Turn::default();
@@ -149,7 +150,7 @@ impl Core {
         self.step_timers(client, &mut turn);
         self.step_tasks();
         self.tell_others();
-        let busy = more_commands || enough() || self.has_calls();
+        let busy = more_commands || enough(&turn) || self.has_calls();
         self.step_submit(park, busy, &mut turn);
         self.step_completions(client, &mut turn);
         turn.next_deadline = self.timers.borrow().next_deadline();

@@ -62,6 +62,29 @@ pub fn bounded<T>(capacity: usize) -> Result<(Sender<T>, Receiver<T>), CapacityE
 }
 
 /// A channel that is never full: sending never waits, and what nobody receives grows.
+///
+/// ```
+/// use ringwheel_executor::{Executor, channel::local, spawn};
+///
+/// let mut executor = Executor::start(Default::default())?;
+/// executor.run(async {
+///     let (sender, receiver) = local::unbounded();
+///     let sum = spawn(async move {
+///         let mut sum = 0;
+///         while let Some(number) = receiver.recv().await {
+///             sum += number;
+///         }
+///         sum
+///     });
+///     for number in 1..=100 {
+///         sender.try_send(number)?; // there is always room
+///     }
+///     drop(sender);
+///     assert_eq!(sum.await?, 5050);
+///     Ok::<(), Box<dyn std::error::Error>>(())
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
     channel(CAPACITY_MAX)
 }

@@ -16,6 +16,21 @@ use std::fmt;
 pub struct SendError<T>(pub T);
 
 /// Why a message was not taken at once. It is back.
+///
+/// ```
+/// use ringwheel_executor::{Executor, channel::{TrySendError, local}};
+///
+/// let mut executor = Executor::start(Default::default())?;
+/// executor.run(async {
+///     let (sender, receiver) = local::bounded(1)?;
+///     sender.try_send("one")?;
+///     assert!(matches!(sender.try_send("two"), Err(TrySendError::Full("two"))));
+///     drop(receiver);
+///     assert!(matches!(sender.try_send("two"), Err(TrySendError::Closed("two"))));
+///     Ok::<(), Box<dyn std::error::Error>>(())
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum TrySendError<T> {
     /// As many messages wait as there is room for.
@@ -34,6 +49,16 @@ impl<T> TrySendError<T> {
 }
 
 /// Why there was no message.
+///
+/// ```
+/// use ringwheel_executor::channel::{TryRecvError, local};
+///
+/// let (sender, receiver) = local::bounded::<u32>(1)?;
+/// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+/// drop(sender);
+/// assert_eq!(receiver.try_recv(), Err(TryRecvError::Closed));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TryRecvError {
     /// None waits.

@@ -15,6 +15,19 @@ use std::{
 
 /// An executor as other threads know it: where [`submit_to`] sends work. `Clone + Send + Sync`, and harmless once the executor
 /// is gone.
+///
+/// ```
+/// use ringwheel_executor::{Executor, Remote, submit_to};
+///
+/// let mut executor = Executor::start(Default::default())?;
+/// executor.run(async {
+///     let here = Remote::current()?;
+///     assert_eq!(submit_to(&here, || async { 42 })?.await?, 42); // from any thread, or this one
+///     assert!(!here.is_closed());
+///     Ok::<(), Box<dyn std::error::Error>>(())
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Remote {
     /// The waker bits of the executor itself.
@@ -47,6 +60,18 @@ impl Remote {
 }
 
 /// Why [`submit_to`] took no call. Nothing ran; the closure is back.
+///
+/// ```
+/// use ringwheel_executor::{Executor, SubmitError, submit_to};
+///
+/// let executor = Executor::start(Default::default())?;
+/// let gone = executor.remote();
+/// drop(executor);
+/// let Err(SubmitError::Closed(make)) = submit_to(&gone, || async { 42 }) else { panic!("it is gone") };
+/// let future = make(); // it comes back
+/// # drop(future);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub enum SubmitError<M> {
     /// The executor has shut down.
     Closed(M),

@@ -9,6 +9,22 @@ use std::{ffi::CStr, io, os::fd::OwnedFd, path::Path};
 const TRIES: u32 = 16;
 
 /// An open directory. Dropping it closes it.
+///
+/// ```
+/// use ringwheel_executor::{Executor, Target, fs::Directory};
+///
+/// let mut executor = Executor::start(Default::default())?;
+/// executor.run(async {
+///     let here = Directory::open(".")?;
+///     let file = here.open_beneath(c"Cargo.toml", libc::O_RDONLY)?;
+///     let (read, _target) = file.read_at(Target::Vec(Vec::with_capacity(9)), 0).await;
+///     assert_eq!(read?, 9);
+///     let out = here.open_beneath(c"../Cargo.toml", libc::O_RDONLY);
+///     assert_eq!(out.unwrap_err().raw_os_error(), Some(libc::EXDEV));
+///     Ok::<(), Box<dyn std::error::Error>>(())
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Directory {
     fd: OwnedFd,

@@ -13,6 +13,25 @@ const MODE: u32 = 0o666;
 const PREFETCH: usize = 128 << 10;
 
 /// An open file. Dropping it closes it once no operation uses it. All methods take `&self`; operations run side by side.
+///
+/// ```
+/// use ringwheel_executor::{Executor, Source, Target, fs::File};
+///
+/// let mut executor = Executor::start(Default::default())?;
+/// executor.run(async {
+///     let path = std::env::temp_dir().join(format!("ringwheel-file-{}", std::process::id()));
+///     let file = File::open(&path, libc::O_RDWR | libc::O_CREAT).await?;
+///     let (written, _back) = file.write_at(Source::Vec(b"ring".to_vec(), 0..4), 0).await;
+///     assert_eq!(written?, 4);
+///     file.sync().await?;
+///     let (read, target) = file.read_at(Target::Vec(Vec::with_capacity(16)), 0).await;
+///     assert_eq!((read?, target.bytes()), (4, &b"ring"[..]));
+///     assert_eq!(file.metadata()?.size, 4);
+///     std::fs::remove_file(&path)?;
+///     Ok::<(), Box<dyn std::error::Error>>(())
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct File {
     core: Rc<Core>,

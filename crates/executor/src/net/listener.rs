@@ -21,6 +21,20 @@ impl Default for ListenOptions {
 }
 
 /// A listening TCP socket. Dropping it closes it, and refuses what it has accepted and nobody took.
+///
+/// ```
+/// use ringwheel_executor::{Executor, net::{ListenOptions, Listener, Stream}, spawn};
+///
+/// let mut executor = Executor::start(Default::default())?;
+/// executor.run(async {
+///     let listener = Listener::bind("127.0.0.1:0".parse()?, ListenOptions::default())?;
+///     let client = spawn(Stream::connect(listener.local_address()?));
+///     let accepted = listener.accept().await?;
+///     assert_eq!(accepted.peer_address()?, client.await??.local_address()?);
+///     Ok::<(), Box<dyn std::error::Error>>(())
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Listener {
     handle: Handle,

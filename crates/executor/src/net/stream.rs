@@ -16,6 +16,31 @@ use std::{cell::Cell, future::poll_fn, io, net::SocketAddr, os::fd::AsFd, rc::Rc
 
 /// A connected TCP socket. Dropping it closes it, as soon as the operations that use it have ended (they are cancelled).
 /// All methods take `&self`: one task may receive while another sends.
+///
+/// ```
+/// use ringwheel_executor::{Executor, Source, net::{Listener, Shutdown, Stream}, spawn};
+///
+/// let mut executor = Executor::start(Default::default())?;
+/// executor.run(async {
+///     let listener = Listener::bind("127.0.0.1:0".parse()?, Default::default())?;
+///     let address = listener.local_address()?;
+///     let client = spawn(async move {
+///         let stream = Stream::connect(address).await?;
+///         stream.send(Source::Vec(b"ring".to_vec(), 0..4), false).await.0?;
+///         stream.shutdown(Shutdown::Write)?;
+///         std::io::Result::Ok(())
+///     });
+///     let stream = listener.accept().await?;
+///     let mut received = Vec::new();
+///     while let Some(chunk) = stream.receive().await? {
+///         received.extend_from_slice(&chunk);
+///     }
+///     assert_eq!(received, b"ring");
+///     client.await??;
+///     Ok::<(), Box<dyn std::error::Error>>(())
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Stream {
     pub(super) handle: Handle,

@@ -9,6 +9,17 @@ use std::{
 };
 
 /// Why a call gave no value.
+///
+/// ```
+/// use ringwheel_executor::pool::{CallError, ExecutorPool, PoolOptions};
+///
+/// let pool = ExecutorPool::start(PoolOptions { size: Some(1), ..Default::default() })?;
+/// let failed = pool.run(0, || async { panic!("so it is said") }).join();
+/// assert!(matches!(failed, Err(CallError::Panicked(_))));
+/// let nobody = pool.run(1, || async {}).join().unwrap_err();
+/// assert_eq!(nobody.to_string(), "ERR_RINGWHEEL_INVALID_OPTION: member is 1; the pool has 0..1");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub enum CallError {
     /// What it ran panicked: the payload. The member lives on.
     Panicked(PanicPayload),

@@ -141,6 +141,21 @@ pub struct ExecutorPool {
 }
 
 /// A pool as its callers know it: `Clone + Send + Sync`. After the pool was closed every call gives [`CallError::Closed`].
+///
+/// ```
+/// use ringwheel_executor::{Executor, pool::{ExecutorPool, PoolOptions, Target}};
+///
+/// let mut executor = Executor::start(Default::default())?;
+/// executor.run(async {
+///     let pool = ExecutorPool::start(PoolOptions { size: Some(2), ..Default::default() })?;
+///     let handle = pool.handle(); // Clone + Send: a member may have one, too
+///     let nested = pool.run(0, move || async move { handle.run(1, || async { 42 }).await });
+///     assert_eq!(nested.await??, 42);
+///     assert_eq!(pool.run(Target::Any, || async { 7 }).await?, 7);
+///     Ok::<(), Box<dyn std::error::Error>>(())
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct PoolHandle {
     pool: Arc<Pool>,

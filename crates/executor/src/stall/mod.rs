@@ -25,6 +25,24 @@ use std::{
 pub type StallReport = Arc<dyn Fn(&Stall) + Send + Sync>;
 
 /// How an executor is watched.
+///
+/// ```
+/// use ringwheel_executor::{Executor, Options, stall::{Stall, StallOptions}};
+/// use std::{sync::{Arc, mpsc}, time::Duration};
+///
+/// let (found, stalls) = mpsc::channel::<Stall>();
+/// let report = Arc::new(move |stall: &Stall| _ = found.send(stall.clone()));
+/// let stall = StallOptions { threshold: Duration::from_millis(10), report: Some(report), ..Default::default() };
+/// let mut executor = Executor::start(Options { stall: Some(stall), ..Default::default() })?;
+/// let stall = loop {
+///     executor.run(async { std::thread::sleep(Duration::from_millis(50)) })?; // what must not be done
+///     if let Ok(stall) = stalls.try_recv() {
+///         break stall;
+///     }
+/// };
+/// assert!(stall.duration >= Duration::from_millis(10));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct StallOptions {
     /// What counts as a stall, in 1 ms ..= 1 h. Default 100 ms.

@@ -39,6 +39,20 @@ use std::{
 ///
 /// # Panics
 /// Without an executor, while it shuts down, or when it is full. [`try_spawn`] gives an error instead.
+///
+/// ```
+/// use ringwheel_executor::{Executor, spawn};
+///
+/// let mut executor = Executor::start(Default::default())?;
+/// executor.run(async {
+///     let local = std::rc::Rc::new(40); // nothing need be Send
+///     let task = spawn(async move { *local + 2 });
+///     assert_eq!(task.await?, 42);
+///     drop(spawn(async {})); // detached: it runs all the same
+///     Ok::<(), Box<dyn std::error::Error>>(())
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn spawn<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
     match try_spawn(future) {
         Ok(handle) => handle,

@@ -23,6 +23,14 @@ use std::{
 
 /// The time of this turn: the clock is read once per turn, when first asked. Behind by at most as long as the turn has taken.
 /// Outside a turn it is the clock itself.
+///
+/// ```
+/// use ringwheel_executor::{Executor, time};
+///
+/// let mut executor = Executor::start(Default::default())?;
+/// executor.run(async { assert_eq!(time::now(), time::now()) })?; // in one turn it does not move
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn now() -> Instant {
     current::with(|core| core.map_or_else(Instant::now, Core::now))
 }
@@ -53,6 +61,21 @@ pub fn sleep(duration: Duration) -> Sleep {
 }
 
 /// Completes at `deadline`, never early, to the millisecond. See [`sleep`].
+///
+/// ```
+/// use ringwheel_executor::{Executor, time};
+/// use std::time::Duration;
+///
+/// let mut executor = Executor::start(Default::default())?;
+/// executor.run(async {
+///     let start = time::now();
+///     let mut sleep = time::sleep_until(start + Duration::from_secs(60));
+///     sleep.reset(start + Duration::from_millis(2));
+///     sleep.await;
+///     assert!(time::now() >= start + Duration::from_millis(2));
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn sleep_until(deadline: Instant) -> Sleep {
     Sleep { deadline, precise: false, set: None }
 }

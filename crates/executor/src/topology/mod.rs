@@ -87,6 +87,17 @@ pub enum CacheKind {
 }
 
 /// The machine, and what this process may use of it. A copy of one moment: CPUs that go offline later are not seen.
+///
+/// ```
+/// use ringwheel_executor::topology::Topology;
+///
+/// let topology = Topology::read();
+/// let usable = topology.usable();
+/// assert!(topology.parallelism() >= 1);
+/// for cpu in topology.cpus.iter().filter(|cpu| usable.contains(cpu.number)) {
+///     println!("CPU {} is thread {} of core {}", cpu.number, cpu.thread, cpu.core);
+/// }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Topology {
     /// Online CPUs, by number.
