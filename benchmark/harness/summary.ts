@@ -21,6 +21,8 @@ interface Line {
   toFirst: number;
   toMonoio: number | undefined;
   toGlommio: number | undefined;
+  /** To what the kernel alone takes: the bare ring. */
+  toBare: number | undefined;
   /** Our p99 over monoio's; lower is better. */
   tail: number | undefined;
 }
@@ -36,12 +38,13 @@ export function summarize(result: Result, judge: boolean): number {
       'ours to it',
       'to monoio',
       'to glommio',
+      'to bare ring',
       '↓ p99 ÷ monoio',
     ],
     style: { head: [], border: [], compact: true },
-    colAligns: ['left', 'right', 'left', 'right', 'right', 'right', 'right'],
+    colAligns: ['left', 'right', 'left', 'right', 'right', 'right', 'right', 'right'],
   });
-  for (const { row, ours, first, toFirst, toMonoio, toGlommio, tail } of lines) {
+  for (const { row, ours, first, toFirst, toMonoio, toGlommio, toBare, tail } of lines) {
     const cell = (ratio: number | undefined): string => (ratio === undefined ? '' : figure(ratio));
     table.push([
       row,
@@ -50,6 +53,7 @@ export function summarize(result: Result, judge: boolean): number {
       figure(toFirst),
       cell(toMonoio),
       cell(toGlommio),
+      cell(toBare),
       cell(tail),
     ]);
   }
@@ -58,7 +62,15 @@ export function summarize(result: Result, judge: boolean): number {
   );
   console.log(table.toString());
   const mean = geometricMean(lines.flatMap(({ toGlommio }) => toGlommio ?? []));
-  if (Number.isFinite(mean)) console.log(`geometric mean of all rows to glommio: ${figure(mean)}`);
+  const means = [
+    ['first of the others', geometricMean(lines.map(({ toFirst }) => toFirst))],
+    ['monoio', geometricMean(lines.flatMap(({ toMonoio }) => toMonoio ?? []))],
+    ['glommio', mean],
+    ['the bare ring', geometricMean(lines.flatMap(({ toBare }) => toBare ?? []))],
+  ] as const;
+  for (const [whom, value] of means) {
+    if (Number.isFinite(value)) console.log(`geometric mean of all rows to ${whom}: ${figure(value)}`);
+  }
   if (!judge) return 0;
   const told = lines.flatMap(({ row, first, toFirst, tail }) => [
     verdict(toFirst >= nearFirst, `${row}: first, or within 5 % of ${first.contender}: ${figure(toFirst)}`),
@@ -93,6 +105,7 @@ function line(result: Result, row: string): Line | undefined {
     const theirs = find(here, contender, ours.metric);
     return theirs === undefined ? undefined : timesAsGood(ours, theirs);
   };
+  const bare = others.find(({ contender }) => contender.startsWith('bare ring'))?.contender;
   return {
     row,
     ours,
@@ -100,6 +113,7 @@ function line(result: Result, row: string): Line | undefined {
     toFirst: timesAsGood(ours, first),
     toMonoio: to('monoio'),
     toGlommio: to('glommio'),
+    toBare: bare === undefined ? undefined : to(bare),
     tail: tailOf(here),
   };
 }

@@ -11,6 +11,8 @@ use std::net::TcpListener;
 
 fn options() -> Options {
     let mut options = Options::default();
+    // A ring as large as monoio's and the bare one here: 1024 entries and 2048 completions.
+    options.driver.completion_entries = Some(2048);
     // The executor leaves the environment to its hosts, and this is one.
     options.driver.kind = match std::env::var("RINGWHEEL_DRIVER").as_deref() {
         Ok("poll") => Some(DriverKind::Poll),
