@@ -1,8 +1,13 @@
 //! A directory that paths are opened beneath, and never outside of it.
-use super::{File, c_path};
+use super::{File, beneath::walk, c_path};
 use crate::current;
 use rustix::fs::{CWD, Mode, OFlags};
-use std::{ffi::CStr, io, os::fd::OwnedFd, path::Path};
+use std::{
+    ffi::CStr,
+    io,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+};
 
 /// Times a path is tried when the kernel says EAGAIN: a rename raced with the look-up and it cannot tell whether the path
 /// left the directory. Each is a whole look-up, so someone who renames in a loop cannot hold the core.
@@ -43,11 +48,12 @@ impl Directory {
 
     /// Opens `path` beneath this directory: openat2(2) with RESOLVE_BENEATH, inline, since a look-up in the kernel's cache is
     /// cheaper than handing it to the ring. `flags` are open(2)'s, O_CLOEXEC is added; give O_NONBLOCK unless you know
-    /// that the path names no FIFO. Created files get mode 0o666 less the umask.
+    /// that the path names no FIFO. Created files get mode 0o666 less the umask. Where there is no openat2 (other systems, Linux before
+    /// 5.6, sandboxes that deny it) the path is walked a component at a time, two system calls each, with the same answers.
     ///
     /// # Errors
     /// EXDEV for `..`, absolute paths and symbolic links that lead out; ENOENT, EACCES, ELOOP, ENAMETOOLONG, …; EAGAIN when
-    /// renames raced with it 16 times in a row. ENOSYS on kernels before 5.6.
+    /// renames raced with it 16 times in a row.
     pub fn open_beneath(&self, path: &CStr, flags: i32) -> io::Result<File> {
         let core = current::get()?;
         let fd =
@@ -60,26 +66,36 @@ impl Directory {
 #[cfg(target_os = "linux")]
 fn open_beneath(directory: &OwnedFd, path: &CStr, flags: OFlags) -> io::Result<OwnedFd> {
     use rustix::{fs::ResolveFlags, io::Errno};
-    // openat2 is strict: it refuses a mode unless a file may be created.
-    let creates = flags.intersects(OFlags::CREATE | OFlags::TMPFILE);
-    let mode = if creates { Mode::from_raw_mode(0o666) } else { Mode::empty() };
+    use std::sync::atomic::{AtomicBool, Ordering};
+    /// The kernel has said that it has no openat2: it is not asked again.
+    static MISSING: AtomicBool = AtomicBool::new(false);
+
+    let mode = mode_of(flags);
     let mut tries = 0;
-    loop {
-        match rustix::fs::openat2(
-            directory,
-            path,
-            flags,
-            mode,
-            ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
-        ) {
+    while !MISSING.load(Ordering::Relaxed) {
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        match rustix::fs::openat2(directory, path, flags, mode, resolve) {
             Err(Errno::AGAIN | Errno::INTR) if tries < TRIES => tries += 1,
+            Err(Errno::NOSYS) => MISSING.store(true, Ordering::Relaxed),
+            // A sandbox says so (Docker before 20.10), or the file has a reason that the walk meets too.
+            Err(Errno::PERM) => break,
             result => return Ok(result?),
         }
     }
+    Ok(walk(directory.as_fd(), path, flags, mode)?)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn open_beneath(_: &OwnedFd, _: &CStr, _: OFlags) -> io::Result<OwnedFd> {
+fn open_beneath(directory: &OwnedFd, path: &CStr, flags: OFlags) -> io::Result<OwnedFd> {
     let _ = TRIES;
-    Err(io::Error::new(io::ErrorKind::Unsupported, "opening beneath a directory needs Linux's openat2(2)"))
+    Ok(walk(directory.as_fd(), path, flags, mode_of(flags))?)
+}
+
+/// openat2 is strict: it refuses a mode unless a file may be created.
+fn mode_of(flags: OFlags) -> Mode {
+    #[cfg(target_os = "linux")]
+    let creates = flags.intersects(OFlags::CREATE | OFlags::TMPFILE.difference(OFlags::DIRECTORY));
+    #[cfg(not(target_os = "linux"))]
+    let creates = flags.intersects(OFlags::CREATE);
+    if creates { Mode::from_raw_mode(0o666) } else { Mode::empty() }
 }

@@ -13,6 +13,7 @@
 //! })??;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+mod beneath;
 mod directory;
 mod file;
 mod metadata;

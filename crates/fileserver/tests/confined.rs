@@ -1,0 +1,68 @@
+//! Serving where a sandbox or an old kernel has no openat2(2): the same files, and nothing outside of the root.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "in a test a broken promise is a failed test")]
+mod common;
+use common::{Site, get};
+use ringwheel_fileserver::{DriverKind, Options, Server};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
+use std::{fs, os::unix::fs::symlink, time::Duration};
+
+/// From here on this thread and those it starts get `errno` for openat2.
+fn deny_openat2(errno: i32) {
+    let rules = [(libc::SYS_openat2, Vec::new())].into_iter().collect();
+    let architecture = std::env::consts::ARCH.try_into().unwrap();
+    let answer = SeccompAction::Errno(errno.cast_unsigned());
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, answer, architecture).unwrap();
+    let program: BpfProgram = filter.try_into().unwrap();
+    apply_filter(&program).unwrap();
+}
+
+fn serves_confined(driver: DriverKind, errno: i32) {
+    let place = Site::new();
+    place.write("root/index.html", "index");
+    place.write("root/dir/file", "inside");
+    place.write("secret", "outside");
+    let root = place.root.join("root");
+    symlink("dir/file", root.join("good")).unwrap();
+    symlink("../secret", root.join("out")).unwrap();
+    symlink("/etc", root.join("etc")).unwrap();
+    fs::create_dir(root.join("empty")).unwrap();
+    // The filter stays with its thread and the server's: a thread of its own.
+    let served = std::thread::spawn(move || {
+        deny_openat2(errno);
+        let denied = rustix::fs::openat2(
+            rustix::fs::CWD,
+            c"/",
+            rustix::fs::OFlags::RDONLY,
+            rustix::fs::Mode::empty(),
+            rustix::fs::ResolveFlags::empty(),
+        );
+        assert_eq!(denied.unwrap_err().raw_os_error(), errno, "the filter works");
+        let options = Options { root, ..place.options(driver) };
+        let mut server = Server::start(options).unwrap();
+        for (path, status) in [
+            ("/", 200),
+            ("/dir/file", 200),
+            ("/good", 200),
+            ("/out", 404),
+            ("/etc/passwd", 404),
+            ("/empty/", 404),
+            ("/none", 404),
+        ] {
+            let answer = get(&server, path, "");
+            assert_eq!(answer.status, status, "{path} on {driver:?} under errno {errno}");
+        }
+        assert_eq!(get(&server, "/good", "").body, b"inside");
+        server.close(Duration::from_secs(5));
+    });
+    served.join().unwrap();
+}
+
+#[test]
+fn files_are_served_and_confined_without_openat2() {
+    for driver in common::drivers() {
+        for errno in [libc::ENOSYS, libc::EPERM] {
+            serves_confined(driver, errno);
+        }
+    }
+}
