@@ -58,7 +58,7 @@ pub(super) fn start(options: &Options) -> Result<Started, StartError> {
 /// `wakes` says of a set-up whether its completions wake an embedded host; tests let it say no.
 pub(super) fn start_checked(
     options: &Options,
-    mut wakes: impl FnMut(Attempt, &IoUring, &OwnedFd) -> bool,
+    mut wakes: impl FnMut(Attempt, &IoUring, &OwnedFd) -> Result<bool, E>,
 ) -> Result<Started, StartError> {
     if let Some(sqpoll) = &options.sqpoll {
         check_cpus(sqpoll)?;
@@ -81,7 +81,14 @@ pub(super) fn start_checked(
         let eventfd =
             eventfd(0, flags).map_err(|e| StartError::System { what: "eventfd", errno: e.into() })?;
         let features = features(attempt, options);
-        if options.host == Host::Embedded && !wakes(attempt, &ring, &eventfd) {
+        let wakes = match options.host {
+            Host::Native => Ok(true),
+            Host::Embedded => wakes(attempt, &ring, &eventfd),
+        };
+        if let Err(errno @ (E::MFILE | E::NFILE)) = wakes {
+            return Err(refused(errno)); // The check itself needs a pipe.
+        }
+        if wakes != Ok(true) {
             notes.push(format!(
                 "with {} a completion does not wake an event loop here, so the next set-up was tried",
                 features.join(", ")
@@ -149,33 +156,30 @@ fn build(options: &Options, attempt: Attempt, notes: &mut Vec<String>) -> Result
 
 /// Posts a completion asynchronously and asks poll(2) whether the registered eventfd shows it: some combinations of kernel
 /// and set-up never wake a foreign event loop (a ring's own descriptor with DEFER_TASKRUN, for one).
-pub(super) fn wakes_its_host(ring: &IoUring, host: &OwnedFd) -> bool {
-    let check = || -> Result<bool, E> {
-        let io = |error: std::io::Error| E::from_io_error(&error).unwrap_or(E::IO);
-        ring.submitter().register_eventfd(host.as_raw_fd()).map_err(io)?;
-        // Not an eventfd: signalling one eventfd from another's wake-up waits for an RCU grace period, some 20 ms.
-        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
-        let entry = opcode::PollAdd::new(types::Fd(reader.as_raw_fd()), libc::POLLIN as u32).build();
-        // SAFETY: `submission_shared` needs that no other view of the queue exists: the ring is not shared yet.
-        let mut queue = unsafe { ring.submission_shared() };
-        // SAFETY: `push` needs every pointer in the entry valid until its final completion: it has none, and the kernel
-        // holds the file. Checked: every embedded driver of the contract suite starts through here.
-        unsafe { queue.push(&entry) }.map_err(|_| E::BUSY)?;
-        drop(queue);
-        ring.submitter().submit().map_err(io)?;
-        rustix::io::write(&writer, b"x")?;
-        let mut watched = [PollFd::from_borrowed_fd(host.as_fd(), PollFlags::IN)];
-        let patience = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
-        let woken = poll(&mut watched, Some(&patience))? == 1;
-        // Collected or not, the poll must be over: its completion must not reach the driver.
-        ring.submitter().submit_and_wait(1).map_err(io)?;
-        // SAFETY: `completion_shared` needs that no other view of the queue exists: the ring is not shared yet.
-        let collected = unsafe { ring.completion_shared() }.next().is_some();
-        // Start from a clean slate: the check itself made the eventfd readable.
-        let _ = rustix::io::read(host, &mut [0; 8]);
-        Ok(woken && collected)
-    };
-    check().unwrap_or(false)
+pub(super) fn wakes_its_host(ring: &IoUring, host: &OwnedFd) -> Result<bool, E> {
+    let io = |error: std::io::Error| E::from_io_error(&error).unwrap_or(E::IO);
+    ring.submitter().register_eventfd(host.as_raw_fd()).map_err(io)?;
+    // Not an eventfd: signalling one eventfd from another's wake-up waits for an RCU grace period, some 20 ms.
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+    let entry = opcode::PollAdd::new(types::Fd(reader.as_raw_fd()), libc::POLLIN as u32).build();
+    // SAFETY: `submission_shared` needs that no other view of the queue exists: the ring is not shared yet.
+    let mut queue = unsafe { ring.submission_shared() };
+    // SAFETY: `push` needs every pointer in the entry valid until its final completion: it has none, and the kernel
+    // holds the file. Checked: every embedded driver of the contract suite starts through here.
+    unsafe { queue.push(&entry) }.map_err(|_| E::BUSY)?;
+    drop(queue);
+    ring.submitter().submit().map_err(io)?;
+    rustix::io::write(&writer, b"x")?;
+    let mut watched = [PollFd::from_borrowed_fd(host.as_fd(), PollFlags::IN)];
+    let patience = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+    let woken = poll(&mut watched, Some(&patience))? == 1;
+    // Collected or not, the poll must be over: its completion must not reach the driver.
+    ring.submitter().submit_and_wait(1).map_err(io)?;
+    // SAFETY: `completion_shared` needs that no other view of the queue exists: the ring is not shared yet.
+    let collected = unsafe { ring.completion_shared() }.next().is_some();
+    // Start from a clean slate: the check itself made the eventfd readable.
+    let _ = rustix::io::read(host, &mut [0; 8]);
+    Ok(woken && collected)
 }
 
 fn features(attempt: Attempt, options: &Options) -> Vec<&'static str> {

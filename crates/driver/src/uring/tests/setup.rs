@@ -9,7 +9,7 @@ use crate::StartError;
 fn stepping_down(host: Host, wakes: impl Fn(Tasks) -> bool) -> Result<Uring, StartError> {
     let options = options(host);
     let started: Started = start_checked(&options, |attempt, ring, eventfd| {
-        wakes(attempt.tasks) && rings::wakes_its_host(ring, eventfd)
+        Ok(wakes(attempt.tasks) && rings::wakes_its_host(ring, eventfd)?)
     })?;
     let (arena, chunks) = (Arena::new(65_536).unwrap(), ChunkPool::new(8, 512).unwrap());
     Ok(Uring::over(started, &options, arena, chunks))
