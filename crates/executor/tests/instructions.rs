@@ -7,6 +7,7 @@ use ringwheel_counts::check;
 use ringwheel_executor::{DriverKind, Executor, spawn, yield_now};
 use std::{
     cell::Cell,
+    collections::HashMap,
     future::poll_fn,
     io::{self, Write},
     path::Path,
@@ -89,8 +90,44 @@ fn part() {
     }
 }
 
+/// What callgrind says of one part.
+struct Counted {
+    instructions: u64,
+    /// Calls by the name of what was called.
+    calls: HashMap<String, u64>,
+}
+
+impl Counted {
+    /// Calls of functions whose names contain all of `words`.
+    fn calls_of(&self, words: &[&str]) -> f64 {
+        let named = self.calls.iter().filter(|(name, _)| words.iter().all(|word| name.contains(word)));
+        named.map(|(_, count)| *count).sum::<u64>() as f64
+    }
+}
+
+/// Reads callgrind's file: `totals: N`, and for each call `cfn=(id) name`, of which later ones have the id alone, and `calls=N`.
+fn read_counts(text: &str) -> Option<Counted> {
+    let (mut names, mut calls) = (HashMap::new(), HashMap::new());
+    let (mut instructions, mut callee) = (None, None);
+    for line in text.lines() {
+        if let Some(function) = line.strip_prefix("cfn=").or_else(|| line.strip_prefix("fn=")) {
+            let (id, name) = function.split_once(' ').unwrap_or((function, ""));
+            if !name.is_empty() {
+                names.insert(id.to_owned(), name.to_owned());
+            }
+            callee = line.starts_with("cfn=").then(|| id.to_owned());
+        } else if let Some(count) = line.strip_prefix("calls=") {
+            let name = names.get(&callee.take()?)?.clone();
+            *calls.entry(name).or_insert(0) += count.split(' ').next()?.parse::<u64>().ok()?;
+        } else if let Some(total) = line.strip_prefix("totals: ") {
+            instructions = total.trim().parse().ok();
+        }
+    }
+    Some(Counted { instructions: instructions?, calls })
+}
+
 /// Runs a child under callgrind. `None` without valgrind.
-fn instructions_of(role: &str, file: &Path) -> io::Result<Option<u64>> {
+fn counts_of(role: &str, file: &Path) -> io::Result<Option<Counted>> {
     let child = Command::new("valgrind")
         .args(["--tool=callgrind", "--toggle-collect=*counted_part*"])
         .arg(format!("--callgrind-out-file={}", file.display()))
@@ -108,22 +145,32 @@ fn instructions_of(role: &str, file: &Path) -> io::Result<Option<u64>> {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "valgrind: {said}");
     let text = std::fs::read_to_string(file)?;
-    let total = text.lines().find_map(|line| line.strip_prefix("totals: "));
-    let total = total.and_then(|number| number.trim().parse().ok());
-    Ok(Some(total.expect("a file of callgrind has a line with the sum")))
+    Ok(Some(
+        read_counts(&text).expect("a file of callgrind has a line with the sum, and names for all calls"),
+    ))
 }
 
 #[test]
 fn the_hot_path_has_no_more_instructions_than_it_had() {
     let file = std::env::temp_dir().join(format!("ringwheel-instructions-{}", std::process::id()));
     for role in ["tasks spawned and joined", "yields", "wakes of another task, with a yield each"] {
-        let Some(count) = instructions_of(role, &file).expect("run the child") else {
+        let Some(counted) = counts_of(role, &file).expect("run the child") else {
             let why =
                 "skip: instructions of the hot path: valgrind is not installed (apt-get install valgrind)";
             let _unread = writeln!(io::stderr(), "{why}");
             return;
         };
-        check(&format!("executor: instructions per 1,000 {role}, as tests are built"), "any", count as f64);
+        check(
+            &format!("executor: instructions per 1,000 {role}, as tests are built"),
+            "any",
+            counted.instructions as f64,
+        );
+        // What a turn does once may; what a task does would be a thousand. (Calls of an edge that the part has taken, from the start of
+        // the process on; allocations are counted in allocations.rs.)
+        let clock = counted.calls_of(&["clock_gettime"]);
+        check(&format!("executor: clock reads per 1,000 {role}"), "any", clock);
+        let borrows = counted.calls_of(&["RefCell", "borrow"]);
+        check(&format!("executor: RefCell borrows per 1,000 {role}"), "any", borrows);
     }
     let _left = std::fs::remove_file(&file);
 }
