@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The command line: `ringwheel serve | doctor | topology`. It sees lib/api and nothing below.
+// The command line: `ringwheel serve | doctor | topology | calibrate`. It sees lib/api and nothing below.
 import { CommanderError } from 'commander';
 import { Failure, report } from './failure.js';
 import { commands, type Defaults } from './program.js';

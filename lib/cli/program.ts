@@ -1,5 +1,6 @@
 // The commands and their options, as commander wants them: all that `--help` says is here.
 import { Command, Option } from 'commander';
+import { type CalibrateOptions, calibrate } from './calibrate.js';
 import { doctor } from './doctor.js';
 import { Failure, report } from './failure.js';
 import { cpuList, namedNumber, repeated, wholeNumber } from './numbers.js';
@@ -20,6 +21,7 @@ Examples:
   ringwheel serve public --host 0.0.0.0    for other machines too
   ringwheel doctor                         which driver runs here, and what would make it faster
   ringwheel topology                       the machine's cores and caches, and what this process may use
+  ringwheel calibrate /var/data            what the disk behind a directory does, for adaptive submission
 
 Environment:
   RINGWHEEL_DRIVER=auto|uring|poll         poll makes not one io_uring call`;
@@ -38,6 +40,15 @@ Examples:
   ringwheel topology                                    the machine as a picture
   ringwheel topology --placement max-spread --size 4    and where four members would run
   ringwheel topology --placement max-pack --nodes 1     close together on NUMA node 1`;
+
+const CALIBRATE_EXAMPLES = `
+Examples:
+  ringwheel calibrate                                the disk behind the current directory
+  ringwheel calibrate /var/data --output disk.json   another one, and where to put what was found
+  ringwheel calibrate --size 4096 --seconds 60       a disk with a large cache of its own
+
+Writes a file of --size MiB into the directory, without a name, and at most four times as much in all. Give what it found to
+Executor.start({ adaptive: { properties: 'ringwheel-io.json' } }).`;
 
 /** Builds the whole command line. */
 export function commands(defaults: Defaults): Command {
@@ -114,6 +125,15 @@ export function commands(defaults: Defaults): Command {
     .option('--cpus <list>', 'only these CPUs', cpuList)
     .addHelpText('after', TOPOLOGY_EXAMPLES)
     .action((options: TopologyOptions) => topology(options));
+  quiet(program.command('calibrate'))
+    .description('measure the disk behind a directory, and write its properties for adaptive submission')
+    .argument('[directory]', 'where to put the file that is read and written', '.')
+    .option('-o, --output <file>', 'where the properties go', 'ringwheel-io.json')
+    .option('--size <mebibytes>', 'of the file that is read and written', wholeNumber(8, 1 << 20), 512)
+    .option('--seconds <number>', 'that all measurements take together', wholeNumber(1, 3600), 20)
+    .option('--json', 'print the properties instead of a table', false)
+    .addHelpText('after', CALIBRATE_EXAMPLES)
+    .action((directory: string, options: CalibrateOptions) => calibrate(directory, options));
   return program;
 }
 

@@ -13,7 +13,7 @@ mod wakes;
 pub use clock::{Ticks, process_cpu_ns};
 pub use echo::{ECHO_BYTES, echo_listener, said};
 pub use lives::lives;
-pub use reads::{BLOCK, Block, ReadRun, Reader};
+pub use reads::{BLOCK, Block, ReadRun, Reader, direct_flag};
 pub use report::{Report, percentile, set_driver};
 pub use sleeps::{SleepPlan, sleep_plan};
 pub use tasks::{BATCH, TaskRun, begin_yields, end_yields, spawn_batches, yield_once, yield_times, yields};

@@ -32,6 +32,11 @@ impl Block {
     }
 }
 
+/// O_DIRECT.
+pub fn direct_flag() -> i32 {
+    rustix::fs::OFlags::DIRECT.bits().cast_signed()
+}
+
 /// First everything warms up, then reads and CPU are counted, then latencies are taken.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -98,7 +103,7 @@ impl ReadRun {
 
     /// O_DIRECT, or nothing: to be added to the flags of open(2).
     pub fn flags(&self) -> i32 {
-        if self.direct { rustix::fs::OFlags::DIRECT.bits().cast_signed() } else { 0 }
+        if self.direct { direct_flag() } else { 0 }
     }
 
     /// Opens the file as std has it, for runtimes that take one.

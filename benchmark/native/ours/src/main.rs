@@ -1,4 +1,6 @@
-//! ringwheel: `ours WHAT …` prints one line of JSON; `measure::contender!` says which, and `wheel` and `cascade` are the clock alone.
+//! ringwheel: `ours WHAT …` prints one line of JSON; `measure::contender!` says which, and `wheel` and `cascade` are the clock alone, `disk` is the adaptive
+//! scheduler.
+mod disk;
 mod wheel;
 
 use measure::{ReadRun, set_driver};
@@ -46,6 +48,7 @@ measure::contender! {
     more: |count| {
         "wheel" => wheel::insert_and_cancel(count),
         "cascade" => wheel::cascade(count),
+        "disk" => disk::measure(),
     },
 }
 
