@@ -109,7 +109,7 @@ impl Core {
             driver: RefCell::new(Some(driver)),
             operations: RefCell::new(Operations::new(options.driver.chunks)),
             deferred: RefCell::new(Vec::new()),
-            gate: options.adaptive.then(Gate::new),
+            gate: options.adaptive.as_ref().map(Gate::new),
             waiting_for_room: RefCell::new(VecDeque::new()),
             timers: RefCell::new(Timers::new(registration.handle())),
             fired: Cell::new(Vec::new()),

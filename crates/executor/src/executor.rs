@@ -321,6 +321,7 @@ impl Core {
             abandoned: self.operations.borrow().abandoned,
             task_bytes: self.tasks.bytes(),
             stalls,
+            adaptive: self.gate.as_ref().map(|gate| gate.stats()),
             longest_stall,
             driver: self.driver.borrow().as_ref().map(Driver::stats).unwrap_or_default(),
         }

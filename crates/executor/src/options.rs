@@ -1,5 +1,5 @@
 //! How an executor is started: the driver's options and the bounds of one turn.
-use crate::{StartError, remote::SLOT_BITS, stall::StallOptions};
+use crate::{StartError, io::Adaptive, remote::SLOT_BITS, stall::StallOptions};
 use ringwheel_driver::preempt::PreemptKind;
 use std::time::Duration;
 
@@ -48,8 +48,8 @@ pub struct Options {
     pub stall: Option<StallOptions>,
     /// Shares of the disk, and a depth that follows it. Reads and writes of [`crate::fs::File`] beyond that depth wait in the
     /// executor, where the shares of their tasks' queues count and queues with a latency class go first: see [`crate::io`].
-    /// Default false: everything goes to the system at once.
-    pub adaptive: bool,
+    /// `None` (default): everything goes to the system at once.
+    pub adaptive: Option<Adaptive>,
 }
 
 impl Default for Options {
@@ -63,7 +63,7 @@ impl Default for Options {
             spin: None,
             quota: Duration::from_millis(1),
             preempt: Some(PreemptKind::Auto),
-            adaptive: false,
+            adaptive: None,
             stall: None,
         }
     }

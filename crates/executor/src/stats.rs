@@ -44,6 +44,8 @@ pub struct Stats {
     pub stalls: u64,
     /// The longest stall that is over.
     pub longest_stall: std::time::Duration,
+    /// Of adaptive submission; `None` without [`crate::Options::adaptive`].
+    pub adaptive: Option<crate::io::AdaptiveStats>,
     /// The driver's counters.
     pub driver: ringwheel_driver::driver::Stats,
 }

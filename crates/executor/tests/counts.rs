@@ -169,7 +169,7 @@ impl Script {
         let region = Region::owned(Geometry::DEFAULT);
         let ScriptSide { commands, completions } = region.script_side();
         let arena = executor.edge(|edge| edge.driver.arena().clone()).unwrap();
-        Script { executor, bridge: Bridge::new(region, arena), commands, completions, calls: 0 }
+        Script { executor, bridge: Bridge::new(region, arena, None), commands, completions, calls: 0 }
     }
 
     /// Writes commands, and turns until each is answered. Returns the last completion.

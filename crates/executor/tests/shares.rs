@@ -1,7 +1,8 @@
 //! Shares of the disk and a depth that follows it, with `Options::adaptive`, on both drivers.
 mod common;
 use ringwheel_executor::{
-    Executor, Latency, QueueOptions, Source, Target, TaskQueue, fs::File, spawn, spawn_into, time,
+    Executor, Latency, QueueOptions, Source, Target, TaskQueue, fs::File, io::Adaptive, spawn, spawn_into,
+    time,
 };
 use std::{cell::Cell, io, rc::Rc, time::Duration};
 
@@ -12,7 +13,7 @@ fn adaptive(test: impl Fn(Executor)) {
     common::both_drivers(|executor| {
         let kind = executor.driver_kind();
         drop(executor);
-        test(common::start(kind, |options| options.adaptive = true));
+        test(common::start(kind, |options| options.adaptive = Some(Adaptive::default())));
     });
 }
 

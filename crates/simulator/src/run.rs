@@ -1,6 +1,6 @@
 //! One run: streams of operations, a policy that holds back or gives, a disk.
 use crate::{Disk, Model, Random};
-use ringwheel_executor::io::{Class, Depth, Grant, Scheduler, work};
+use ringwheel_executor::io::{Adaptive, AdaptiveStats, Class, Costs, Grant, Scheduler};
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
@@ -22,7 +22,7 @@ pub struct Stream {
 }
 
 /// Who decides what the disk has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Policy {
     /// First come, first served; at most `depth` operations with the disk, given to it `batch` at a time.
     Fixed {
@@ -31,8 +31,8 @@ pub enum Policy {
         /// Operations that are given together, or as many as there are when the disk has nothing.
         batch: usize,
     },
-    /// The executor's scheduler, and its controller of the depth.
-    Adaptive,
+    /// The executor's scheduler, and its controllers of depth and flush.
+    Adaptive(Adaptive),
 }
 
 /// What came of a run.
@@ -46,8 +46,8 @@ pub struct Outcome {
     pub latency: Vec<(f64, f64)>,
     /// Of each stream, bytes a second.
     pub rates: Vec<f64>,
-    /// The controller's depth at the end, in work; 0 for the fixed policy.
-    pub depth: u64,
+    /// The scheduler's figures at the end; zeros for the fixed policy.
+    pub adaptive: AdaptiveStats,
 }
 
 /// One operation: its stream, and when it was asked for.
@@ -55,7 +55,7 @@ type Asked = (usize, f64);
 
 enum Gate {
     Fixed { depth: usize, batch: usize, waiting: VecDeque<Asked>, away: usize },
-    Adaptive(Scheduler<Asked>),
+    Adaptive(Scheduler<Asked>, Costs),
 }
 
 impl Gate {
@@ -65,12 +65,15 @@ impl Gate {
                 waiting.push_back(asked);
                 None
             }
-            Gate::Adaptive(scheduler) => scheduler.ask(stream.class, work(stream.bytes), || asked).map(Some),
+            Gate::Adaptive(scheduler, costs) => {
+                let work = if stream.is_write { costs.write(stream.bytes) } else { costs.read(stream.bytes) };
+                scheduler.ask(stream.class, work, asked.1 as u64, || asked).map(Some)
+            }
         }
     }
 
     /// What goes to the disk now.
-    fn give(&mut self, give: &mut Vec<(Asked, Option<Grant>)>) {
+    fn give(&mut self, now: f64, give: &mut Vec<(Asked, Option<Grant>)>) {
         match self {
             Gate::Fixed { depth, batch, waiting, away } => {
                 while !waiting.is_empty()
@@ -82,8 +85,8 @@ impl Gate {
                     }
                 }
             }
-            Gate::Adaptive(scheduler) => {
-                while let Some((asked, grant)) = scheduler.pick() {
+            Gate::Adaptive(scheduler, _) => {
+                while let Some((asked, grant)) = scheduler.pick(now as u64) {
                     give.push((asked, Some(grant)));
                 }
             }
@@ -93,7 +96,7 @@ impl Gate {
     fn ended(&mut self, grant: Option<Grant>, now: f64) {
         match self {
             Gate::Fixed { away, .. } => *away -= 1,
-            Gate::Adaptive(scheduler) => {
+            Gate::Adaptive(scheduler, _) => {
                 if let Some(grant) = grant {
                     scheduler.completed(grant, now as u64);
                 }
@@ -134,7 +137,7 @@ pub fn run(model: Model, streams: &[Stream], policy: Policy, operations: usize, 
         Policy::Fixed { depth, batch } => {
             Gate::Fixed { depth, batch: batch.clamp(1, depth), waiting: VecDeque::new(), away: 0 }
         }
-        Policy::Adaptive => Gate::Adaptive(Scheduler::new(Depth::new(1 << 20))),
+        Policy::Adaptive(adaptive) => Gate::Adaptive(Scheduler::new(adaptive.depth()), adaptive.costs()),
     };
     let mut agenda = Agenda::default();
     for (index, stream) in streams.iter().enumerate() {
@@ -168,7 +171,7 @@ pub fn run(model: Model, streams: &[Stream], policy: Policy, operations: usize, 
                 agenda.push(next, Event::Asks(index));
             }
         }
-        gate.give(&mut given);
+        gate.give(now, &mut given);
         for (asked, grant) in given.drain(..) {
             let stream = &streams[asked.0];
             let done = disk.accept(stream.bytes, stream.is_write, now, &mut random);
@@ -186,9 +189,9 @@ pub fn run(model: Model, streams: &[Stream], policy: Policy, operations: usize, 
         operations: latencies.iter().map(Vec::len).sum::<usize>() as f64 / seconds,
         latency: latencies.into_iter().map(percentiles).collect(),
         rates,
-        depth: match &gate {
-            Gate::Adaptive(scheduler) => scheduler.depth().depth(),
-            Gate::Fixed { .. } => 0,
+        adaptive: match &gate {
+            Gate::Adaptive(scheduler, _) => scheduler.stats(),
+            Gate::Fixed { .. } => AdaptiveStats::default(),
         },
     }
 }

@@ -1,8 +1,9 @@
 //! The claim of the scheduler and its controller, on simulated disks, against every fixed depth and batch of a sweep.
-use ringwheel_executor::io::Class;
+use ringwheel_executor::io::{Adaptive, Class};
 use ringwheel_simulator::{Model, Outcome, Policy, Stream, run};
 
 const OPERATIONS: usize = 300_000;
+const ADAPTIVE: Policy = Policy::Adaptive(Adaptive { properties: None });
 const DEPTHS: [usize; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 const BATCHES: [usize; 4] = [1, 4, 16, 64];
 
@@ -37,7 +38,7 @@ fn a_latency_class_waits_less_than_with_the_best_fixed_depth_and_batch_at_the_sa
     for model in [Model::FLASH, Model::GARBAGE, Model::TURNING, Model::CHANNELS] {
         for seed in [1, 2] {
             let (policy, fixed) = best_fixed(model, seed);
-            let adaptive = run(model, &streams(), Policy::Adaptive, OPERATIONS, seed);
+            let adaptive = run(model, &streams(), ADAPTIVE, OPERATIONS, seed);
             let p99 = adaptive.latency[0].1 / fixed.latency[0].1;
             let throughput = adaptive.throughput / fixed.throughput;
             let operations = adaptive.operations / fixed.operations;
@@ -48,7 +49,7 @@ fn a_latency_class_waits_less_than_with_the_best_fixed_depth_and_batch_at_the_sa
                 fixed.latency[0].1 / 1e3,
                 adaptive.throughput / 1e6,
                 adaptive.latency[0].1 / 1e3,
-                adaptive.depth >> 10
+                adaptive.adaptive.depth >> 10
             );
             // Where each block has its channel, only depth keeps all of them busy, and the reader waits in one of them: at this
             // throughput nobody who does not know the channels does better.
@@ -68,7 +69,7 @@ fn the_disk_is_shared_by_shares_at_the_depth_that_was_found() {
     let stream = |class, bytes| Stream { class, tasks: 200, bytes, is_write: false, pause: 0.0 };
     for (one, other) in [(4096, 4096), (4096, 65_536)] {
         let streams = [stream(class(1, 100), one), stream(class(2, 300), other)];
-        let outcome = run(Model::FLASH, &streams, Policy::Adaptive, OPERATIONS, 3);
+        let outcome = run(Model::FLASH, &streams, ADAPTIVE, OPERATIONS, 3);
         // Shares are of work: bytes, and as much as 4 KiB for each operation.
         let work = |index: usize, bytes: f64| outcome.rates[index] * (bytes + 4096.0) / bytes;
         let ratio = work(1, other as f64) / work(0, one as f64);
@@ -78,7 +79,7 @@ fn the_disk_is_shared_by_shares_at_the_depth_that_was_found() {
 
 #[test]
 fn a_run_is_a_function_of_its_seed() {
-    let of = |seed| run(Model::CHANNELS, &streams(), Policy::Adaptive, 20_000, seed).throughput;
+    let of = |seed| run(Model::CHANNELS, &streams(), ADAPTIVE, 20_000, seed).throughput;
     assert_eq!(of(5).to_bits(), of(5).to_bits());
     assert_ne!(of(5).to_bits(), of(6).to_bits());
 }

@@ -5,6 +5,7 @@ use measure::{Report, argument, percentile, process_cpu_ns, set_driver};
 use ringwheel_executor::{
     DriverKind, Executor, JoinHandle, Latency, QueueOptions, Source, Target, TaskQueue,
     fs::{self, File},
+    io::Adaptive,
     spawn_into,
     sync::Semaphore,
     time,
@@ -115,7 +116,7 @@ pub fn measure() {
             freed: Cell::new(0),
         })
     });
-    options.adaptive = fixed.is_none();
+    options.adaptive = fixed.is_none().then(Adaptive::default);
     let mut executor = Executor::start(options).expect("an executor starts");
     let kind = if executor.driver_kind() == DriverKind::Poll { "poll" } else { "uring" };
     set_driver(format!("{kind} ({})", executor.features().join(" ")));

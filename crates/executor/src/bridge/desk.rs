@@ -3,8 +3,13 @@ use super::{
     BridgeStats,
     files::Files,
     pending::{PendingTable, Running},
+    shares::{Shares, Way},
 };
-use crate::{Edge, turn::CLIENT_TOKEN};
+use crate::{
+    Edge,
+    io::{Adaptive, Grant},
+    turn::CLIENT_TOKEN,
+};
 use ringwheel_command::{
     Action, CompletionWriter, FileId, LeaseRange, PendingId, Region, Reject, RejectCode, Request,
     layout::PENDING_CAPACITY,
@@ -36,6 +41,8 @@ pub(super) struct Desk {
     /// Accepted and not answered yet: bounds `waiting`.
     pub unanswered: u32,
     pub closing: bool,
+    /// Where reads and writes wait when submission is adaptive.
+    pub shares: Option<Box<Shares>>,
     pub stats: BridgeStats,
 }
 
@@ -48,7 +55,7 @@ pub(super) enum Outcome {
 }
 
 impl Desk {
-    pub fn new(completions: CompletionWriter<Region>, arena: Arena) -> Desk {
+    pub fn new(completions: CompletionWriter<Region>, arena: Arena, adaptive: Option<&Adaptive>) -> Desk {
         Desk {
             completions,
             arena,
@@ -58,6 +65,7 @@ impl Desk {
             waiting: VecDeque::new(),
             unanswered: 0,
             closing: false,
+            shares: adaptive.map(|adaptive| Box::new(Shares::new(adaptive))),
             stats: BridgeStats::default(),
         }
     }
@@ -88,7 +96,7 @@ impl Desk {
     }
 
     pub fn run(&mut self, edge: &mut Edge<'_>, request: Request) -> Outcome {
-        let Request { pending, action, .. } = request;
+        let Request { pending, action, queue } = request;
         if let Action::Cancel = action {
             self.cancel(edge, pending);
             return Outcome::Taken;
@@ -101,7 +109,56 @@ impl Desk {
             Ok(None) => return Outcome::Taken,
             Err(code) => return self.refuse(Reject { pending: Some(pending), code }),
         };
-        self.submit(edge, pending, operation)
+        let Some(shares) = &mut self.shares else { return self.submit(edge, pending, operation, None) };
+        match shares.ask(queue, pending, operation) {
+            Way::Now(operation, grant) => self.submit(edge, pending, operation, grant),
+            Way::Later(place) => {
+                self.pending.insert(pending, Running::Waiting(place));
+                self.unanswered += 1;
+                Outcome::Taken
+            }
+        }
+    }
+
+    /// True when reads or writes that waited may go.
+    pub fn has_shared(&self) -> bool {
+        self.shares.as_ref().is_some_and(|shares| shares.has_next())
+    }
+
+    /// Submits reads and writes whose turn it is. True when the driver had room for all of them.
+    pub fn run_shared(&mut self, edge: &mut Edge<'_>) -> bool {
+        while let Some((pending, operation, grant)) = self.shares.as_mut().and_then(|shares| shares.next()) {
+            self.pending.remove(pending);
+            match edge.driver.submit(operation, CLIENT_TOKEN | PendingTable::token(pending)) {
+                Ok(ticket) => {
+                    self.pending.insert(pending, Running::Operation(ticket));
+                    if let Some(shares) = &mut self.shares {
+                        shares.sent(pending, grant);
+                    }
+                }
+                Err(refused) if refused.reason == RefusedReason::Full => {
+                    if let Some(shares) = &mut self.shares {
+                        shares.keep(pending, refused.operation, grant);
+                    }
+                    return false;
+                }
+                Err(refused) => {
+                    self.take_back(refused.operation);
+                    if let Some(shares) = &mut self.shares {
+                        shares.returned(grant);
+                    }
+                    self.answer(
+                        pending,
+                        match refused.reason {
+                            RefusedReason::Unsupported(errno) => -errno.0,
+                            _ => RejectCode::Closed.result(),
+                        },
+                        0,
+                    );
+                }
+            }
+        }
+        true
     }
 
     /// Turns a request into an operation that owns all it needs; `None` when it needs none.
@@ -159,14 +216,26 @@ impl Desk {
         }))
     }
 
-    fn submit(&mut self, edge: &mut Edge<'_>, pending: PendingId, operation: Operation) -> Outcome {
+    fn submit(
+        &mut self,
+        edge: &mut Edge<'_>,
+        pending: PendingId,
+        operation: Operation,
+        grant: Option<Grant>,
+    ) -> Outcome {
         match edge.driver.submit(operation, CLIENT_TOKEN | PendingTable::token(pending)) {
             Ok(ticket) => {
                 self.pending.insert(pending, Running::Operation(ticket));
                 self.unanswered += 1;
+                if let Some(shares) = &mut self.shares {
+                    shares.sent(pending, grant);
+                }
                 Outcome::Taken
             }
             Err(refused) => {
+                if let Some(shares) = &mut self.shares {
+                    shares.returned(grant);
+                }
                 let closing = matches!(refused.operation, Operation::Close(_));
                 match refused.reason {
                     // A close has left the table of files already: drop it here, which closes the descriptor.
@@ -244,8 +313,18 @@ impl Desk {
                     self.answer(pending, -ECANCELED, 0);
                 }
             }
+            Some(Running::Waiting(place)) => {
+                if let Some(operation) = self.shares.as_mut().and_then(|shares| shares.take(pending, place)) {
+                    self.pending.remove(pending);
+                    self.take_back(operation);
+                    self.answer(pending, -ECANCELED, 0);
+                }
+            }
             None => {
-                if let Some(index) = self.opens.iter().position(|(waiting, _)| *waiting == pending) {
+                if let Some(operation) = self.shares.as_mut().and_then(|shares| shares.take_ready(pending)) {
+                    self.take_back(operation);
+                    self.answer(pending, -ECANCELED, 0);
+                } else if let Some(index) = self.opens.iter().position(|(waiting, _)| *waiting == pending) {
                     self.opens.remove(index);
                     self.answer(pending, -ECANCELED, 0);
                 }
@@ -263,6 +342,9 @@ impl Desk {
             return; // No command is multishot yet.
         }
         self.pending.remove(pending);
+        if let Some(shares) = &mut self.shares {
+            shares.ended(pending);
+        }
         match handle {
             Some(handle) if result >= 0 => match self.files.insert(handle) {
                 Some(file) => self.answer(pending, file.slot as i32, file.generation),

@@ -7,9 +7,13 @@ mod desk;
 mod files;
 mod keep;
 mod pending;
+mod shares;
 mod slices;
 
-use crate::{Client, Edge};
+use crate::{
+    Client, Edge,
+    io::{Adaptive, AdaptiveStats},
+};
 use desk::{Desk, Outcome};
 use keep::Keep;
 use pending::PendingTable;
@@ -53,10 +57,10 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// Serves the rings of `region` with the memory of `arena`.
-    pub fn new(region: Region, arena: Arena) -> Bridge {
+    /// Serves the rings of `region` with the memory of `arena`; with `adaptive`, reads and writes share the disk by [`crate::io`].
+    pub fn new(region: Region, arena: Arena, adaptive: Option<&Adaptive>) -> Bridge {
         let Rings { commands, completions } = region.rings();
-        let desk = Desk::new(completions, arena);
+        let desk = Desk::new(completions, arena, adaptive);
         Bridge { commands, desk, keep: Keep::new(region.clone()), slices: Slices::new(region), corrupt: None }
     }
 
@@ -74,7 +78,8 @@ impl Bridge {
 
     /// True when commands or opens wait to be handed in.
     pub fn has_commands(&self) -> bool {
-        self.corrupt.is_none() && (self.commands.has_entries() || !self.desk.opens.is_empty())
+        self.corrupt.is_none()
+            && (self.commands.has_entries() || !self.desk.opens.is_empty() || self.desk.has_shared())
     }
 
     /// True while JavaScript says that pending work is to keep the process alive.
@@ -184,6 +189,18 @@ impl Bridge {
         &self.desk.arena
     }
 
+    /// What the class `index`, below 64, is: the shares of its task queue, and whether that has a latency class.
+    pub fn set_class(&mut self, index: u32, shares: u32, urgent: bool) {
+        if let Some(all) = &mut self.desk.shares {
+            all.set_class(index, shares, urgent);
+        }
+    }
+
+    /// Figures of adaptive submission, when it is on.
+    pub fn adaptive_stats(&self) -> Option<AdaptiveStats> {
+        self.desk.shares.as_deref().map(shares::Shares::stats)
+    }
+
     /// Counters.
     pub fn stats(&self) -> BridgeStats {
         self.desk.stats
@@ -193,7 +210,7 @@ impl Bridge {
 impl Client for Bridge {
     fn commands(&mut self, edge: &mut Edge<'_>) -> bool {
         let desk = &mut self.desk;
-        if !desk.retry_opens(edge) || self.corrupt.is_some() {
+        if !desk.retry_opens(edge) || !desk.run_shared(edge) || self.corrupt.is_some() {
             return false;
         }
         let mut batch = match self.commands.batch() {

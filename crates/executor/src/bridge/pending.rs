@@ -10,6 +10,8 @@ pub(super) enum Running {
     Operation(Ticket),
     /// A timer of the wheel.
     Timer(TimerKey),
+    /// A read or write that waits for the disk's turn, at this place of [`super::shares::Shares`].
+    Waiting(u32),
 }
 
 /// Slot → generation and what runs. Grows to the highest slot used, which `decode` bounds. It serves cancels only: a script

@@ -1,5 +1,5 @@
 //! The scheduler at work in an executor: reads and writes of files wait here for their grants.
-use super::{Class, Depth, Grant, Scheduler, work};
+use super::{Adaptive, AdaptiveStats, Class, Costs, Grant, Scheduler, work};
 use crate::{core::Core, operation::Deferred, task};
 use ringwheel_driver::{Operation, preempt::now_ns};
 use std::{
@@ -7,9 +7,6 @@ use std::{
     rc::Rc,
     task::Waker,
 };
-
-/// The depth to begin with: 128 reads of 4 KiB.
-const FIRST_DEPTH: u64 = 1 << 20;
 
 /// One that waits, shared with the scheduler. When its future is dropped the grant it gets goes to the next.
 #[derive(Debug)]
@@ -24,13 +21,22 @@ pub(crate) struct Waiting {
 #[derive(Debug)]
 pub(crate) struct Gate {
     scheduler: RefCell<Scheduler<Rc<Waiting>>>,
+    costs: Costs,
     /// The driver is gone: everything may go, and is refused there.
     closed: Cell<bool>,
 }
 
 impl Gate {
-    pub(crate) fn new() -> Gate {
-        Gate { scheduler: RefCell::new(Scheduler::new(Depth::new(FIRST_DEPTH))), closed: Cell::new(false) }
+    pub(crate) fn new(adaptive: &Adaptive) -> Gate {
+        Gate {
+            scheduler: RefCell::new(Scheduler::new(adaptive.depth())),
+            costs: adaptive.costs(),
+            closed: Cell::new(false),
+        }
+    }
+
+    pub(crate) fn stats(&self) -> AdaptiveStats {
+        self.scheduler.borrow().stats()
     }
 
     /// A grant that was not used: the operation never reached the driver.
@@ -40,21 +46,22 @@ impl Gate {
 
     /// Granted work has ended. Runs no foreign code: whom to wake comes back through `wake`.
     pub(crate) fn completed(&self, grant: Grant, wake: impl FnMut(Waker)) {
-        self.scheduler.borrow_mut().completed(grant, now_ns());
-        self.grant_more(wake);
+        let now = now_ns();
+        self.scheduler.borrow_mut().completed(grant, now);
+        self.grant_more(now, wake);
     }
 
     /// Lets everybody go: the driver is gone, and tells them so.
     fn close(&self, wake: impl FnMut(Waker)) {
         self.closed.set(true);
-        self.grant_more(wake);
+        self.grant_more(now_ns(), wake);
     }
 
     /// Lets those go who may.
-    pub(crate) fn grant_more(&self, mut wake: impl FnMut(Waker)) {
+    pub(crate) fn grant_more(&self, now: u64, mut wake: impl FnMut(Waker)) {
         let mut scheduler = self.scheduler.borrow_mut();
         let closed = self.closed.get();
-        while let Some((waiting, grant)) = if closed { scheduler.any() } else { scheduler.pick() } {
+        while let Some((waiting, grant)) = if closed { scheduler.any(now) } else { scheduler.pick(now) } {
             if waiting.gone.get() {
                 scheduler.returned(grant);
                 continue;
@@ -95,11 +102,7 @@ impl Core {
         waker: &Waker,
     ) -> Result<Option<Grant>, Rc<Waiting>> {
         let Some(gate) = self.gate.as_ref().filter(|gate| !gate.closed.get()) else { return Ok(None) };
-        let bytes = match operation {
-            Operation::Read(read) => read.target.room(),
-            Operation::Write(write) => write.source.bytes().len(),
-            _ => return Ok(None),
-        };
+        let Some(work) = work(&gate.costs, operation) else { return Ok(None) };
         let queue = self.tasks.queues.at(self.tasks.current_queue());
         let class = Class {
             index: self.tasks.current_queue(),
@@ -107,7 +110,7 @@ impl Core {
             urgent: queue.latency.get() > 0,
         };
         let mut waiting = None;
-        let asked = gate.scheduler.borrow_mut().ask(class, work(bytes as u64), || {
+        let asked = gate.scheduler.borrow_mut().ask(class, work, now_ns(), || {
             let new = Rc::new(Waiting {
                 grant: Cell::new(None),
                 gone: Cell::new(false),
@@ -142,7 +145,7 @@ impl Core {
             gate.completed(grant, wake);
         } else {
             gate.returned(grant);
-            gate.grant_more(wake);
+            gate.grant_more(now_ns(), wake);
         }
     }
 }

@@ -7,14 +7,12 @@
 //!                     with the most tokens by shares
 //! ```
 //!
-//! A class wants some while it has work here or there, and a latency class until its bucket is full. Grants are made as work
+//! Those without a latency class go when the flush is due ([`Flush`]). A class wants some while it has work here or there, and a latency class until its bucket is full. Grants are made as work
 //! ends, so the buckets need no rate to be set, and nothing is left idle: what a class does not want is not given to it. Classes
 //! that always want some get work in proportion to their shares. What is filled is what was taken, so nobody drifts into debt.
-use super::Depth;
+use super::{CLASSES, Depth, Flush};
 use std::collections::VecDeque;
 
-/// Classes: as many as an executor has queues.
-const CLASSES: usize = 64;
 /// Work that a class may save up.
 const BURST: i64 = 1 << 20;
 
@@ -34,6 +32,28 @@ pub struct Class {
 pub struct Grant {
     index: u8,
     work: u64,
+    at: u64,
+}
+
+/// Figures of adaptive submission.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AdaptiveStats {
+    /// Work that may be with the disk at once.
+    pub depth: u64,
+    /// Work that is with it now.
+    pub away: u64,
+    /// Operations that wait now.
+    pub waiting: u64,
+    /// Operations that were let go, and of those the ones that had to wait before.
+    pub granted: u64,
+    /// See [`AdaptiveStats::granted`].
+    pub waited: u64,
+    /// Times that room was given out to those who waited.
+    pub flushes: u64,
+    /// Operations that are let go together now.
+    pub batch: u64,
+    /// The average latency of completions, nanoseconds.
+    pub latency: u64,
 }
 
 #[derive(Debug)]
@@ -53,12 +73,28 @@ pub struct Scheduler<T> {
     waiting: usize,
     away: u64,
     depth: Depth,
+    flush: Flush,
+    /// Room is being given out.
+    open: bool,
+    granted: u64,
+    waited: u64,
+    flushes: u64,
 }
 
 impl<T> Scheduler<T> {
     /// No work yet.
     pub fn new(depth: Depth) -> Scheduler<T> {
-        Scheduler { places: Vec::new(), waiting: 0, away: 0, depth }
+        Scheduler {
+            places: Vec::new(),
+            waiting: 0,
+            away: 0,
+            depth,
+            flush: Flush::default(),
+            open: false,
+            granted: 0,
+            waited: 0,
+            flushes: 0,
+        }
     }
 
     /// Work with the disk.
@@ -76,8 +112,23 @@ impl<T> Scheduler<T> {
         &self.depth
     }
 
-    /// Asks for `work`. A grant when it may go at once; else `what` waits for [`Scheduler::pick`]. First come, first served in a class.
-    pub fn ask(&mut self, class: Class, work: u64, what: impl FnOnce() -> T) -> Option<Grant> {
+    /// Figures.
+    pub fn stats(&self) -> AdaptiveStats {
+        AdaptiveStats {
+            depth: self.depth.depth(),
+            away: self.away,
+            waiting: self.waiting as u64,
+            granted: self.granted,
+            waited: self.waited,
+            flushes: self.flushes,
+            batch: self.flush.batch(),
+            latency: self.flush.latency(),
+        }
+    }
+
+    /// Asks for `work` at `now` nanoseconds of any clock that does not go back. A grant when it may go at once; else `what` waits for [`Scheduler::pick`]. First come, first served in a class.
+    pub fn ask(&mut self, class: Class, work: u64, now: u64, what: impl FnOnce() -> T) -> Option<Grant> {
+        self.flush.arrives(now);
         let index = usize::from(class.index).min(CLASSES - 1);
         if self.places.len() <= index {
             let empty = || Place { waiting: VecDeque::new(), shares: 1, urgent: false, tokens: 0, away: 0 };
@@ -92,40 +143,67 @@ impl<T> Scheduler<T> {
         }
         place.urgent = class.urgent;
         if place.waiting.is_empty() && (place.urgent && place.tokens > 0 || nobody && room) {
-            return Some(self.grant(index, work));
+            return Some(self.grant(index, work, now));
         }
         place.waiting.push_back((what(), work));
         self.waiting += 1;
         None
     }
 
+    /// Whether [`Scheduler::pick`] would find somebody.
+    pub fn has_next(&self) -> bool {
+        let urgent = |place: &Place<T>| place.urgent && place.tokens > 0 && !place.waiting.is_empty();
+        self.waiting > 0
+            && (self.has_room() && (self.open || self.away == 0 || self.flush.is_due())
+                || self.places.iter().any(urgent))
+    }
+
     /// Who may go now, if anybody. Call it until it says no.
-    pub fn pick(&mut self) -> Option<(T, Grant)> {
-        if self.waiting == 0 {
-            return None;
+    pub fn pick(&mut self, now: u64) -> Option<(T, Grant)> {
+        let picked = if self.waiting == 0 { None } else { self.pick_one(now) };
+        if picked.is_none() && self.open {
+            self.open = false;
+            self.flush.flushed();
         }
+        picked
+    }
+
+    fn pick_one(&mut self, now: u64) -> Option<(T, Grant)> {
         let urgent = |place: &Place<T>| place.urgent && place.tokens > 0 && !place.waiting.is_empty();
         let index = match self.places.iter().position(urgent) {
             Some(index) => index,
-            None if self.has_room() => self.neediest()?,
+            None if self.may_flush() && self.has_room() => self.neediest()?,
             None => return None,
         };
+        self.take(index, now)
+    }
+
+    /// Whether those without a latency class may go: the batch is full, or nothing would make it so.
+    fn may_flush(&mut self) -> bool {
+        if !self.open && (self.away == 0 || self.flush.is_due()) {
+            self.open = true;
+            self.flushes += 1;
+        }
+        self.open
+    }
+
+    fn take(&mut self, index: usize, now: u64) -> Option<(T, Grant)> {
         let (what, work) = self.places[index].waiting.pop_front()?;
         self.waiting -= 1;
-        Some((what, self.grant(index, work)))
+        self.waited += 1;
+        Some((what, self.grant(index, work, now)))
     }
 
     /// Anybody who waits, whatever the depth and the buckets: for the end.
-    pub fn any(&mut self) -> Option<(T, Grant)> {
+    pub fn any(&mut self, now: u64) -> Option<(T, Grant)> {
         let index = self.neediest()?;
-        let (what, work) = self.places[index].waiting.pop_front()?;
-        self.waiting -= 1;
-        Some((what, self.grant(index, work)))
+        self.take(index, now)
     }
 
-    /// Granted work has ended, well or not, at `now` nanoseconds of any clock that does not go back.
+    /// Granted work has ended, well or not, at `now` nanoseconds.
     pub fn completed(&mut self, grant: Grant, now: u64) {
         self.give_back(grant);
+        self.flush.ends(now.saturating_sub(grant.at));
         self.depth.completed(grant.work, now, self.waiting > 0);
     }
 
@@ -158,7 +236,8 @@ impl<T> Scheduler<T> {
         candidates.max_by(|(_, one), (_, other)| more(one, other)).map(|(index, _)| index)
     }
 
-    fn grant(&mut self, index: usize, work: u64) -> Grant {
+    fn grant(&mut self, index: usize, work: u64, now: u64) -> Grant {
+        self.granted += 1;
         let wants = |at: usize, place: &Place<T>| {
             at == index
                 || place.tokens < BURST && (place.away > 0 || place.urgent || !place.waiting.is_empty())
@@ -175,7 +254,7 @@ impl<T> Scheduler<T> {
         place.tokens = place.tokens.saturating_sub(signed(work));
         place.away += work;
         self.away += work;
-        Grant { index: index as u8, work }
+        Grant { index: index as u8, work, at: now }
     }
 }
 
@@ -199,7 +278,7 @@ mod tests {
         let mut done = vec![0; classes.len()];
         for (at, (class, work)) in classes.iter().enumerate() {
             for _ in 0..100 {
-                if let Some(grant) = scheduler.ask(*class, *work, || at) {
+                if let Some(grant) = scheduler.ask(*class, *work, 0, || at) {
                     disk.push_back((at, grant));
                 }
             }
@@ -211,10 +290,10 @@ mod tests {
                 done[at] += grant.work;
             }
             let (class, work) = classes[at];
-            if let Some(grant) = scheduler.ask(class, work, || at) {
+            if let Some(grant) = scheduler.ask(class, work, round * 10_000, || at) {
                 disk.push_back((at, grant));
             }
-            while let Some(next) = scheduler.pick() {
+            while let Some(next) = scheduler.pick(round * 10_000) {
                 disk.push_back(next);
             }
         }
@@ -236,11 +315,11 @@ mod tests {
         let (slow, urgent) = (class(0, 100, false), class(1, 100, true));
         let mut away: VecDeque<Grant> = VecDeque::new();
         for _ in 0..50 {
-            away.extend(scheduler.ask(slow, 8192, || 0));
+            away.extend(scheduler.ask(slow, 8192, 0, || 0));
         }
         assert!(scheduler.waiting() > 0 && !scheduler.has_room(), "the depth is used up");
         let mut at_once = 0;
-        while scheduler.ask(urgent, 8192, || 1).is_some() {
+        while scheduler.ask(urgent, 8192, 0, || 1).is_some() {
             at_once += 1;
         }
         assert_eq!(at_once, 2 * BURST / 8192, "half of what it takes comes back: its share");
@@ -255,10 +334,10 @@ mod tests {
         let done = saturate(&[(class(0, 1, false), 8192)], 10_000);
         assert_eq!(done[0] / 8192, 7_499);
         let mut scheduler = Scheduler::new(Depth::new(1 << 16));
-        let grant = scheduler.ask(class(3, 1, false), u64::MAX / 4, || ()).unwrap();
-        assert!(scheduler.ask(class(3, 1, false), 1, || ()).is_none(), "one that is too large goes alone");
+        let grant = scheduler.ask(class(3, 1, false), u64::MAX / 4, 0, || ()).unwrap();
+        assert!(scheduler.ask(class(3, 1, false), 1, 0, || ()).is_none(), "one that is too large goes alone");
         scheduler.completed(grant, 1);
-        assert!(scheduler.pick().is_some());
+        assert!(scheduler.pick(1).is_some());
     }
 
     proptest! {
@@ -272,7 +351,7 @@ mod tests {
                 match step {
                     0 | 1 => {
                         asked += 1;
-                        if let Some(grant) = scheduler.ask(class(index, shares, index % 3 == 0), work, || (index, asked)) {
+                        if let Some(grant) = scheduler.ask(class(index, shares, index % 3 == 0), work, asked * 100, || (index, asked)) {
                             away.push(grant);
                         }
                     }
@@ -285,11 +364,13 @@ mod tests {
                         scheduler.returned(grant);
                     },
                 }
-                while let Some(((index, number), grant)) = scheduler.pick() {
+                while scheduler.has_next() {
+                    let ((index, number), grant) = scheduler.pick(asked * 100).expect("it said so");
                     prop_assert!(order[usize::from(index)] < number, "first come, first served");
                     order[usize::from(index)] = number;
                     away.push(grant);
                 }
+                prop_assert!(!scheduler.has_next());
                 prop_assert_eq!(asked, ended + away.len() as u64 + scheduler.waiting() as u64);
                 prop_assert_eq!(scheduler.away(), away.iter().map(|grant| grant.work).sum::<u64>());
                 prop_assert!(scheduler.waiting() == 0 || !away.is_empty());
