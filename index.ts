@@ -26,6 +26,7 @@ export { interval } from './lib/api/interval.js';
 export type { LatencyBucket, LatencySummary, OperationKind, QueueLatencies } from './lib/api/latency.js';
 export { Lease } from './lib/api/lease.js';
 export type {
+  AdaptiveOptions,
   ExecutorOptions,
   LatencyOptions,
   OpenOptions,
@@ -59,3 +60,4 @@ export {
   type Topology,
   topology,
 } from './lib/api/topology.js';
+export type { AdaptiveStats } from './lib/wire/binding.js';

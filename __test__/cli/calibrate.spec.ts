@@ -40,6 +40,14 @@ for (const driver of ['uring', 'poll']) {
     t.regex(stdout, new RegExp(`^driver +${found.driver}`, 'm'));
     const written = Number(/^written +(\d+) MiB/m.exec(stdout)?.[1]);
     t.true(written >= 8 && written <= 8 * 4 + 8, `${written} MiB were written`);
+    // Executors begin with what was found.
+    const script = `const { Executor } = require(${JSON.stringify(root)});
+      const executor = Executor.start({ adaptive: { properties: process.argv[1] } });
+      console.log(executor.stats().adaptive.depthBytes);
+      executor.close();`;
+    const started = await new Running(process.execPath, ['-e', script, output], { env }).ended;
+    t.is(started.code, 0, started.stderr);
+    t.true(Number(started.stdout) >= Math.min(found.saturationDepth * 4096, 64 * 2 ** 20), started.stdout);
     t.deepEqual(
       readdirSync(directory).filter((name) => name.startsWith('.')),
       [],

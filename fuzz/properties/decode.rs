@@ -2,7 +2,7 @@
 use ringwheel_command::{
     Action, Command, LeaseRange, Opcode, Position, Reject,
     decode::decode,
-    layout::{LENGTH_MAX, PENDING_CAPACITY, SAFE_INTEGER_MAX, STAT_BYTES},
+    layout::{CLASSES, LENGTH_MAX, PENDING_CAPACITY, SAFE_INTEGER_MAX, STAT_BYTES},
     reply::REJECT_CEILING,
 };
 
@@ -31,7 +31,8 @@ pub fn check_command(command: &Command) {
         }
         Ok(request) => {
             assert!(request.pending.slot < PENDING_CAPACITY);
-            assert_eq!((command.flags, request.queue, command.zero, command.zeros), (0, 0, 0, [0, 0]));
+            assert_eq!((command.flags, command.zero, command.zeros), (0, 0, [0, 0]));
+            assert!(request.queue == command.queue && request.queue < CLASSES);
             match request.action {
                 Action::Read { lease, position, .. } | Action::Write { lease, position, .. } => {
                     inside(lease);

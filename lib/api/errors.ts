@@ -37,6 +37,7 @@ export type ErrorCode =
   | 'ERR_RINGWHEEL_CLONE'
   | 'ERR_RINGWHEEL_TIMEOUT'
   | 'ERR_RINGWHEEL_CHANNEL'
+  | 'ERR_RINGWHEEL_PROPERTIES'
   | 'ERR_RINGWHEEL_INTERNAL';
 
 /**
@@ -76,6 +77,8 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, string>> = {
   ERR_RINGWHEEL_TIMEOUT: 'The time was over before the work. The work was told so by its signal. Retry with more time.',
   ERR_RINGWHEEL_CHANNEL:
     "The channel's port is used by another thread or object, or something else wrote into its memory. Make another channel.",
+  ERR_RINGWHEEL_PROPERTIES:
+    'The properties file of the option `adaptive` cannot be read or holds what it may not: the message says what. Make one with `ringwheel calibrate`.',
   ERR_RINGWHEEL_INTERNAL:
     'A defect in ringwheel itself: please report it. The executor was closed and its pending work rejected.',
 };

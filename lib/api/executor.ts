@@ -157,6 +157,7 @@ export class Executor implements AsyncDisposable {
    * @throws ERR_RINGWHEEL_INVALID_OPTION when an option or RINGWHEEL_DRIVER is unknown or out of range.
    * @throws ERR_RINGWHEEL_DRIVER when the driver insisted on cannot start here.
    * @throws ERR_RINGWHEEL_PLACEMENT when `cpu` is not one that this process may use.
+   * @throws ERR_RINGWHEEL_PROPERTIES when the properties file of `adaptive` is of no use.
    * @throws ERR_RINGWHEEL_UNSUPPORTED_HOST in Bun and Deno.
    */
   static start(options?: ExecutorOptions): Executor {
@@ -419,13 +420,14 @@ function startNative(
 }
 
 function nativeOptions(options: ExecutorOptions): object {
-  const { sqpoll, cpu, queues, stall, spinUs = SPIN_US, ...others } = options;
+  const { sqpoll, cpu, queues, stall, adaptive, spinUs = SPIN_US, ...others } = options;
   // For tests: do as where the host refuses external memory.
   const copies = process.env.RINGWHEEL_COPIES === '1';
   return {
     ...others,
     spinUs,
     ...(sqpoll ? { sqpoll } : {}),
+    ...(adaptive ? { adaptive: adaptive === true ? {} : adaptive } : {}),
     ...(cpu === undefined ? {} : { cpu: typeof cpu === 'number' ? [cpu] : cpu }),
     driver: driverOf(options),
     copies,

@@ -11,6 +11,7 @@ import {
   type Rule,
   shape,
   shortText,
+  text,
   truth,
   whole,
 } from './validate.js';
@@ -46,11 +47,26 @@ export interface ExecutorOptions {
    */
   spinUs?: number;
   /**
+   * Shares of the disk between task queues, and a depth that follows it. Reads and writes beyond what the disk does at its best wait here
+   * instead of inside it: those of a queue with a latency class go first, those of others by shares. What waits is in
+   * `stats().adaptive`. Default false: everything goes to the system at once, in the order of the calls.
+   */
+  adaptive?: boolean | AdaptiveOptions;
+  /**
    * Watches for stalls: this thread not coming back to its event loop for 100 ms. By default they are counted (`stats().stalls`) and
    * published on the channel `ringwheel:stall` of node:diagnostics_channel. As an object they are warned of too, with the native
    * stack. False watches for nothing.
    */
   stall?: false | StallOptions;
+}
+
+/** What adaptive submission knows of the disk beforehand. */
+export interface AdaptiveOptions {
+  /**
+   * The path of the file that `ringwheel calibrate` wrote. Default: none; an operation is taken to cost its bytes and 4 KiB, and what
+   * the disk can do at once is found from a guess on.
+   */
+  properties?: string;
 }
 
 /** How stalls are watched for. */
@@ -92,6 +108,7 @@ export const EXECUTOR_RULES: Record<string, Rule> = {
   sqpoll: either(off, shape({ idleMs: whole(1, 10_000), cpu: whole(0, 4095), force: truth })),
   queues: shape({ turnMs: between(0.05, 1000) }),
   spinUs: between(0, 1000),
+  adaptive: either(truth, shape({ properties: text })),
   stall: either(off, shape({ ms: whole(1, 3_600_000), profile: truth })),
 };
 

@@ -83,7 +83,7 @@ export class TaskQueue implements AsyncDisposable {
   set shares(shares: number) {
     const wrong = SHARES.wrong(shares, 'shares');
     if (wrong !== undefined) throw ourError('ERR_RINGWHEEL_INVALID_OPTION', `queue.shares: ${wrong}`);
-    this.#queue.shares = shares;
+    this.#link.scheduler.weigh(this.#queue, shares);
   }
 
   /**

@@ -44,6 +44,8 @@ const CURRENT = QUEUE_CURRENT_WORD;
 const SLEEP = OPCODE_SLEEP;
 /** What Rust says when another thread has called. */
 const CALLED = '';
+/** In a command's first word the opcode is below the class. */
+const CLASS_SHIFT = 16;
 /** In the word: no queue but the default one. */
 const NO_QUEUE = 1;
 
@@ -122,7 +124,7 @@ export class Link {
     const table = this.table;
     const slot = table.take(kind, settle, file, hold, target);
     const queue = this.#words[CURRENT];
-    if (queue > NO_QUEUE) this.#remember(slot, queue);
+    const place = queue > NO_QUEUE ? this.#remember(slot, queue) << CLASS_SHIFT : 0;
     file.inFlight++;
     hold.state = IN_OPERATION;
     if ((kind & QUIET) === 0) this.retain();
@@ -132,7 +134,7 @@ export class Link {
       return slot;
     }
     this.#writer.write(
-      kind & OPCODE_BITS,
+      (kind & OPCODE_BITS) | place,
       slot,
       table.generations[slot],
       file.slot,
@@ -364,10 +366,11 @@ export class Link {
     }
   }
 
-  /** The slot's completion goes to the queue that asked. */
-  #remember(slot: number, queue: number): void {
+  /** The slot's completion goes to the queue that asked. Returns its class. */
+  #remember(slot: number, queue: number): number {
     this.table.kinds[slot] |= QUEUED;
     this.table.queues[slot] = queue;
+    return this.scheduler.currentClass;
   }
 
   /** What the scheduler may ask of this. */
@@ -376,6 +379,7 @@ export class Link {
       finish: (slot, generation, result, extra) => this.finish(slot, generation, result, extra),
       keep: () => this.retain(),
       unkeep: () => this.unkeep(),
+      classed: (queue) => this.native.setClass(queue.class, queue.shares, queue.bound !== 0),
       sliced: () => {
         if (!this.#waiting.empty || this.#whenIdle.length > 0) this.runWaiting();
       },

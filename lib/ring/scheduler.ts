@@ -70,6 +70,8 @@ export class Queue {
   sliceMax = 0;
   late = 0;
   lateMax = 0;
+  /** By which its reads and writes share the disk: below 64, 0 for the default queue. Another queue's after its end. */
+  class = 0;
   readonly #scheduler: Scheduler;
   /** One function for all promises of this queue: a closure for each would cost more than the entry. */
   readonly #grab: (resume: Resume) => void;
@@ -110,6 +112,8 @@ export interface Rings {
   /** Work that keeps the process alive begins, and ends. */
   keep(): void;
   unkeep(): void;
+  /** A queue was made or its shares changed. */
+  classed(queue: Queue): void;
   /** A slice has resumed what it had to: slots may be free, and nothing may be pending any more. */
   sliced(): void;
 }
@@ -126,6 +130,7 @@ export class Scheduler {
   readonly #doubles: Float64Array;
   readonly #rings: Rings;
   readonly #queues = new Map<number, Queue>();
+  readonly #classes = new Set<number>();
   /** Those with entries, in no order. */
   readonly #ready: Queue[] = [];
   #numbers = DEFAULT;
@@ -194,6 +199,9 @@ export class Scheduler {
     const queue = new Queue(this, ++this.#numbers, name, shares, boundMs * 1e6);
     queue.virtual = this.#least;
     this.#queues.set(queue.number, queue);
+    for (queue.class = 1; this.#classes.has(queue.class); ) queue.class++;
+    this.#classes.add(queue.class);
+    this.#rings.classed(queue);
     this.#boundTurn();
     return queue;
   }
@@ -201,8 +209,19 @@ export class Scheduler {
   /** Takes an empty queue away. What still completes for it settles at once. */
   remove(queue: Queue): void {
     queue.open = false;
-    this.#queues.delete(queue.number);
+    if (this.#queues.delete(queue.number)) this.#classes.delete(queue.class);
     this.#boundTurn();
+  }
+
+  /** Gives a queue another weight. */
+  weigh(queue: Queue, shares: number): void {
+    queue.shares = shares;
+    if (queue.open) this.#rings.classed(queue);
+  }
+
+  /** The class of the queue whose slice runs. */
+  get currentClass(): number {
+    return this.#running.open ? this.#running.class : 0;
   }
 
   /** The queue of this number, unless it was removed. */

@@ -54,6 +54,28 @@ export interface NativeStats {
   stalls: number;
   /** The longest of those that are over, milliseconds. */
   longestStallMs: number;
+  /** Only with the option `adaptive`. */
+  adaptive?: AdaptiveStats;
+}
+
+/** Figures of adaptive submission since the start, but where "now" is said. */
+export interface AdaptiveStats {
+  /** Work that may be with the disk at once now: bytes, and what operations cost beside them. It follows the disk. */
+  depthBytes: number;
+  /** Work that is with it now. */
+  inFlightBytes: number;
+  /** Reads and writes that wait now. */
+  waiting: number;
+  /** Reads and writes that were let go. */
+  granted: number;
+  /** Those of them that had to wait before. */
+  waited: number;
+  /** Times that room was given out to those who waited. */
+  flushes: number;
+  /** Operations that are let go together now. It follows the latency and the arrival rate. */
+  batch: number;
+  /** The average latency of completions now, microseconds. */
+  latencyUs: number;
 }
 
 /** What a histogram tells, as the addon gives it: microseconds. */
@@ -113,6 +135,8 @@ export interface NativeExecutor {
   pull(slot: number, generation: number, length: number): void;
   push(slot: number, generation: number, length: number): void;
   stats(): NativeStats;
+  /** Says what a class of reads and writes is, for adaptive submission. */
+  setClass(index: number, shares: number, urgent: boolean): void;
   latencies(): NativeLatency[];
   /** Watches the thread for stalls; `onStall` gets lines: nanoseconds, nanoseconds since its end, how many were left out, the stack. */
   watch(milliseconds: number, stack: boolean, onStall: (text: string) => void): void;

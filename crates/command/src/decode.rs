@@ -4,7 +4,8 @@
 //! what the bytes alone can tell; whether a slot exists and its generation is right is the owner's of that table to say.
 use crate::{
     layout::{
-        COMMAND_WORDS, Command, LENGTH_MAX, PENDING_CAPACITY, POSITION_CURRENT, SAFE_INTEGER_MAX, STAT_BYTES,
+        CLASSES, COMMAND_WORDS, Command, LENGTH_MAX, PENDING_CAPACITY, POSITION_CURRENT, SAFE_INTEGER_MAX,
+        STAT_BYTES,
     },
     opcode::Opcode,
     reply::{Reject, RejectCode},
@@ -67,7 +68,7 @@ impl Position {
 pub struct Request {
     /// The promise that the completion settles. For [`Action::Cancel`]: the promise whose command is to end.
     pub pending: PendingId,
-    /// Task queue of the completion; 0 until there are several.
+    /// Class of the task queue that asks, below [`CLASSES`](crate::layout::CLASSES).
     pub queue: u16,
     /// What to do.
     pub action: Action,
@@ -116,7 +117,7 @@ pub fn decode(command: &Command) -> Result<Request, Reject> {
     if command.flags != 0 {
         return Err(reject(RejectCode::Flags));
     }
-    if command.queue != 0 {
+    if command.queue >= CLASSES {
         return Err(reject(RejectCode::Queue));
     }
     if command.zero != 0 || command.zeros != [0, 0] {

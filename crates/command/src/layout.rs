@@ -2,7 +2,7 @@
 use std::mem::{align_of, offset_of, size_of};
 
 /// Version of everything in this file. Raised with every change that the other side can see.
-pub const LAYOUT_VERSION: u32 = 3;
+pub const LAYOUT_VERSION: u32 = 4;
 /// First word of a region that Rust has attached: the letters `RWHL`.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"RWHL");
 
@@ -22,6 +22,8 @@ pub const COMPLETION_WORDS: usize = COMPLETION_BYTES / 8;
 /// Pending slots that JavaScript may have: a command naming a slot at or above it is rejected. Bounds what the executor
 /// allocates for a lying script; a million promises in flight is far above what any queue below can hold.
 pub const PENDING_CAPACITY: u32 = 1 << 20;
+/// Classes of task queues: as many as an executor has queues.
+pub const CLASSES: u16 = 64;
 /// The most bytes of one read or write: what Linux moves in one call (`MAX_RW_COUNT`), and it fits the `i32` result.
 pub const LENGTH_MAX: u32 = 0x7fff_f000;
 /// Bytes that STAT writes (`struct statx`).
@@ -111,7 +113,7 @@ pub struct Command {
     pub opcode: u8,
     /// Must be 0: no flag is defined yet.
     pub flags: u8,
-    /// Task queue of the completion. Must be 0: there is one queue yet.
+    /// Class of the task queue that asks, below [`CLASSES`]: by whose shares a read or write gets to the disk. 0: the default queue.
     pub queue: u16,
     /// Slot in JavaScript's pending table, below [`PENDING_CAPACITY`]; comes back in the completion.
     pub pending_slot: u32,

@@ -89,6 +89,7 @@ fn a_read_is_decoded_field_by_field() {
     assert_eq!(request.action, Action::Read { file, lease, position: Position::At(8192) });
     let current = decode(&Command { operand: -1.0, ..READ }).unwrap();
     assert_eq!(current.action, Action::Read { file, lease, position: Position::Current });
+    assert_eq!((request.queue, decode(&Command { queue: 63, ..READ }).unwrap().queue), (0, 63));
     assert_eq!((Position::At(3).offset(), Position::Current.offset()), (3, u64::MAX));
 }
 
@@ -102,7 +103,7 @@ fn each_rule_has_its_code() {
         (Command { opcode: 0, ..READ }, Code::Opcode),
         (Command { opcode: 255, ..READ }, Code::Opcode),
         (Command { flags: 1, ..READ }, Code::Flags),
-        (Command { queue: 1, ..READ }, Code::Queue),
+        (Command { queue: 64, ..READ }, Code::Queue),
         (Command { zero: 1, ..READ }, Code::Reserved),
         (Command { zeros: [0, 1], ..READ }, Code::Reserved),
         (Command { length: LENGTH_MAX + 1, ..READ }, Code::Length),

@@ -63,6 +63,8 @@ mod guides {
     mod queues {}
     #[doc = include_str!("../../../docs/guides/many-cores.md")]
     mod many_cores {}
+    #[doc = include_str!("../../../docs/guides/adaptive-io.md")]
+    mod adaptive_io {}
     #[doc = include_str!("../../../docs/guides/seeing-inside.md")]
     mod seeing_inside {}
     #[doc = include_str!("../../../docs/guides/from-glommio.md")]

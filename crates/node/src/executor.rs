@@ -21,6 +21,7 @@ use ringwheel_driver::{DriverKind, Host as Parks, LeaseId, Options as DriverOpti
 use ringwheel_executor::{
     Executor, OperationLatency, Options,
     bridge::{Bridge, plain_open},
+    io::{Adaptive, DiskProperties},
 };
 use std::{ffi::CString, os::fd::BorrowedFd, rc::Rc, time::Duration};
 
@@ -39,6 +40,8 @@ pub struct NativeExecutorOptions {
     pub cpu: Option<Vec<u32>>,
     /// How long to look for messages of other threads before the loop sleeps, in microseconds.
     pub spin_us: Option<f64>,
+    /// Adaptive submission.
+    pub adaptive: Option<NativeAdaptive>,
     /// For tests: do as where external memory is refused.
     pub copies: Option<bool>,
     /// The host has `ArrayBuffer.prototype.transfer`. Default true.
@@ -54,6 +57,26 @@ pub struct NativeSqpoll {
     pub cpu: Option<u32>,
     /// Even with few CPUs.
     pub force: Option<bool>,
+}
+
+/// See lib/api/options.ts.
+#[napi(object)]
+pub struct NativeAdaptive {
+    /// The file that `ringwheel calibrate` wrote.
+    pub properties: Option<String>,
+}
+
+/// Figures of adaptive submission.
+#[napi(object)]
+pub struct NativeAdaptiveStats {
+    pub depth_bytes: f64,
+    pub in_flight_bytes: f64,
+    pub waiting: f64,
+    pub granted: f64,
+    pub waited: f64,
+    pub flushes: f64,
+    pub batch: f64,
+    pub latency_us: f64,
 }
 
 /// A range of the arena in JavaScript's hand.
@@ -89,6 +112,8 @@ pub struct NativeStats {
     pub arena_free_bytes: f64,
     pub stalls: f64,
     pub longest_stall_ms: f64,
+    /// Only with the option `adaptive`.
+    pub adaptive: Option<NativeAdaptiveStats>,
 }
 
 /// One environment's executor.
@@ -117,6 +142,7 @@ pub fn start_executor(
     // bridge was dropped.
     let region = unsafe { attach(raw, rings.raw()) }?;
     let driver = driver_options(&options)?;
+    let adaptive = options.adaptive.as_ref().map(adaptive_of).transpose()?;
     // First the seat: the rings and the arena are then made on its node.
     let seated = options.cpu.as_deref().map_or(Ok(None), sit_on)?;
     let spin = options.spin_us.map(|us| Duration::from_nanos((us.clamp(0.0, 1e6) * 1000.0) as u64));
@@ -142,7 +168,7 @@ pub fn start_executor(
     let watched = unsafe { BorrowedFd::borrow_raw(executor.host_fd()) }.try_clone_to_owned();
     let watched =
         watched.map_err(|error| coded("DRIVER", format_args!("the driver's descriptor: {error}")))?;
-    let bridge = Bridge::new(region, arena);
+    let bridge = Bridge::new(region, arena, adaptive.as_ref());
     let host =
         Host::new(raw, Core { executor, bridge }, Kept { callback, slice, rings: memory, arena: view });
     let mut event_loop = std::ptr::null_mut();
@@ -180,6 +206,18 @@ pub fn driver_kind(name: &str) -> Result<Option<DriverKind>> {
             "INVALID_OPTION",
             format_args!("driver must be \"auto\", \"uring\" or \"poll\"; got {other:?}"),
         )),
+    }
+}
+
+fn adaptive_of(options: &NativeAdaptive) -> Result<Adaptive> {
+    let Some(path) = &options.properties else { return Ok(Adaptive::default()) };
+    match DiskProperties::read(path) {
+        Ok(properties) => Ok(Adaptive { properties: Some(properties) }),
+        Err(error) => {
+            let text = error.to_string();
+            let said = text.strip_prefix("ERR_RINGWHEEL_PROPERTIES: ").unwrap_or(&text);
+            Err(coded("PROPERTIES", format_args!("the properties file {path:?} is of no use: {said}")))
+        }
     }
 }
 
@@ -348,6 +386,13 @@ impl NativeExecutor {
         self.copy(env, LeaseId { slot, generation }, length, |arena, shown| arena.copy_from_slice(shown))
     }
 
+    /// Says what a class of reads and writes is: the shares of its task queue, and whether that has a latency class.
+    #[napi]
+    pub fn set_class(&self, index: u32, shares: u32, urgent: bool) {
+        // Gone with the executor: nothing shares a disk any more.
+        let _closed = self.host.with(|core| core.bridge.set_class(index, shares, urgent));
+    }
+
     /// Counters.
     #[napi]
     pub fn stats(&self) -> Result<NativeStats> {
@@ -375,6 +420,16 @@ impl NativeExecutor {
                 arena_free_bytes: arena.free_bytes() as f64,
                 stalls: stats.stalls as f64,
                 longest_stall_ms: stats.longest_stall.as_nanos() as f64 / 1e6,
+                adaptive: core.bridge.adaptive_stats().map(|adaptive| NativeAdaptiveStats {
+                    depth_bytes: adaptive.depth as f64,
+                    in_flight_bytes: adaptive.away as f64,
+                    waiting: adaptive.waiting as f64,
+                    granted: adaptive.granted as f64,
+                    waited: adaptive.waited as f64,
+                    flushes: adaptive.flushes as f64,
+                    batch: adaptive.batch as f64,
+                    latency_us: adaptive.latency as f64 / 1000.0,
+                }),
             }
         })
     }

@@ -17,6 +17,8 @@ pub(super) struct Shares {
     ready: VecDeque<(PendingId, Operation, Option<Grant>)>,
     /// Pending slot → generation and grant of what is in flight.
     grants: Vec<Option<(u32, Grant)>>,
+    /// Were cancelled, and still have their place in the scheduler.
+    cancelled: u64,
 }
 
 /// Where an operation is to go.
@@ -38,6 +40,7 @@ impl Shares {
             free: Vec::new(),
             ready: VecDeque::new(),
             grants: Vec::new(),
+            cancelled: 0,
         }
     }
 
@@ -49,7 +52,8 @@ impl Shares {
     }
 
     pub fn stats(&self) -> AdaptiveStats {
-        self.scheduler.stats()
+        let stats = self.scheduler.stats();
+        AdaptiveStats { waiting: stats.waiting - self.cancelled, ..stats }
     }
 
     /// Asks for leave to submit.
@@ -84,7 +88,10 @@ impl Shares {
             self.free.push(place);
             match self.waiting.get_mut(place as usize).and_then(Option::take) {
                 Some((pending, operation)) => return Some((pending, operation, Some(grant))),
-                None => self.scheduler.returned(grant), // It was cancelled.
+                None => {
+                    self.cancelled -= 1;
+                    self.scheduler.returned(grant);
+                }
             }
         }
         None
@@ -132,7 +139,9 @@ impl Shares {
     /// Takes one that waits out, for a cancel.
     pub fn take(&mut self, pending: PendingId, place: u32) -> Option<Operation> {
         let found = self.waiting.get_mut(place as usize)?;
-        found.take_if(|(waiting, _)| *waiting == pending).map(|(_, operation)| operation)
+        let (_, operation) = found.take_if(|(waiting, _)| *waiting == pending)?;
+        self.cancelled += 1;
+        Some(operation)
     }
 
     /// Takes one out that the driver had no room for, for a cancel.

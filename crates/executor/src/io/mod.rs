@@ -17,7 +17,7 @@ use ringwheel_driver::Operation;
 pub use scheduler::{AdaptiveStats, Class, Grant, Scheduler};
 
 /// Classes of one executor: as many as it has queues.
-pub const CLASSES: usize = 64;
+pub const CLASSES: usize = ringwheel_command::layout::CLASSES as usize;
 /// The depth to begin with where nothing is known of the disk: 128 reads of 4 KiB.
 const FIRST_DEPTH: u64 = 1 << 20;
 /// Bytes of a read of which the saturation depth counts some.
