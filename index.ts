@@ -25,6 +25,7 @@ export { Event, type EventWaitOptions, Gate } from './lib/api/gate.js';
 export { interval } from './lib/api/interval.js';
 export type { LatencyBucket, LatencySummary, OperationKind, QueueLatencies } from './lib/api/latency.js';
 export { Lease } from './lib/api/lease.js';
+export { Mesh, type MeshMemberOptions, type MeshMessage, type MeshOptions } from './lib/api/mesh.js';
 export type {
   AdaptiveOptions,
   ExecutorOptions,

@@ -1,6 +1,6 @@
 // What the members of the pools in pool.spec.ts run.
 import { readFileSync } from 'node:fs';
-import { Executor, ExecutorPool, File, sleep } from '../../dist/index.mjs';
+import { Executor, ExecutorPool, File, Mesh, sleep } from '../../dist/index.mjs';
 
 export const square = (x) => x * x;
 export const member = () => ExecutorPool.member;
@@ -70,3 +70,40 @@ export const length = (bytes) => bytes.byteLength;
 export const give = (bytes) => ExecutorPool.transfer(new Uint8Array(bytes).fill(7));
 export const answer = (port) => port.postMessage('over the port');
 export const notFunction = 5;
+
+/** Works until a signal ends it; `aborted` then says with what reason. */
+const reasons = [];
+export const until = async (signal, other) => {
+  if (!(signal instanceof AbortSignal) || other instanceof AbortSignal) throw new TypeError('the first is a signal');
+  await sleep(60_000, { signal }).catch((reason) => reasons.push(reason));
+  throw reasons.at(-1);
+};
+export const aborted = () => reasons.splice(0);
+
+/** Sends to everybody, `rounds` times, and says what came from whom. */
+export const meet = async (name, rounds) => {
+  const mesh = await Mesh.join({ name });
+  const sending = (async () => {
+    for (let round = 0; round < rounds; round++) {
+      for (const peer of mesh.consumers) await mesh.send(peer, mesh.id * 1000 + round);
+    }
+  })();
+  const got = {};
+  for (let left = mesh.producers.length * rounds; left > 0; left--) {
+    const { from, message } = await mesh.receive();
+    got[from] ??= [];
+    got[from].push(message);
+  }
+  await sending;
+  return { id: mesh.id, peers: mesh.peers, consumers: mesh.consumers, producers: mesh.producers, got };
+};
+/** Sends everything back until the end. */
+export const reflect = async (name) => {
+  const mesh = await Mesh.join({ name });
+  let count = 0;
+  for await (const { from, message } of mesh) {
+    count++;
+    await mesh.send(from, message);
+  }
+  return count;
+};

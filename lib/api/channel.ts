@@ -453,6 +453,12 @@ export class ChannelPort<T> implements AsyncIterable<T>, Disposable {
     this.#settle(end);
   }
 
+  /** A message, or `none`. Throws as {@link ChannelPort.tryReceive}. @internal */
+  takeOr<N>(none: N): T | N {
+    const message = this.#receivers.length === 0 ? this.#take() : NONE;
+    return message === NONE ? none : (message as T);
+  }
+
   /** Calls `then` once, when there is a message to take or none will come; undefined takes that back. @internal */
   watch(then: (() => void) | undefined): void {
     const end = this.#opened();
@@ -645,6 +651,15 @@ export class Channel {
     }
     return new ChannelPort<T>(KEY, memory, side);
   }
+}
+
+/** Closes the port of a thread that has ended, whether it had used it or not. @internal */
+export function closeForDead({ memory, side }: { memory: SharedArrayBuffer; side: 0 | 1 }): void {
+  const end = openEnd(memory, side, kindOf(memory));
+  if (end === undefined) return;
+  end.close();
+  const address = end.itsAddress;
+  if (address !== undefined) binding().wakeExecutor(address[0], address[1]);
 }
 
 /** Types only. */

@@ -88,6 +88,9 @@ function hrefOf(value: unknown): string | undefined {
 
 const KEY = Symbol('pool');
 
+/** A pool's members; throws when it is closed. @internal */
+export let membersOf: (pool: ExecutorPool) => readonly Member[];
+
 /**
  * Worker threads with an executor each, placed on the machine's cores. A call names a module and an export; the member imports
  * the module once and runs the function. Arguments and results are copied as by `structuredClone`, or moved with
@@ -108,6 +111,13 @@ export class ExecutorPool implements AsyncDisposable {
   #closed = false;
   #closing: Promise<void> | undefined;
   #turn = 0;
+
+  static {
+    membersOf = (pool) => {
+      if (!pool.#closed) return pool.#members;
+      throw ourError('ERR_RINGWHEEL_CLOSED', 'Mesh.join: the pool is closed', membersOf);
+    };
+  }
 
   private constructor(key: typeof KEY, members: readonly Member[]) {
     if (key !== KEY) {
@@ -181,7 +191,9 @@ export class ExecutorPool implements AsyncDisposable {
    * @param core - The member's number, or `'any'` for a living one with the fewest calls that have not ended.
    * @param module - The module's URL. Each member imports it once, as `import()` does.
    * @param name - The export's name.
-   * @param args - Its arguments: copied, or moved where {@link ExecutorPool.transfer} marked them.
+   * @param args - Its arguments: copied, or moved where {@link ExecutorPool.transfer} marked them. An AbortSignal among them ends the call:
+   *   the promise is rejected with its reason at once, and in its place the function has a signal of its own, which aborts with that
+   *   reason too. The call counts as pending until the function has ended.
    * @returns What the function returned or resolved with.
    * @throws whatever the function threw, with its class name, message, code and stack.
    * @throws ERR_RINGWHEEL_MODULE when the module does not load or has no such function.
@@ -189,6 +201,7 @@ export class ExecutorPool implements AsyncDisposable {
    * @throws ERR_RINGWHEEL_MEMBER when the member died before it answered; the message and `cause` say of what.
    * @throws ERR_RINGWHEEL_CLOSED when the pool is closed.
    * @throws ERR_RINGWHEEL_INVALID_OPTION when there is no such member, or `module` is no URL.
+   * @throws The signal's reason, when one among the arguments aborts first.
    */
   run<T = unknown>(core: number | 'any', module: URL | string, name: string, ...args: unknown[]): Promise<T> {
     const href = hrefOf(module);

@@ -1,16 +1,21 @@
 // One member of an ExecutorPool as its pool sees it: the worker, the calls that wait for it, its death and replacement.
 import { extname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
+import { guarded } from '../ring/guard.js';
 import type { NativeSeat } from '../wire/binding.js';
+import { isAborted, listen, reasonOf } from './abort.js';
 import { ourError, type RingwheelError } from './errors.js';
+import type { MeshSeat } from './mesh-seats.js';
 import {
   BOOT,
   type Boot,
   type Branded,
   type FromMember,
+  flatten,
   restore,
   type ToMember,
   transfersOf,
+  withoutSignals,
 } from './pool-messages.js';
 
 /** From source (our specs) it is TypeScript, for which a worker has no loader until it registers one. */
@@ -29,6 +34,8 @@ const SHORT_LIVES_MAX = 8;
 interface Waiting {
   resolve: (value: unknown) => void;
   reject: (error: unknown) => void;
+  /** Stops listening to signals. */
+  forget: () => void;
   /** Which of the messages to this thread it is, counted from 1. */
   nth: number;
 }
@@ -53,6 +60,8 @@ export class Member {
   /** By the call's number. */
   readonly #waiting = new Map<number, Waiting>();
   readonly #idle: (() => void)[] = [];
+  /** Called when its thread has ended. */
+  readonly #mourners: (() => void)[] = [];
   #worker: Worker | undefined;
   #next = 1;
   /** Messages that were sent to this thread. */
@@ -91,11 +100,13 @@ export class Member {
 
   /** Runs a function over there. `above` is where the stack of our own errors begins. */
   call(module: string, name: string, args: unknown[], above: object): Promise<unknown> {
+    const { plain, signals } = withoutSignals(args);
+    for (const signal of signals.values()) if (isAborted(signal)) return Promise.reject(reasonOf(signal));
     const worker = this.#worker;
     if (worker === undefined || this.phase === 'ended') return Promise.reject(this.#gone(above));
     const id = this.#next++;
     // Before the message: a getter of an argument may call the pool again, or end it.
-    const waiting: Waiting = { resolve: nothing, reject: nothing, nth: 0 };
+    const waiting: Waiting = { resolve: nothing, reject: nothing, forget: nothing, nth: 0 };
     const result = new Promise((resolve, reject) => {
       waiting.resolve = resolve;
       waiting.reject = reject;
@@ -104,9 +115,11 @@ export class Member {
     if (this.#waiting.size === 0) worker.ref();
     this.#waiting.set(id, waiting);
     try {
-      worker.postMessage({ kind: 'call', id, module, name, args } satisfies ToMember, transfersOf(args));
+      const call: ToMember = { kind: 'call', id, module, name, args: plain, signals: [...signals.keys()] };
+      worker.postMessage(call, transfersOf(plain));
       waiting.nth = ++this.#posted;
       this.calls += 1;
+      for (const [index, signal] of signals) this.#obey(worker, id, index, signal);
     } catch (cause) {
       const text = `pool.run: an argument of ${name} cannot be cloned: ${(cause as Error).message.replace(/\.$/, '')}; use plain data, or ExecutorPool.transfer for what can only be moved`;
       const error = ourError('ERR_RINGWHEEL_CLONE', text, above);
@@ -115,6 +128,41 @@ export class Member {
       if (this.#waiting.delete(id)) this.#rest(worker);
     }
     return result;
+  }
+
+  /** Gives it a place in a mesh. `gone` is called when its thread has ended. */
+  give(seat: MeshSeat, gone: () => void, above: object): void {
+    const worker = this.#worker;
+    if (worker === undefined || this.phase === 'ended') throw this.#gone(above);
+    worker.postMessage({ kind: 'mesh', seat } satisfies ToMember);
+    this.#posted++;
+    this.#mourners.push(gone);
+  }
+
+  /** Ends a call with a signal. */
+  #obey(worker: Worker, id: number, index: number, signal: AbortSignal): void {
+    const waiting = this.#waiting.get(id);
+    if (waiting === undefined) return;
+    const abort = (): void => {
+      waiting.forget();
+      waiting.reject(reasonOf(signal));
+      waiting.resolve = nothing;
+      waiting.reject = nothing;
+      if (worker !== this.#worker) return;
+      worker.postMessage({ kind: 'abort', id, index, reason: flatten(reasonOf(signal)) } satisfies ToMember);
+      this.#posted++;
+    };
+    // A getter of an argument may have done that.
+    if (isAborted(signal)) {
+      abort();
+      return;
+    }
+    const others = waiting.forget;
+    const forget = listen(signal, abort) as () => void;
+    waiting.forget = () => {
+      others();
+      forget();
+    };
   }
 
   /** Resolves when no call waits. */
@@ -181,6 +229,7 @@ export class Member {
         const waiting = this.#waiting.get(id);
         if (waiting === undefined) return; // The pool gave it up.
         this.#waiting.delete(id);
+        waiting.forget();
         if (message.kind === 'value') waiting.resolve(message.value);
         else waiting.reject(restore(message.error));
         this.#rest(worker);
@@ -217,6 +266,7 @@ export class Member {
   /** Its thread has ended. */
   #exit(worker: Worker, code: number): void {
     this.#ended?.();
+    for (const gone of this.#mourners.splice(0)) guarded(gone);
     if (worker !== this.#worker || this.#closing) return;
     this.#worker = undefined;
     this.driver = undefined;
@@ -246,7 +296,10 @@ export class Member {
   #settle(reason: unknown): void {
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();
-    for (const { reject } of waiting) reject(reason);
+    for (const { reject, forget } of waiting) {
+      forget();
+      reject(reason);
+    }
     for (const resolve of this.#idle.splice(0)) resolve();
   }
 

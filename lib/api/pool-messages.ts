@@ -1,6 +1,8 @@
 // What travels between a pool and its members: calls, replies, and errors that keep class name, message, code and stack.
 import { isMainThread, MessagePort, type Transferable, workerData } from 'node:worker_threads';
+import { isSignal } from './abort.js';
 import { ERROR_CODES, type ErrorCode, ourError, RingwheelError } from './errors.js';
+import type { MeshSeat } from './mesh-seats.js';
 import type { ExecutorOptions } from './options.js';
 
 /** What a member is started with. */
@@ -20,8 +22,13 @@ export type ToMember =
       readonly id: number;
       readonly module: string;
       readonly name: string;
-      readonly args: unknown[];
+      readonly args: readonly unknown[];
+      /** Which of the arguments are signals; there they are undefined. */
+      readonly signals: readonly number[];
     }
+  /** The signal that is that argument of that call has aborted. */
+  | { readonly kind: 'abort'; readonly id: number; readonly index: number; readonly reason: FlatError }
+  | { readonly kind: 'mesh'; readonly seat: MeshSeat }
   | { readonly kind: 'close' };
 
 /** What comes from a member, if it has the brand. */
@@ -160,6 +167,19 @@ const MARKED = new WeakMap<object, readonly Transferable[]>();
 export function mark<T extends object>(value: T, parts: readonly Transferable[]): T {
   MARKED.set(value, parts);
   return value;
+}
+
+/** Arguments without the signals among them, which cannot be cloned, and those, by place. */
+export function withoutSignals(args: readonly unknown[]): {
+  plain: readonly unknown[];
+  signals: Map<number, AbortSignal>;
+} {
+  const signals = new Map<number, AbortSignal>();
+  for (const [index, arg] of args.entries()) if (isSignal(arg)) signals.set(index, arg);
+  return {
+    plain: signals.size === 0 ? args : args.map((arg, index) => (signals.has(index) ? undefined : arg)),
+    signals,
+  };
 }
 
 /** What has to be moved with these values: what was marked, and ports, which cannot be copied. */

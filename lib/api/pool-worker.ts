@@ -2,6 +2,7 @@
 import { type MessagePort, parentPort } from 'node:worker_threads';
 import { ourError } from './errors.js';
 import { Executor } from './executor.js';
+import { seatCame } from './mesh-seats.js';
 import {
   type Boot,
   type Branded,
@@ -9,6 +10,7 @@ import {
   type FlatError,
   type FromMember,
   flatten,
+  restore,
   type ToMember,
   transfersOf,
 } from './pool-messages.js';
@@ -53,6 +55,8 @@ class Work {
   readonly #brand: string;
   /** Messages that came. */
   #came = 0;
+  /** By call, and there by argument: what ends the signals that functions were given. */
+  readonly #controllers = new Map<number, Map<number, AbortController>>();
 
   constructor(port: MessagePort, brand: string) {
     this.#port = port;
@@ -86,14 +90,23 @@ class Work {
       this.#send({ kind: 'closed' });
       return;
     }
-    const { id, module, name, args } = message;
+    if (message.kind === 'mesh') return seatCame(message.seat);
+    if (message.kind === 'abort') {
+      this.#controllers.get(message.id)?.get(message.index)?.abort(restore(message.reason));
+      return;
+    }
+    const { id, module, name, args, signals } = message;
     let value: unknown;
+    const controllers = new Map(signals.map((index) => [index, new AbortController()]));
+    if (signals.length > 0) this.#controllers.set(id, controllers);
     try {
       const run = await functionOf(module, name);
-      value = await run(...args);
+      value = await run(...args.map((arg, index) => controllers.get(index)?.signal ?? arg));
     } catch (error) {
       this.#send({ kind: 'error', id, error: flatten(error) });
       return;
+    } finally {
+      this.#controllers.delete(id);
     }
     try {
       this.#send({ kind: 'value', id, value }, value);
