@@ -1,5 +1,6 @@
-// `npm run bench -- reads|server|timers|spawn|native|queues|channels`: parses the options, runs one benchmark, prints its table, writes its JSON.
+// `npm run bench -- reads|server|timers|spawn|native|queues|channels|adaptive`: parses the options, runs one benchmark, prints its table, writes its JSON.
 import { Command, InvalidArgumentError } from 'commander';
+import { adaptive } from './adaptive/rows';
 import { channels } from './channels/rows';
 import type { BenchOptions } from './harness/options';
 import { type Claim, type Result, writeResult } from './harness/result';
@@ -57,6 +58,11 @@ const benchmarks: Readonly<Record<string, Kind>> = {
   queues: { about: 'task queues and soft preemption in JavaScript, beside a plain event loop', prepare: queues },
   spawn: { about: 'spawning and joining tasks, beside monoio, glommio, compio and tokio', prepare: spawn },
   channels: { about: 'messages between two threads of JavaScript, beside MessageChannel', prepare: channels },
+  adaptive: {
+    about: 'a latency class beside a saturated disk, with fixed depths and batches and adaptive submission',
+    prepare: adaptive,
+    rounds: 3, // Of fourteen contenders.
+  },
   native: {
     about: 'everything an executor does, beside the runtimes of Rust and the bare ring',
     prepare: native,

@@ -168,7 +168,8 @@ pub fn measure() {
             io::Result::Ok((operations as f64, bytes as f64, elapsed, cpu as f64, enters as f64))
         }
     });
-    let (operations, bytes, elapsed, cpu, enters) = found.expect("it runs to its end").expect("the disk does it");
+    let (operations, bytes, elapsed, cpu, enters) =
+        found.expect("it runs to its end").expect("the disk does it");
     let mut times = times.take();
     assert!(!times.is_empty() && operations > 0.0, "nothing was measured");
     let p50 = percentile(&mut times, 0.5) / 1000.0;
