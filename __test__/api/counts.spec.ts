@@ -210,3 +210,42 @@ test.serial('strace sees no more system calls than we count', async (t) => {
   const each = Math.round((many - few) / 20);
   checkCount(t, 'api: system calls of the thread per 1,000 readAt, depth 100 (strace)', driver, each);
 });
+
+test.serial('1,000 messages of a channel, 100 at a time', async (t) => {
+  const { driver, native, callbacks, enters } = await counted(
+    t,
+    `
+// Both ends on this thread, so that how far two threads are apart does not count.
+const { Channel } = require(${JSON.stringify(join(root, 'dist/index.js'))});
+for (const name of ['wakeExecutor', 'watchExecutor']) {
+  const call = addon[name];
+  addon[name] = (...given) => {
+    native++;
+    return call(...given);
+  };
+}
+const [one, two] = Channel.pair({ kind: 'numbers' });
+let left = 0, done;
+two.listen(() => {
+  if (--left === 0) done();
+});
+const batch = () => new Promise((resolve) => {
+  left = 100;
+  done = resolve;
+  for (let index = 0; index < 100; index++) assert(one.trySend(index));
+});
+const messages = async () => {
+  for (let round = 0; round < 10; round++) {
+    await batch();
+    await new Promise(setImmediate); // It waits again.
+  }
+};
+await messages();
+await count(messages);
+one.close();`,
+  );
+  const of = (what: string) => `channel: ${what} per 1,000 messages, 100 at a time`;
+  checkCount(t, of('native calls'), driver, native);
+  checkCount(t, of('calls into JavaScript'), driver, callbacks);
+  checkCount(t, of('enters'), driver, enters);
+});

@@ -3,11 +3,13 @@ mod common;
 use common::both_drivers;
 use ringwheel_counts::{Counting, allocations_here, check};
 use ringwheel_executor::{
-    DriverKind, Latency, QueueOptions, Source, Target, TaskQueue, fs,
+    DriverKind, Latency, QueueOptions, Source, Target, TaskQueue,
+    channel::{local, shared},
+    fs,
     net::{Listener, Stream},
     spawn, spawn_into, time, yield_if_needed, yield_now,
 };
-use std::time::Duration;
+use std::{rc::Rc, time::Duration};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -201,5 +203,51 @@ fn an_echo_allocates_nothing() {
             })
             .unwrap();
         assert_eq!(allocations, 0);
+    });
+}
+
+#[test]
+fn messages_allocate_nothing() {
+    /// 1,000 messages through a ring of 100, each of the two tasks waiting for the other.
+    macro_rules! round {
+        ($sender:ident, $receiver:ident) => {{
+            let sender = $sender.clone();
+            let sending = spawn(async move {
+                for number in 0..1000_u64 {
+                    sender.send(number).await.unwrap();
+                }
+            });
+            for number in 0..1000_u64 {
+                assert_eq!($receiver.recv().await, Some(number));
+            }
+            sending.await.unwrap();
+        }};
+    }
+    both_drivers(|mut executor| {
+        let driver = match executor.driver_kind() {
+            DriverKind::Uring => "uring",
+            DriverKind::Poll => "poll",
+        };
+        let (alone, across) = executor
+            .run(async {
+                let (sender, receiver) = local::bounded(100).unwrap();
+                round!(sender, receiver);
+                let alone = count(async { round!(sender, receiver) }).await;
+                let (sender, receiver) = shared::bounded(100).unwrap();
+                let (sender, receiver) = (Rc::new(sender.connect().unwrap()), receiver.connect().unwrap());
+                round!(sender, receiver);
+                (alone, count(async { round!(sender, receiver) }).await)
+            })
+            .unwrap();
+        check(
+            "channel: allocations per 1,000 messages between tasks of one executor, local",
+            driver,
+            alone as f64,
+        );
+        check(
+            "channel: allocations per 1,000 messages between tasks of one executor, shared",
+            driver,
+            across as f64,
+        );
     });
 }
