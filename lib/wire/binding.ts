@@ -170,6 +170,10 @@ export interface NativeServerStats {
   cacheEntries: number;
   /** Large files held open now. */
   openFiles: number;
+  /** Times one of its threads did not come back to its turn for 100 ms; up to a second old. */
+  stalls: number;
+  /** The longest of those that are over, milliseconds. */
+  longestStallMs: number;
   /** Responses by status code; codes that never occurred are left out. */
   statuses: Record<string, number>;
 }

@@ -6,7 +6,10 @@ use crate::{
     options::{Cores, DriverKind, Options},
     stats::{Counters, ServerStats},
 };
-use ringwheel_executor::{Executor, net};
+use ringwheel_executor::{
+    Executor, net,
+    stall::{StallOptions, StallReport},
+};
 use std::{
     io,
     net::{SocketAddr, ToSocketAddrs},
@@ -260,6 +263,9 @@ fn sit(seat: Seat, report: &mpsc::SyncSender<Result<Ready, StartError>>) {
 
 fn executor_options(options: &Options) -> ringwheel_executor::Options {
     let mut executor = ringwheel_executor::Options::default();
+    // Counted, and told of by the counters alone: nobody reads what a library writes to stderr.
+    let report: StallReport = Arc::new(|_| {});
+    executor.stall = Some(StallOptions { stack: false, report: Some(report), ..StallOptions::default() });
     executor.driver.kind = options.driver;
     executor
 }

@@ -1,6 +1,9 @@
 //! Counters: written by one core, read by any thread, and never locked on the way.
 use crate::http::status::Status;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 /// A number that one thread adds to and others read. Plain load and store: no bus lock on the request path.
 #[derive(Debug, Default)]
@@ -48,6 +51,8 @@ pub(crate) struct Counters {
     pub(crate) open_files: Counter,
     pub(crate) turns: Counter,
     pub(crate) enters: Counter,
+    pub(crate) stalls: Counter,
+    pub(crate) longest_stall: Counter,
     statuses: [Counter; Status::ALL.len()],
 }
 
@@ -74,6 +79,8 @@ impl Counters {
         if let Some(stats) = ringwheel_executor::stats() {
             self.turns.set(stats.turns);
             self.enters.set(stats.driver.enters);
+            self.stalls.set(stats.stalls);
+            self.longest_stall.set(stats.longest_stall.as_nanos() as u64);
         }
     }
 
@@ -94,6 +101,8 @@ impl Counters {
             open_files: self.open_files.get(),
             turns: self.turns.get(),
             enters: self.enters.get(),
+            stalls: self.stalls.get(),
+            longest_stall: Duration::from_nanos(self.longest_stall.get()),
             statuses: Status::ALL
                 .iter()
                 .map(|status| (status.code(), self.count_of(*status)))
@@ -134,6 +143,10 @@ pub struct CoreStats {
     pub turns: u64,
     /// System calls made to submit and wait; as of then, too.
     pub enters: u64,
+    /// Times the thread did not come back to its turn for 100 ms, as of then, too: a slow disk or file system, or no CPU to be had.
+    pub stalls: u64,
+    /// The longest of those that are over; of all cores, where they are summed.
+    pub longest_stall: Duration,
     /// Responses by status code, ascending; codes that never occurred are left out.
     pub statuses: Vec<(u16, u64)>,
 }
@@ -154,6 +167,8 @@ impl CoreStats {
         self.open_files += other.open_files;
         self.turns += other.turns;
         self.enters += other.enters;
+        self.stalls += other.stalls;
+        self.longest_stall = self.longest_stall.max(other.longest_stall);
         for (code, count) in &other.statuses {
             match self.statuses.binary_search_by_key(code, |entry| entry.0) {
                 Ok(at) => self.statuses[at].1 += count,

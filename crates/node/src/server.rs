@@ -50,6 +50,8 @@ pub struct NativeServerStats {
     pub cache_bytes: f64,
     pub cache_entries: f64,
     pub open_files: f64,
+    pub stalls: f64,
+    pub longest_stall_ms: f64,
     pub statuses: HashMap<String, f64>,
 }
 
@@ -200,6 +202,8 @@ fn counters(total: &CoreStats) -> NativeServerStats {
         cache_bytes: total.cache_bytes as f64,
         cache_entries: total.cache_entries as f64,
         open_files: total.open_files as f64,
+        stalls: total.stalls as f64,
+        longest_stall_ms: total.longest_stall.as_nanos() as f64 / 1e6,
         statuses: total.statuses.iter().map(|(code, count)| (code.to_string(), *count as f64)).collect(),
     }
 }
