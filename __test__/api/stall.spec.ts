@@ -77,9 +77,18 @@ test('waiting, short callbacks and a watch that is off are no stalls', async (t)
   const result = await script(`${HOLD}
     subscribe('ringwheel:stall', (report) => reports.push(report));
     const executor = Executor.start({ stall: { ms: 100 } });
-    await sleep(350);
-    for (let i = 0; i < 40; i++) { holdTheThread(5); await new Promise(setImmediate); }
-    assert(executor.stats().stalls <= 1, 'another program may hold this machine: ' + executor.stats().stalls);
+    // Other programs may hold this machine: one time of ten without a stall shows that these are none.
+    const isQuiet = async (work) => {
+      for (let round = 0; round < 10; round++) {
+        const { stalls } = executor.stats();
+        await work();
+        if (executor.stats().stalls === stalls) return true;
+      }
+      return false;
+    };
+    assert(await isQuiet(() => sleep(350)), 'waiting');
+    const callbacks = async () => { for (let i = 0; i < 40; i++) { holdTheThread(5); await new Promise(setImmediate); } };
+    assert(await isQuiet(callbacks), 'short callbacks');
     await executor.close();
     const off = Executor.start({ stall: false });
     const before = reports.length;

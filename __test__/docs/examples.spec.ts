@@ -61,7 +61,8 @@ test('all examples have the right types', async (t) => {
     ...['--lib', 'es2022,esnext.disposable', '--typeRoots', join(root, 'node_modules/@types'), '--types', 'node'],
     ...examples.map((_, index) => `example-${index}.mts`),
   ];
-  const { code, stdout } = await new Running(process.execPath, args, { cwd: place }).ended;
+  // The compiler takes seconds, and minutes where all the machine is busy.
+  const { code, stdout } = await new Running(process.execPath, args, { cwd: place }, 240).ended;
   const named = stdout.replace(/example-(\d+)\.mts/g, (name, index) => `${examples[Number(index)]?.where ?? name}`);
   t.is(code, 0, named);
 });
@@ -69,7 +70,7 @@ test('all examples have the right types', async (t) => {
 examples.forEach(({ where }, index) => {
   test(`the example at ${where} runs`, async (t) => {
     const tsx = join(root, 'node_modules/tsx/dist/esm/index.mjs');
-    const running = new Running(process.execPath, ['--import', tsx, `example-${index}.mts`], { cwd: place });
+    const running = new Running(process.execPath, ['--import', tsx, `example-${index}.mts`], { cwd: place }, 120);
     const { code, signal, stderr } = await running.ended;
     t.is(code ?? signal, 0, stderr);
   });
