@@ -9,6 +9,7 @@
 //!                       └─────────────────── asleep
 //! ```
 mod arena;
+mod end;
 mod fair;
 mod header;
 mod join;

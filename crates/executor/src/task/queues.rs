@@ -33,7 +33,7 @@ impl List {
     pub(super) fn push(&self, task: NonNull<Header>, header: &Header) {
         header.next.set(None);
         match self.last.replace(Some(task)) {
-            // SAFETY: needs a live header. Holds: a queued task is live (run.rs frees none of them). Checked: tests/queues.rs.
+            // SAFETY: needs a live header. Holds: a queued task is live (end.rs frees none of them). Checked: tests/queues.rs.
             Some(last) => unsafe { last.as_ref() }.next.set(Some(task)),
             None => self.first.set(Some(task)),
         }
