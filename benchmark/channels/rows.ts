@@ -33,12 +33,25 @@ export async function channels(options: BenchOptions): Promise<Benchmark> {
       return nativeContender(mode, process.execPath, script, { core: undefined });
     }),
   });
+  const calls = (name: string, depth: number): Row => ({
+    name,
+    metrics,
+    contenders: ['ringwheel', 'postMessage'].map((mode) => {
+      const script = [
+        path.join(__dirname, 'calls.mjs'),
+        JSON.stringify({ mode, depth, seconds: options.seconds, ringwheel }),
+      ];
+      return nativeContender(mode, process.execPath, script, { core: undefined });
+    }),
+  });
   return {
     rows: [
       row(alone, 'numbers', 1),
       row(many, 'numbers', 100),
       row('1 KiB, one on the way', 'bytes', 1),
       row('1 KiB, 100 on the way', 'bytes', 100),
+      calls('pool.run, one at a time', 1),
+      calls('pool.run, 100 at a time', 100),
     ],
     claims,
   };

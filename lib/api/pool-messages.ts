@@ -175,15 +175,16 @@ export function withoutSignals(args: readonly unknown[]): {
   signals: Map<number, AbortSignal>;
 } {
   const signals = new Map<number, AbortSignal>();
-  for (const [index, arg] of args.entries()) if (isSignal(arg)) signals.set(index, arg);
+  // First by class: asking what is none costs an error, dearer than the whole call.
+  for (const [index, arg] of args.entries()) if (arg instanceof AbortSignal && isSignal(arg)) signals.set(index, arg);
   return {
     plain: signals.size === 0 ? args : args.map((arg, index) => (signals.has(index) ? undefined : arg)),
     signals,
   };
 }
 
-/** What has to be moved with these values: what was marked, and ports, which cannot be copied. */
-export function transfersOf(values: readonly unknown[]): Transferable[] {
+/** What has to be moved with these values: what was marked, and ports, which cannot be copied. Undefined for nothing: Node takes its time over lists. */
+export function transfersOf(values: readonly unknown[]): Transferable[] | undefined {
   const list: Transferable[] = [];
   for (const value of values) {
     if (typeof value !== 'object' || value === null) continue;
@@ -191,5 +192,5 @@ export function transfersOf(values: readonly unknown[]): Transferable[] {
     if (marked !== undefined) list.push(...marked);
     else if (value instanceof MessagePort) list.push(value);
   }
-  return list;
+  return list.length === 0 ? undefined : list;
 }

@@ -25,9 +25,16 @@ function exported(module: Module, name: string): unknown {
   return whole && Object.hasOwn(inner, name) ? (inner as Module)[name] : undefined;
 }
 
+/** Modules that have loaded: asking import() again costs more than a call. */
+const modules = new Map<string, Module>();
+
 async function load(href: string): Promise<Module> {
+  const known = modules.get(href);
+  if (known !== undefined) return known;
   try {
-    return (await import(href)) as Module;
+    const module = (await import(href)) as Module;
+    modules.set(href, module);
+    return module;
   } catch (cause) {
     const { message } = cause as Partial<Error>;
     const error = ourError('ERR_RINGWHEEL_MODULE', `the module ${href} does not load: ${message ?? String(cause)}`);
