@@ -8,7 +8,6 @@ import {
   HELD_WORD,
   KEEP_WORD,
   OPCODE_READ,
-  OPCODE_SLEEP,
   OPCODE_WRITE,
   QUEUE_CURRENT_WORD,
   REGION_BYTES,
@@ -41,7 +40,6 @@ export type StartNative = (
 
 // Module constants: an imported name is a property of another module's exports, looked up at each use.
 const CURRENT = QUEUE_CURRENT_WORD;
-const SLEEP = OPCODE_SLEEP;
 /** What Rust says when another thread has called. */
 const CALLED = '';
 /** In a command's first word the opcode is below the class. */
@@ -188,9 +186,8 @@ export class Link {
     if (hold !== NO_HOLD) this.handBack(hold);
     if ((kind & RAW) !== 0) settle(result, extra);
     else if (target !== undefined) this.settleCopied(settle, target, hold, kind, file, result);
-    else if (result >= 0) {
-      settle((kind & OPCODE_BITS) === SLEEP ? (undefined as never) : result, 0);
-    } else settle(this.#fail(result, kind & OPCODE_BITS, file) as never, 0);
+    else if (result >= 0) settle(result, 0);
+    else settle(this.#fail(result, kind & OPCODE_BITS, file) as never, 0);
   }
 
   /** Runs `start` once a command can be written, in the order of the calls, as work of the queue that asks. */

@@ -105,10 +105,9 @@ export const OPCODE_DATASYNC = 5;
 export const OPCODE_TRUNCATE = 6;
 export const OPCODE_STAT = 7;
 export const OPCODE_CLOSE = 8;
-export const OPCODE_SLEEP = 9;
 export const OPCODE_CANCEL = 10;
 /** Opcode number → name; index 0 is no opcode. */
-export const OPCODE_NAMES = ['', 'nop', 'read', 'write', 'sync', 'datasync', 'truncate', 'stat', 'close', 'sleep', 'cancel'] as const;
+export const OPCODE_NAMES = ['', 'nop', 'read', 'write', 'sync', 'datasync', 'truncate', 'stat', 'close', 'cancel'] as const;
 
 // Rejects: results of commands that were never run.
 /** Results at or below this are rejects. */
@@ -120,7 +119,6 @@ export const REJECT_PENDING = -100004;
 export const REJECT_RESERVED = -100005;
 export const REJECT_LENGTH = -100006;
 export const REJECT_POSITION = -100007;
-export const REJECT_MILLISECONDS = -100008;
 export const REJECT_LEASE_RANGE = -100009;
 export const REJECT_STALE_FILE = -100010;
 export const REJECT_STALE_LEASE = -100011;
@@ -135,7 +133,6 @@ export const REJECTS: ReadonlyMap<number, readonly [name: string, message: strin
   [-100005, ['RESERVED', 'a reserved byte of the command is not 0']],
   [-100006, ['LENGTH', 'the length must be at most 2147479552 bytes, and at least 256 for stat']],
   [-100007, ['POSITION', 'the position or length must be an integer from 0 to 9007199254740991']],
-  [-100008, ['MILLISECONDS', 'the milliseconds must be a number from 0 to 9007199254740991']],
   [-100009, ['LEASE_RANGE', 'offset + length must lie inside the lease']],
   [-100010, ['STALE_FILE', 'the file is closed; open it again']],
   [-100011, ['STALE_LEASE', 'the lease was released or is in use by another operation']],

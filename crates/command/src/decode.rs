@@ -94,8 +94,6 @@ pub enum Action {
     Stat { file: FileId, lease: LeaseRange },
     /// Close the file.
     Close { file: FileId },
-    /// Fire a timer after so many milliseconds, at most 2^53 − 1.
-    Sleep { milliseconds: u64 },
     /// End the command of [`Request::pending`] early. Has no completion of its own.
     Cancel,
 }
@@ -150,13 +148,6 @@ pub fn decode(command: &Command) -> Result<Request, Reject> {
             Action::Stat { file, lease }
         }
         Opcode::Close => Action::Close { file },
-        Opcode::Sleep => {
-            // Checked before it is rounded: −0.5 would round to −0, which is 0.
-            let milliseconds =
-                (command.operand >= 0.0).then(|| safe_integer(command.operand.ceil())).flatten();
-            let milliseconds = milliseconds.ok_or(reject(RejectCode::Milliseconds))?;
-            Action::Sleep { milliseconds }
-        }
         Opcode::Cancel => Action::Cancel,
     };
     Ok(Request { pending, queue: command.queue, action })

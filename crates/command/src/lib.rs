@@ -24,13 +24,14 @@
 //! let mut javascript = region.script_side();
 //! let Rings { mut commands, mut completions } = region.rings();
 //!
-//! let sleep = Command { opcode: Opcode::Sleep as u8, pending_slot: 7, pending_generation: 1, operand: 1.5, ..Command::ZERO };
-//! javascript.commands.push(sleep.to_words()).unwrap();
+//! let truncate = Command { opcode: Opcode::Truncate as u8, pending_slot: 7, pending_generation: 1, operand: 2.0, ..Command::ZERO };
+//! javascript.commands.push(truncate.to_words()).unwrap();
 //! javascript.commands.publish();
 //!
 //! let mut batch = commands.batch().unwrap();
 //! let request = batch.request().unwrap().unwrap();
-//! assert_eq!(request.action, Action::Sleep { milliseconds: 2 }); // Rounded up: a sleep never ends early.
+//! let Action::Truncate { length: 2, file } = request.action else { panic!("decoded as something else") };
+//! # let _ = file;
 //! batch.advance();
 //! drop(batch); // Publishes the head, once.
 //!

@@ -20,8 +20,6 @@ pub enum Opcode {
     Stat = 7,
     /// Closes the file once its operations in flight are done. Arguments: file. Result: 0.
     Close = 8,
-    /// A timer of the wheel. Arguments: operand = milliseconds, rounded up. Result: 0 when it fires.
-    Sleep = 9,
     /// Ends another command early. Its pending slot and generation name that *other* command, which completes once, with
     /// −ECANCELED or with its result when that was faster. CANCEL itself has no completion; one that names nothing is ignored.
     Cancel = 10,
@@ -29,7 +27,7 @@ pub enum Opcode {
 
 impl Opcode {
     /// Every opcode with its name in TypeScript, in the order of their numbers.
-    pub const ALL: [(Opcode, &'static str); 10] = [
+    pub const ALL: [(Opcode, &'static str); 9] = [
         (Opcode::Nop, "NOP"),
         (Opcode::Read, "READ"),
         (Opcode::Write, "WRITE"),
@@ -38,7 +36,6 @@ impl Opcode {
         (Opcode::Truncate, "TRUNCATE"),
         (Opcode::Stat, "STAT"),
         (Opcode::Close, "CLOSE"),
-        (Opcode::Sleep, "SLEEP"),
         (Opcode::Cancel, "CANCEL"),
     ];
 
@@ -54,7 +51,6 @@ impl Opcode {
             6 => Opcode::Truncate,
             7 => Opcode::Stat,
             8 => Opcode::Close,
-            9 => Opcode::Sleep,
             10 => Opcode::Cancel,
             _ => return None,
         })

@@ -77,8 +77,6 @@ pub enum RejectCode {
     Length = -100_006,
     /// The position or file length is not an integer in 0..2^53 (or −1 where the file position is allowed).
     Position = -100_007,
-    /// The milliseconds are not a number in 0..2^53.
-    Milliseconds = -100_008,
     /// The range does not lie inside the lease.
     LeaseRange = -100_009,
     /// The file is closed, or never was.
@@ -92,8 +90,8 @@ pub enum RejectCode {
 }
 
 impl RejectCode {
-    /// Every code with its name and its sentence for TypeScript, in the order of their numbers.
-    pub const ALL: [(RejectCode, &'static str, &'static str); 13] = [
+    /// Every code with its name and its sentence for TypeScript, in the order of their numbers, of which one is not used any more.
+    pub const ALL: [(RejectCode, &'static str, &'static str); 12] = [
         (RejectCode::Opcode, "OPCODE", "the command has no known opcode"),
         (RejectCode::Flags, "FLAGS", "the command has a flag that is not defined"),
         (RejectCode::Queue, "QUEUE", "the command names a queue that does not exist"),
@@ -108,11 +106,6 @@ impl RejectCode {
             RejectCode::Position,
             "POSITION",
             "the position or length must be an integer from 0 to 9007199254740991",
-        ),
-        (
-            RejectCode::Milliseconds,
-            "MILLISECONDS",
-            "the milliseconds must be a number from 0 to 9007199254740991",
         ),
         (RejectCode::LeaseRange, "LEASE_RANGE", "offset + length must lie inside the lease"),
         (RejectCode::StaleFile, "STALE_FILE", "the file is closed; open it again"),
@@ -132,9 +125,11 @@ impl RejectCode {
 pub const REJECT_CEILING: i32 = -100_000;
 
 const _: () = {
+    let mut last = REJECT_CEILING;
     let mut index = 0;
     while index < RejectCode::ALL.len() {
-        assert!(RejectCode::ALL[index].0.result() == REJECT_CEILING - 1 - index as i32);
+        assert!(RejectCode::ALL[index].0.result() < last);
+        last = RejectCode::ALL[index].0.result();
         index += 1;
     }
 };

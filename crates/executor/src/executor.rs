@@ -153,7 +153,7 @@ impl Executor {
     /// Embedded host: one turn. Blocks only when `park` is [`Park::Thread`]. Without staged or running operations it makes
     /// no system call.
     pub fn turn(&mut self, client: &mut impl Client, park: Park) -> Turn {
-        self.core.turn(client, park, |turn| turn.called || turn.client_timers > 0 || turn.panic.is_some())
+        self.core.turn(client, park, |turn| turn.called || turn.panic.is_some())
     }
 
     /// The driver and the wheel between turns, for calls that are not worth a command.

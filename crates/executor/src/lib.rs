@@ -46,7 +46,6 @@ pub use queue::{
     Latency, QueueLatencies, QueueOptions, QueueStats, Removal, Removed, TaskQueue, queue_latencies,
     queue_stats, spawn_into, try_spawn_into,
 };
-pub use ringwheel_clock::TimerKey;
 pub use ringwheel_driver::{
     BUCKETS, Chunk, Distribution, DriverKind, Latency as OperationLatency, Lease, Times,
     memory::{Source, Target},

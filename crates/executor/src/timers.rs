@@ -15,15 +15,14 @@ use std::{
 
 /// What a timer is for, in 8 bytes: with them a timer of the wheel takes 32, and never straddles a cache line.
 ///
-/// The upper two bits say which: a task of this executor (the bits of its waker that are not the executor's), a place in
-/// `foreign`, or the client's number.
+/// The upper two bits say which: a task of this executor (the bits of its waker that are not the executor's) or a place in
+/// `foreign`.
 #[derive(Clone, Copy, Debug)]
 struct Owner(u64);
 
 const KIND: u64 = 3 << 62;
 const TASK: u64 = 0;
 const FOREIGN: u64 = 1 << 62;
-const CLIENT: u64 = 2 << 62;
 const _: () = assert!(OWN_BITS <= 62);
 
 /// What to do now that a timer fired.
@@ -33,8 +32,6 @@ pub(crate) enum Fired {
     Task(u64),
     /// Wake whoever this is: foreign code.
     Foreign(Waker),
-    /// Tell the client.
-    Client(u64),
 }
 
 /// Names a precise timer.
@@ -108,11 +105,6 @@ impl Timers {
         }
     }
 
-    /// Tells the client `timer`, of which the lower 62 bits count, once `deadline` has passed.
-    pub(crate) fn insert_client(&mut self, deadline: Instant, timer: u64) -> TimerKey {
-        self.wheel.insert(self.tick(deadline), Owner(CLIENT | timer & !KIND))
-    }
-
     /// Takes a timer back. True when it had not fired; with it comes a foreign waker, to be dropped outside.
     #[inline]
     pub(crate) fn cancel(&mut self, key: TimerKey) -> (bool, Option<Waker>) {
@@ -134,7 +126,6 @@ impl Timers {
         let Timers { executor, wheel, origin, precise, foreign, foreign_free, .. } = self;
         let mut fire = |Owner(bits): Owner| match bits & KIND {
             TASK => fired.push(Fired::Task(*executor | bits)),
-            CLIENT => fired.push(Fired::Client(bits & !KIND)),
             _ => {
                 let index = bits as u32;
                 foreign_free.push(index);

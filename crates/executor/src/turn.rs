@@ -19,7 +19,6 @@ use crate::{
     timers::Fired,
     waker_ring::WakerRing,
 };
-use ringwheel_clock::TimerKey;
 use ringwheel_driver::{Completion, Driver, Errno, Wait};
 use std::{
     any::Any,
@@ -37,8 +36,6 @@ pub const CLIENT_TOKEN: u64 = 1 << 63;
 pub trait Client {
     /// Step 2: hands in commands, a bounded number. True when more are waiting already.
     fn commands(&mut self, edge: &mut Edge<'_>) -> bool;
-    /// Step 3: a timer set through [`Edge::insert_timer`] fired.
-    fn timer(&mut self, timer: u64);
     /// Step 6: a completion whose token has [`CLIENT_TOKEN`] set. The driver is in use: what to submit next waits for
     /// `commands`.
     fn completion(&mut self, completion: Completion);
@@ -52,7 +49,6 @@ impl Client for NoClient {
     fn commands(&mut self, _edge: &mut Edge<'_>) -> bool {
         false
     }
-    fn timer(&mut self, _timer: u64) {}
     fn completion(&mut self, _completion: Completion) {}
 }
 
@@ -78,8 +74,6 @@ pub struct Turn {
     pub next_deadline: Option<Instant>,
     /// Client completions handed over in this turn.
     pub client_completions: u32,
-    /// Client timers handed over in this turn.
-    pub client_timers: u32,
     /// Another thread has woken the executor itself, not one of its tasks: [`crate::ExecutorWaker::wake`], or a call.
     pub called: bool,
     /// The driver's system call failed: nothing will complete any more; shut down.
@@ -105,16 +99,6 @@ impl Edge<'_> {
     /// Now, read once per turn.
     pub fn now(&mut self) -> Instant {
         self.core.now()
-    }
-
-    /// Sets a timer; [`Client::timer`] is called with `timer`, of which the lower 62 bits count, once the deadline has passed.
-    pub fn insert_timer(&mut self, deadline: Instant, timer: u64) -> TimerKey {
-        self.core.timers.borrow_mut().insert_client(deadline, timer)
-    }
-
-    /// Takes a timer back. False when it has fired or was taken back already.
-    pub fn cancel_timer(&mut self, key: TimerKey) -> bool {
-        self.core.timers.borrow_mut().cancel(key).0
     }
 }
 
@@ -147,7 +131,7 @@ impl Core {
             self.step_calls();
         }
         let more_commands = self.step_commands(client, &mut turn);
-        self.step_timers(client, &mut turn);
+        self.step_timers(&mut turn);
         self.step_tasks();
         self.tell_others();
         let busy = more_commands || enough(&turn) || self.has_calls();
@@ -240,7 +224,7 @@ impl Core {
         }
     }
 
-    fn step_timers(&self, client: &mut impl Client, turn: &mut Turn) {
+    fn step_timers(&self, turn: &mut Turn) {
         if self.timers.borrow().len() == 0 {
             return;
         }
@@ -255,10 +239,6 @@ impl Core {
                 }
                 Fired::Task(handle) => task::wake_handle(handle),
                 Fired::Foreign(waker) => self.tasks.wake_any(waker),
-                Fired::Client(timer) => {
-                    turn.client_timers += 1;
-                    self.call(turn, || client.timer(timer));
-                }
             }
         }
         self.fired.set(fired);

@@ -124,8 +124,6 @@ fn a_turn_without_work_makes_no_system_call_of_the_driver() {
 struct Told {
     to_submit: Vec<u64>,
     completions: Rc<Cell<u32>>,
-    timers: Rc<Cell<u32>>,
-    timer_order: Vec<u64>,
 }
 
 impl Client for Told {
@@ -134,10 +132,6 @@ impl Client for Told {
             edge.driver.submit(Operation::Nop, token).unwrap();
         }
         !self.to_submit.is_empty()
-    }
-    fn timer(&mut self, timer: u64) {
-        self.timers.set(self.timers.get() + 1);
-        self.timer_order.push(timer);
     }
     fn completion(&mut self, completion: Completion) {
         assert_ne!(completion.token & CLIENT_TOKEN, 0);
@@ -155,27 +149,5 @@ fn more_commands_than_one_turn_takes_keep_the_host_awake() {
             assert!(executor.turn(&mut client, Park::Host).ready);
         }
         drive(&mut executor, &mut client, || completions.get() == 10);
-    });
-}
-
-#[test]
-fn client_timers_fire_in_order_and_cancelled_ones_never() {
-    both_embedded(|mut executor| {
-        let mut client = Told::default();
-        let timers = client.timers.clone();
-        let cancelled = executor
-            .edge(|edge| {
-                let now = edge.now();
-                edge.insert_timer(now + Duration::from_millis(9), 9);
-                edge.insert_timer(now + Duration::from_millis(3), 3);
-                let never = edge.insert_timer(now + Duration::from_millis(5), 5);
-                edge.insert_timer(now, (1 << 62) - 1);
-                assert!(edge.cancel_timer(never));
-                never
-            })
-            .unwrap();
-        drive(&mut executor, &mut client, || timers.get() == 3);
-        assert_eq!(client.timer_order, [(1 << 62) - 1, 3, 9]);
-        assert_eq!(executor.edge(|edge| edge.cancel_timer(cancelled)), Some(false));
     });
 }

@@ -186,14 +186,8 @@ fn a_client_that_panics_is_reported_by_the_turn() {
                 self.staged = true;
                 edge.driver.submit(Operation::Nop, CLIENT_TOKEN | 1).unwrap();
                 edge.driver.submit(Operation::Nop, CLIENT_TOKEN | 2).unwrap();
-                let soon = edge.now() + Duration::from_millis(1);
-                edge.insert_timer(soon, 7);
             }
             false
-        }
-        fn timer(&mut self, timer: u64) {
-            assert_eq!(timer, 7);
-            panic!("expected: timer");
         }
         fn completion(&mut self, completion: Completion) {
             self.completed += 1;
@@ -208,13 +202,13 @@ fn a_client_that_panics_is_reported_by_the_turn() {
         for _ in 0..100 {
             let turn = executor.turn(&mut client, Park::No);
             panics.extend(turn.panic.map(|payload| text(payload.into())));
-            if panics.len() == 3 && client.completed == 2 {
+            if panics.len() == 2 && client.completed == 2 {
                 break;
             }
             std::thread::sleep(Duration::from_millis(1));
         }
         panics.sort_unstable();
-        assert_eq!(panics, ["expected: commands", "expected: completion", "expected: timer"]);
+        assert_eq!(panics, ["expected: commands", "expected: completion"]);
         assert_eq!(client.completed, 2, "the completion after the panic is delivered");
         assert_eq!(executor.run(async { 1 }).unwrap(), 1);
     });
@@ -310,7 +304,6 @@ fn a_job_that_panics_is_an_io_error() {
             fn commands(&mut self, _: &mut Edge<'_>) -> bool {
                 false
             }
-            fn timer(&mut self, _: u64) {}
             fn completion(&mut self, completion: Completion) {
                 self.0 = Some(completion.result);
             }

@@ -2,9 +2,8 @@
 #![expect(clippy::async_yields_async, reason = "join handles that outlive their run")]
 mod common;
 use common::both_drivers;
-use ringwheel_driver::Completion;
 use ringwheel_executor::{
-    Client, Edge, Executor, ExecutorWaker, JoinError, NoClient, Park, event::Event, spawn, thread, time,
+    Executor, ExecutorWaker, JoinError, NoClient, Park, event::Event, spawn, thread, time,
 };
 use std::{
     future::{pending, poll_fn},
@@ -280,24 +279,6 @@ fn a_wake_before_a_turn_ends_that_turn() {
             let other = std::thread::spawn(move || waker.wake());
             while !executor.turn(&mut NoClient, Park::Thread).called {}
             other.join().unwrap();
-        }
-        struct Fires(bool);
-        impl Client for Fires {
-            fn commands(&mut self, _: &mut Edge<'_>) -> bool {
-                false
-            }
-            fn timer(&mut self, _: u64) {
-                self.0 = true;
-            }
-            fn completion(&mut self, _: Completion) {}
-        }
-        let mut fires = Fires(false);
-        executor.edge(|edge| {
-            let soon = edge.now() + Duration::from_millis(1);
-            edge.insert_timer(soon, 1)
-        });
-        while !fires.0 {
-            executor.turn(&mut fires, Park::Thread);
         }
     });
 }

@@ -19,13 +19,10 @@ use ringwheel_driver::{
     memory::{Source, Target},
     op::file::{Close, Open, Read, Stat, Sync, Truncate, Write},
 };
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
 
 const ECANCELED: i32 = 125;
 const EMFILE: i32 = 24;
-
-/// Longest sleep that the wheel is asked for: 139 years, so that no clock arithmetic overflows.
-const SLEEP_MAX_MS: u64 = 1 << 42;
 
 /// Everything but the command ring's reading end, which is borrowed while commands are handed in.
 #[derive(Debug)]
@@ -104,7 +101,7 @@ impl Desk {
         if !self.has_room() {
             return Outcome::NoRoom;
         }
-        let operation = match self.operation(edge, pending, action) {
+        let operation = match self.operation(pending, action) {
             Ok(Some(operation)) => operation,
             Ok(None) => return Outcome::Taken,
             Err(code) => return self.refuse(Reject { pending: Some(pending), code }),
@@ -162,12 +159,7 @@ impl Desk {
     }
 
     /// Turns a request into an operation that owns all it needs; `None` when it needs none.
-    fn operation(
-        &mut self,
-        edge: &mut Edge<'_>,
-        pending: PendingId,
-        action: Action,
-    ) -> Result<Option<Operation>, RejectCode> {
+    fn operation(&mut self, pending: PendingId, action: Action) -> Result<Option<Operation>, RejectCode> {
         if self.closing {
             return Err(RejectCode::Closed);
         }
@@ -199,13 +191,6 @@ impl Desk {
             Action::Close { file } => {
                 let file = self.files.remove(file).ok_or(RejectCode::StaleFile)?;
                 Operation::Close(Close { file })
-            }
-            Action::Sleep { milliseconds } => {
-                let deadline = edge.now() + Duration::from_millis(milliseconds.min(SLEEP_MAX_MS));
-                let key = edge.insert_timer(deadline, PendingTable::token(pending));
-                self.pending.insert(pending, Running::Timer(key));
-                self.unanswered += 1;
-                return Ok(None);
             }
             Action::Nop => {
                 self.unanswered += 1;
@@ -307,12 +292,6 @@ impl Desk {
     fn cancel(&mut self, edge: &mut Edge<'_>, pending: PendingId) {
         match self.pending.get(pending) {
             Some(Running::Operation(ticket)) => edge.driver.cancel(ticket),
-            Some(Running::Timer(key)) => {
-                if edge.cancel_timer(key) {
-                    self.pending.remove(pending);
-                    self.answer(pending, -ECANCELED, 0);
-                }
-            }
             Some(Running::Waiting(place)) => {
                 if let Some(operation) = self.shares.as_mut().and_then(|shares| shares.take(pending, place)) {
                     self.pending.remove(pending);

@@ -16,7 +16,6 @@ use crate::{
 };
 use desk::{Desk, Outcome};
 use keep::Keep;
-use pending::PendingTable;
 use ringwheel_command::{
     CommandReader, FileId, PendingId, Region, RejectCode, RingError, Rings, layout::PENDING_CAPACITY,
 };
@@ -239,12 +238,6 @@ impl Client for Bridge {
             }
         }
         !batch.is_empty()
-    }
-
-    fn timer(&mut self, timer: u64) {
-        let pending = PendingTable::name(timer);
-        self.desk.pending.remove(pending);
-        self.desk.answer(pending, 0, 0);
     }
 
     fn completion(&mut self, completion: Completion) {

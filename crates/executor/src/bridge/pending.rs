@@ -1,5 +1,4 @@
 //! What each pending slot of JavaScript's stands for now, so that CANCEL can name it.
-use crate::TimerKey;
 use ringwheel_command::PendingId;
 use ringwheel_driver::Ticket;
 
@@ -8,8 +7,6 @@ use ringwheel_driver::Ticket;
 pub(super) enum Running {
     /// An operation of the driver.
     Operation(Ticket),
-    /// A timer of the wheel.
-    Timer(TimerKey),
     /// A read or write that waits for the disk's turn, at this place of [`super::shares::Shares`].
     Waiting(u32),
 }
