@@ -34,14 +34,22 @@ test('by default a stall is counted and published, without a warning', async (t)
 test('with the option it is warned of, with the native and the JavaScript stack', async (t) => {
   const result = await script(
     `${HOLD}
-    Executor.start({ stall: { ms: 60, profile: true } });
+    // Long enough that the start and the reading of a profile are none on a busy machine: five are told of.
+    Executor.start({ stall: { ms: 200, profile: true } });
     subscribe('ringwheel:stall', (report) => reports.push(report));
     await sleep(20);
-    setTimeout(() => holdTheThread(400), 1);
+    // A thread that gets no CPU for a tenth of a second gives no native stack: it is held up to four times.
+    let holds = 0;
+    const hold = () => { holds++; setTimeout(() => holdTheThread(1200), 1); };
+    hold();
     // A busy machine may make other stalls before it. On top is itself, or performance.now that it asks all the time.
     const holding = /^holdTheThread \\(.*\\.cjs:\\d+:\\d+\\)$/m;
-    const mine = () => reports.find(({ stack }) => holding.test(stack.slice(0, 3).join('\\n')));
-    for (let i = 0; i < 4000 && mine() === undefined; i++) await sleep(5);
+    const held = () => reports.filter(({ stack }) => holding.test(stack.slice(0, 3).join('\\n')));
+    const mine = () => held().find(({ nativeStack }) => nativeStack.length > 0);
+    for (let i = 0; i < 4000 && mine() === undefined; i++) {
+      if (held().length === holds && holds < 4) hold();
+      await sleep(5);
+    }
     assert(mine() !== undefined, JSON.stringify(reports));
     const { stack, nativeStack } = mine();
     assert(stack.length >= 2, 'its callers too: ' + stack);
@@ -63,12 +71,16 @@ test('the queue whose slice it was is named', async (t) => {
     const background = new TaskQueue({ name: 'background' });
     const other = new TaskQueue({ name: 'other' });
     await other.spawn(() => holdTheThread(5));
-    await background.spawn(() => { holdTheThread(250); });
-    await told(1);
+    // A busy machine makes shorter stalls beside them.
+    const long = () => reports.filter(({ durationMs }) => durationMs >= 250).map(({ queue }) => queue);
+    const toldOf = async (queue) => { for (let i = 0; i < 4000 && long().at(-1) !== queue; i++) await sleep(5); };
+    await background.spawn(() => { holdTheThread(400); });
+    await toldOf('background');
     await other.spawn(() => holdTheThread(5));
-    setTimeout(() => holdTheThread(250), 1);
-    await told(2);
-    assert.deepStrictEqual(reports.map(({ queue }) => queue), ['background', 'default']);
+    setTimeout(() => holdTheThread(400), 1);
+    await toldOf('default');
+    assert(long().includes('background') && !long().includes('other'), long().join());
+    assert.strictEqual(long().at(-1), 'default');
     await Executor.current().close();`);
   ended(t, result);
 });
@@ -117,7 +129,7 @@ test('more than five in a minute are counted, and one that throws or closes the 
     await sleep(1);
     holdTheThread(60);
     for (let i = 0; i < 4000 && reports.length < 6; i++) await new Promise((resolve) => setTimeout(resolve, 5));
-    assert.strictEqual(reports.length, 6);
+    assert(reports.length >= 6, 'closed while it is told'); // A busy machine may make another.
     await again.close();
     assert.throws(() => again.stats(), { code: 'ERR_RINGWHEEL_CLOSED' });`,
     ['--no-warnings'],
