@@ -234,3 +234,30 @@ test('garbage in the alarm word wakes the loop at most, and fires nothing early'
     }`);
   ended(t, result);
 });
+
+test('a callback that closes the executor is the last, in a task queue as outside of one', async (t) => {
+  const result = await script(`
+    const { Timer } = ringwheel;
+    for (const inQueue of [true, false]) {
+      const executor = Executor.start();
+      let closed, late = 0, called = 0;
+      const begin = () => {
+        for (let index = 0; index < 40; index++) {
+          new Timer(1, () => {
+            called++;
+            if (closed !== undefined) late++;
+            if (index === 3) closed = executor.close();
+          });
+        }
+      };
+      if (inQueue) await new TaskQueue().spawn(begin);
+      else begin();
+      while (closed === undefined) await new Promise((resolve) => setTimeout(resolve, 1));
+      await closed;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      assert.equal(late, 0);
+      assert.ok(called >= 1);
+    }
+  `);
+  ended(t, result);
+});

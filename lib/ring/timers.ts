@@ -188,7 +188,7 @@ export class Timers {
         const kind = wheel.kindOf(entry);
         const queue = (kind & QUEUED_TIMER) !== 0 ? this.#queues.get(entry) : undefined;
         this.#take(entry);
-        if (queue?.open) queue.push((kind & PROMISE_TIMER) !== 0 ? what : callOf(what));
+        if (queue?.open) queue.push((kind & PROMISE_TIMER) !== 0 ? what : callOf(this.#link, what));
         else what();
       }
     } finally {
@@ -237,9 +237,12 @@ export class Timers {
 }
 
 /** What a task queue does with a callback: run it with the slice's microtasks, whose exceptions go to `uncaughtException`. */
-function callOf(callback: () => void): Resume {
+function callOf(link: Link, callback: () => void): Resume {
+  const call = () => {
+    if (link.open) callback(); // One before it in the slice may have closed the executor.
+  };
   return (failed) => {
-    if (failed === undefined) queueMicrotask(callback);
+    if (failed === undefined) queueMicrotask(call);
     else failed.catch(() => {}); // The executor is closed: timers end without a call.
   };
 }
