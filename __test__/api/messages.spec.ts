@@ -6,12 +6,12 @@ const messages: [what: string, call: () => unknown, message: string][] = [
   [
     'a number out of its range',
     () => Executor.start({ entries: 7 }),
-    'Executor.start: entries must be a power of two in 8..=32768; got 7',
+    'Executor.start: entries must be a power of two from 8 to 32768; got 7',
   ],
   [
     'a step that is missed',
     () => Executor.start({ memory: 65537 }),
-    'Executor.start: memory must be a multiple of 4096 in 65536..=1073741824; got 65537',
+    'Executor.start: memory must be a multiple of 4096 from 65536 to 1073741824; got 65537',
   ],
   [
     'a group that is none',
@@ -26,7 +26,7 @@ const messages: [what: string, call: () => unknown, message: string][] = [
   [
     'a value in a group that can be off',
     () => Executor.start({ sqpoll: { idleMs: 0 } }),
-    'Executor.start: sqpoll.idleMs must be a whole number in 1..=10000; got 0',
+    'Executor.start: sqpoll.idleMs must be a whole number from 1 to 10000; got 0',
   ],
   [
     'an unknown key in a group',
@@ -41,7 +41,7 @@ const messages: [what: string, call: () => unknown, message: string][] = [
   [
     'a value in a group',
     () => FileServer.start({ root: '.', limits: { connections: -1 } }),
-    'FileServer.start: limits.connections must be a whole number in 1..=10000000; got -1',
+    'FileServer.start: limits.connections must be a whole number from 1 to 10000000; got -1',
   ],
   [
     'an entry of a list',
@@ -51,7 +51,7 @@ const messages: [what: string, call: () => unknown, message: string][] = [
   [
     'an entry where a number would do too',
     () => FileServer.start({ root: '.', cores: [0, 4096] }),
-    'FileServer.start: cores[1] must be a whole number in 0..=4095; got 4096',
+    'FileServer.start: cores[1] must be a whole number from 0 to 4095; got 4096',
   ],
   [
     'a list that is too long',

@@ -83,7 +83,7 @@ test('a placement that cannot be met is refused with its reason', async (t) => {
       /placement.nodes does not go with the kind .fixed/,
     ],
     [{ placement: {} as never }, 'INVALID_OPTION', /placement.kind is missing/],
-    [{ size: 0 }, 'INVALID_OPTION', /size must be a whole number in 1..=1024/],
+    [{ size: 0 }, 'INVALID_OPTION', /size must be a whole number from 1 to 1024/],
     [{ setup: './relative.js' }, 'INVALID_OPTION', /setup must be a URL/],
     [{ executor: { cpu: 0 } as never }, 'INVALID_OPTION', /unknown option .executor.cpu/],
     [{ replaces: true } as never, 'INVALID_OPTION', /did you mean .replace/],

@@ -30,7 +30,7 @@ import { abortSignal, checked, oneOf, powerOfTwo, shown } from './validate.js';
 export interface ChannelOptions {
   /**
    * How much may be on the way in each direction: for `numbers` that many messages (default 1024), else bytes (default
-   * 1048576), of which a message takes its length and up to 15 more. A power of two in 64..=268435456.
+   * 1048576), of which a message takes its length and up to 15 more. A power of two from 64 to 268435456.
    */
   capacity?: number;
   /**

@@ -12,7 +12,7 @@ import { checked, type Rule, rule, shape, shown, text, truth, whole } from './va
 
 /** Options of {@link ExecutorPool.start}. */
 export interface PoolOptions {
-  /** Members, in 1..=1024. Default: one for each CPU of the placement, as far as a CPU quota goes; as many as `fixed` and `custom` list. */
+  /** Members, from 1 to 1024. Default: one for each CPU of the placement, as far as a CPU quota goes; as many as `fixed` and `custom` list. */
   size?: number;
   /** Where they run. Default `unbound`. */
   placement?: Placement;
@@ -57,7 +57,7 @@ export interface PoolMemberStats {
 
 /** Options of {@link ExecutorPool.close}. */
 export interface PoolCloseOptions {
-  /** Milliseconds to wait for calls that run, in 0..=86400000. Default: as long as they take. */
+  /** Milliseconds to wait for calls that run, from 0 to 86400000. Default: as long as they take. */
   deadlineMs?: number;
 }
 
@@ -215,7 +215,7 @@ export class ExecutorPool implements AsyncDisposable {
     const member = core === 'any' ? this.#any() : Number.isInteger(core) ? this.#members[core] : undefined;
     if (member === undefined) {
       return this.#refuse(
-        `core must be ${quoted('any')} or a whole number in 0..=${this.size - 1}; got ${shown(core)}`,
+        `core must be ${quoted('any')} or a whole number from 0 to ${this.size - 1}; got ${shown(core)}`,
       );
     }
     if (this.#closed) return Promise.reject(ourError('ERR_RINGWHEEL_CLOSED', 'pool.run: the pool is closed', this.run));

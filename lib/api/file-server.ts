@@ -12,7 +12,7 @@ const DRAIN_MS = 10_000;
 
 /** Options of {@link FileServer.close}. */
 export interface ServerCloseOptions {
-  /** Milliseconds for responses that are being sent, in 0..=86400000; what is left then is cut. Default 10000. */
+  /** Milliseconds for responses that are being sent, from 0 to 86400000; what is left then is cut. Default 10000. */
   deadlineMs?: number;
 }
 

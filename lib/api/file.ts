@@ -121,7 +121,7 @@ export class File implements AsyncDisposable {
    * Reads at a position: the fast path.
    *
    * @param target - A {@link Lease} (no copy) or a Uint8Array (one copy); as many bytes as it has are asked for.
-   * @param position - Byte position in the file, 0..=2^53 − 1. The file's own position does not move.
+   * @param position - Byte position in the file, 0 to 2^53 − 1. The file's own position does not move.
    * @returns Bytes read: fewer than asked for near the end of the file, 0 at the end.
    * @throws ERR_RINGWHEEL_INVALID_OPTION, ERR_RINGWHEEL_LEASE, ERR_RINGWHEEL_BUFFER, ERR_RINGWHEEL_CLOSED, or a system error of syscall `read`.
    *
@@ -145,7 +145,7 @@ export class File implements AsyncDisposable {
    *
    * @param source - A {@link Lease} (no copy) or a Uint8Array (one copy); all its bytes are written. Leave a lease alone until the
    * promise has settled; a Uint8Array of up to 256 KiB is copied during the call.
-   * @param position - Byte position in the file, 0..=2^53 − 1. With the flag `a` the kernel appends all the same.
+   * @param position - Byte position in the file, 0 to 2^53 − 1. With the flag `a` the kernel appends all the same.
    * @returns Bytes written; fewer than asked for on a full device.
    * @throws As {@link File.readAt}, syscall `write`.
    */
@@ -218,11 +218,11 @@ export class File implements AsyncDisposable {
   /**
    * Sets the file's length: cuts it, or fills it up with zeros. ftruncate(2).
    *
-   * @param length - Bytes, 0..=2^53 − 1. Default 0.
+   * @param length - Bytes, 0 to 2^53 − 1. Default 0.
    */
   async truncate(length = 0): Promise<void> {
     if (!Number.isSafeInteger(length) || length < 0) {
-      const message = `file.truncate: length must be a whole number in 0..=${Number.MAX_SAFE_INTEGER}; got ${shown(length)}`;
+      const message = `file.truncate: length must be a whole number from 0 to ${Number.MAX_SAFE_INTEGER}; got ${shown(length)}`;
       throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message);
     }
     await operate(this.#usable('truncate'), OPCODE_TRUNCATE, this.#state, NO_HOLD, 0, length);
@@ -306,7 +306,7 @@ function executorClosed(where: string): RingwheelError {
 }
 
 function badPosition(method: string, position: unknown): RingwheelError {
-  const range = `a whole number in 0..=${Number.MAX_SAFE_INTEGER}`;
+  const range = `a whole number from 0 to ${Number.MAX_SAFE_INTEGER}`;
   return ourError('ERR_RINGWHEEL_INVALID_OPTION', `file.${method}: position must be ${range}; got ${shown(position)}`);
 }
 

@@ -8,7 +8,7 @@ import { checked } from './validate.js';
 /**
  * Beats every `ms` milliseconds, counted from the call without drift: beat `n` is due `n × ms` after it.
  *
- * @param ms - Milliseconds between beats, in 0.05..=2^53 − 1; fractions count.
+ * @param ms - Milliseconds between beats, from 0.05 to 2^53 − 1; fractions count.
  * @param options - See {@link SleepOptions}; `signal` ends the iteration with its reason.
  * @returns An iterator whose values say how many beats there were since the last value: 1, or more when the loop's body was slower
  * than the beat. Leaving the loop ends it. While nobody waits for the next beat there is no timer and nothing keeps the

@@ -353,7 +353,7 @@ function makeMesh(pool: ExecutorPool, options: MeshOptions | undefined): MeshSea
   const refuse = (message: string) => ourError('ERR_RINGWHEEL_INVALID_OPTION', `Mesh.join: ${message}`, Mesh.join);
   if (peers > PEERS_MAX) throw refuse(`a mesh has at most ${PEERS_MAX} peers; the pool has ${pool.size} members`);
   const wrong = [...producers, ...consumers].find((peer) => peer >= peers);
-  if (wrong !== undefined) throw refuse(`a peer must be a whole number in 0..=${pool.size}; got ${wrong}`);
+  if (wrong !== undefined) throw refuse(`a peer must be a whole number from 0 to ${pool.size}; got ${wrong}`);
   const [sends, receives] = [new Set(producers), new Set(consumers)];
   const seats = everyone.map((): MeshPort[] => []);
   for (const one of everyone) {

@@ -23,9 +23,9 @@ export interface ExecutorOptions {
    * kernel allows it. Default: the environment variable RINGWHEEL_DRIVER, else `auto`.
    */
   driver?: 'auto' | 'uring' | 'poll';
-  /** Submission entries: a power of two in 8..=32768. Default 1024. Halved, with a note in `doctor()`, where memory is locked too tightly. */
+  /** Submission entries: a power of two from 8 to 32768. Default 1024. Halved, with a note in `doctor()`, where memory is locked too tightly. */
   entries?: number;
-  /** Bytes of the arena that leases come from: a multiple of 4096 in 65536..=1073741824. Default 4194304. */
+  /** Bytes of the arena that leases come from: a multiple of 4096 from 65536 to 1073741824. Default 4194304. */
   memory?: number;
   /**
    * A kernel thread that submits without system calls. Default false. It needs a CPU of its own, so it is refused with fewer
@@ -34,14 +34,14 @@ export interface ExecutorOptions {
    */
   sqpoll?: false | SqpollOptions;
   /**
-   * The CPU, or CPUs, to pin the calling thread to, each in 0..=65535; its memory comes from their NUMA node. The thread stays
+   * The CPU, or CPUs, to pin the calling thread to, each from 0 to 65535; its memory comes from their NUMA node. The thread stays
    * pinned when the executor is closed, and threads that it starts (libuv's pool, workers) inherit it. Default: not pinned.
    */
   cpu?: number | readonly number[];
   /** How task queues share the event loop with everything else. */
   queues?: QueuesOptions;
   /**
-   * Microseconds for which the event loop looks for the next message of another thread before it sleeps, in 0..=1000; 0 does not
+   * Microseconds for which the event loop looks for the next message of another thread before it sleeps, from 0 to 1000; 0 does not
    * look. Default 50: about what it costs to wake the other thread and to be woken by it. It looks only after there was a message, and
    * less and less, down to a microsecond, where that is in vain; not at all on one CPU.
    */
@@ -71,7 +71,7 @@ export interface AdaptiveOptions {
 
 /** How stalls are watched for. */
 export interface StallOptions {
-  /** What counts as a stall: milliseconds, in 1..=3600000. Default 100. */
+  /** What counts as a stall: milliseconds, from 1 to 3600000. Default 100. */
   ms?: number;
   /**
    * Tell the JavaScript stack too: a CPU profile of node:inspector runs all the time, 20 samples in `ms`. Default false.
@@ -82,7 +82,7 @@ export interface StallOptions {
 /** How task queues share the event loop. */
 export interface QueuesOptions {
   /**
-   * Milliseconds for which queues may hold the event loop in one of its turns, in 0.05..=1000. Default 0.5. More gives queues a
+   * Milliseconds for which queues may hold the event loop in one of its turns, from 0.05 to 1000. Default 0.5. More gives queues a
    * little more of the CPU, less lets timers, sockets and servers of Node wait less. A latency class shortens it to a quarter of
    * its bound.
    */
@@ -91,9 +91,9 @@ export interface QueuesOptions {
 
 /** Options of the kernel's submission thread. */
 export interface SqpollOptions {
-  /** Milliseconds for which it spins without work before it sleeps, in 1..=10000. Default 1. */
+  /** Milliseconds for which it spins without work before it sleeps, from 1 to 10000. Default 1. */
   idleMs?: number;
-  /** The CPU that it is pinned to, in 0..=4095. Default: the kernel's choice. */
+  /** The CPU that it is pinned to, from 0 to 4095. Default: the kernel's choice. */
   cpu?: number;
   /** Start it even when fewer than 4 CPUs are usable. Default false. */
   force?: boolean;
@@ -116,7 +116,7 @@ export const EXECUTOR_RULES: Record<string, Rule> = {
 export interface TaskQueueOptions {
   /** A name for statistics, 1 to 64 characters. It need not be unique. Default `queue`. */
   name?: string;
-  /** Weight against other queues, a whole number in 1..=1000. Default 100. A queue of 300 gets three times the CPU of one of 100. */
+  /** Weight against other queues, a whole number from 1 to 1000. Default 100. A queue of 300 gets three times the CPU of one of 100. */
   shares?: number;
   /** Makes it a latency class: what is ready goes before other queues. Default: none. */
   latency?: LatencyOptions;
@@ -124,7 +124,7 @@ export interface TaskQueueOptions {
 
 /** A latency class. */
 export interface LatencyOptions {
-  /** Milliseconds in which what is ready shall run, in 0.2..=10000. */
+  /** Milliseconds in which what is ready shall run, from 0.2 to 10000. */
   maxMs: number;
 }
 
@@ -140,7 +140,7 @@ export const QUEUE_RULES: Record<string, Rule> = {
 
 /** Options of {@link File.open}. */
 export interface OpenOptions {
-  /** Permission bits of a file that is created, in 0..=0o7777, cut by the process's umask. Default 0o666. */
+  /** Permission bits of a file that is created, from 0 to 0o7777, cut by the process's umask. Default 0o666. */
   mode?: number;
   /** Bypass the page cache (O_DIRECT): positions and lengths must then be multiples of the device's block. Default false. */
   direct?: boolean;
@@ -153,7 +153,7 @@ export const OPEN_RULES: Record<string, Rule> = { mode: whole(0, 0o7777), direct
 
 /** Options of {@link File.read} and {@link File.write}. */
 export interface TransferOptions {
-  /** Byte position in the file, 0..=2^53 − 1. Default: the file's own position, which moves. */
+  /** Byte position in the file, 0 to 2^53 − 1. Default: the file's own position, which moves. */
   position?: number;
   /** Bytes to move, at most the target's length, which is the default. */
   length?: number;

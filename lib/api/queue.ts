@@ -74,7 +74,7 @@ export class TaskQueue implements AsyncDisposable {
     return this.#queue.name;
   }
 
-  /** Its weight: a whole number in 1..=1000. A change counts from the next slice on. */
+  /** Its weight: a whole number from 1 to 1000. A change counts from the next slice on. */
   get shares(): number {
     return this.#queue.shares;
   }

@@ -11,7 +11,7 @@ const ACQUIRE_RULES = { permits: whole(1, PERMITS_MAX), signal: abortSignal };
 
 /** Options of {@link Semaphore.acquire} and {@link Semaphore.run}. */
 export interface AcquireOptions {
-  /** How many, taken all at once: in 1..=2147483647. Default 1. */
+  /** How many, taken all at once: from 1 to 2147483647. Default 1. */
   permits?: number;
   /** Ends the wait: the promise is rejected with the signal's reason, and nothing was taken. */
   signal?: AbortSignal;
@@ -111,7 +111,7 @@ export class Semaphore implements Disposable {
   readonly #permits: Permits;
 
   /**
-   * @param permits - How many there are at first, in 0..=2147483647.
+   * @param permits - How many there are at first, from 0 to 2147483647.
    * @throws ERR_RINGWHEEL_INVALID_OPTION when it is no such number.
    */
   constructor(permits: number) {
@@ -141,7 +141,7 @@ export class Semaphore implements Disposable {
   /**
    * Takes permits now.
    *
-   * @param permits - How many, in 1..=2147483647. Default 1.
+   * @param permits - How many, from 1 to 2147483647. Default 1.
    * @returns Undefined when fewer are free, others wait already, or the semaphore is closed.
    * @throws ERR_RINGWHEEL_INVALID_OPTION when `permits` is no such number.
    */
@@ -171,7 +171,7 @@ export class Semaphore implements Disposable {
   /**
    * Adds permits.
    *
-   * @param permits - How many, in 1..=2147483647. Default 1.
+   * @param permits - How many, from 1 to 2147483647. Default 1.
    * @throws ERR_RINGWHEEL_INVALID_OPTION when `permits` is no such number, or there would be more than 2147483647 free ones.
    */
   add(permits = 1): void {

@@ -3,35 +3,35 @@ import { either, listOf, off, oneOf, type Rule, shape, text, whole } from './val
 
 /** What a server keeps in memory. */
 export interface ServerCacheOptions {
-  /** Bytes of ready-made responses per core, in 0..=2^40. 0 turns that cache off. Default 33554432. */
+  /** Bytes of ready-made responses per core, from 0 to 2^40. 0 turns that cache off. Default 33554432. */
   bytes?: number;
-  /** Files up to this many bytes are kept whole, in 0..=16777216. Default 65536. */
+  /** Files up to this many bytes are kept whole, from 0 to 16777216. Default 65536. */
   fileBytesMax?: number;
-  /** Larger files kept open per core, in 0..=65536. Default 256. */
+  /** Larger files kept open per core, from 0 to 65536. Default 256. */
   openFiles?: number;
-  /** Milliseconds for which an entry is trusted before its file is looked at again, in 0..=86400000. Default 1000. */
+  /** Milliseconds for which an entry is trusted before its file is looked at again, from 0 to 86400000. Default 1000. */
   revalidateMs?: number;
 }
 
 /** What one client may cost. */
 export interface ServerLimits {
-  /** Bytes of a request head, in 256..=1048576. Default 16384. Beyond: 431. */
+  /** Bytes of a request head, from 256 to 1048576. Default 16384. Beyond: 431. */
   headerBytes?: number;
-  /** Header fields, in 1..=128. Default 100. Beyond: 431. */
+  /** Header fields, from 1 to 128. Default 100. Beyond: 431. */
   headerCount?: number;
-  /** Bytes of the request target, in 16..=headerBytes. Default 8192. Beyond: 414. */
+  /** Bytes of the request target, from 16 to headerBytes. Default 8192. Beyond: 414. */
   uriBytes?: number;
-  /** Bytes of a request body that are read and thrown away, in 0..=67108864. Default 65536. Beyond: the connection closes. */
+  /** Bytes of a request body that are read and thrown away, from 0 to 67108864. Default 65536. Beyond: the connection closes. */
   bodyBytes?: number;
-  /** Pieces of one multipart/byteranges response, in 0..=256. Default 16. 0 turns ranges off. */
+  /** Pieces of one multipart/byteranges response, from 0 to 256. Default 16. 0 turns ranges off. */
   ranges?: number;
-  /** Open connections of all cores, in 1..=10000000. Default 100000. Beyond: 503. */
+  /** Open connections of all cores, from 1 to 10000000. Default 100000. Beyond: 503. */
   connections?: number;
-  /** Milliseconds for a whole request head, in 10..=86400000. Default 15000. Beyond: 408. */
+  /** Milliseconds for a whole request head, from 10 to 86400000. Default 15000. Beyond: 408. */
   headerTimeoutMs?: number;
-  /** Milliseconds that a connection may stay open between requests, in 10..=86400000. Default 60000. */
+  /** Milliseconds that a connection may stay open between requests, from 10 to 86400000. Default 60000. */
   idleTimeoutMs?: number;
-  /** Milliseconds without any progress while sending, in 10..=86400000. Default 30000. */
+  /** Milliseconds without any progress while sending, from 10 to 86400000. Default 30000. */
   sendTimeoutMs?: number;
 }
 
@@ -41,9 +41,9 @@ export interface FileServerOptions {
   root: string;
   /** An IP address of this machine, or a name that resolves to one. Default `127.0.0.1`. */
   host?: string;
-  /** TCP port, in 0..=65535; 0 picks a free one. Default 8080. */
+  /** TCP port, from 0 to 65535; 0 picks a free one. Default 8080. */
   port?: number;
-  /** Threads, one a core: how many (1..=1024), or on which CPUs. Default: every CPU that the process may use. */
+  /** Threads, one a core: how many (1 to 1024), or on which CPUs. Default: every CPU that the process may use. */
   cores?: number | readonly number[];
   /** Names that are tried in a directory, in order; at most 16. Default `['index.html']`. */
   index?: readonly string[];
@@ -54,7 +54,7 @@ export interface FileServerOptions {
    * (`inode`), a hash of the content (`content`), or false for none.
    */
   etag?: false | 'time' | 'inode' | 'content';
-  /** Seconds of `Cache-Control: public, max-age=…`, in 0..=2147483648. Default: no such header. */
+  /** Seconds of `Cache-Control: public, max-age=…`, from 0 to 2147483648. Default: no such header. */
   maxAge?: number;
   /** The whole value of Cache-Control, instead of `maxAge`. */
   cacheControl?: string;

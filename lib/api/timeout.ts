@@ -9,7 +9,7 @@ import { checked, shown } from './validate.js';
 /**
  * Runs `work` for at most `ms` milliseconds.
  *
- * @param ms - Milliseconds in 0..=2^53 − 1; fractions count.
+ * @param ms - Milliseconds from 0 to 2^53 − 1; fractions count.
  * @param work - Called at once with a signal that aborts when the time is over; hand it on to what can be stopped.
  * @param options - `signal` ends the work early.
  * @returns What `work` returns, if that was first.

@@ -10,7 +10,7 @@ import { checked, shown } from './validate.js';
 /** Throws unless `ms` is a time to wait. @internal */
 export function checkDelay(where: string, ms: unknown, minimum = 0): void {
   if (typeof ms === 'number' && ms >= minimum && ms <= Number.MAX_SAFE_INTEGER) return;
-  const message = `${where}: ms must be a number in ${minimum}..=${Number.MAX_SAFE_INTEGER}; got ${shown(ms)}`;
+  const message = `${where}: ms must be a number from ${minimum} to ${Number.MAX_SAFE_INTEGER}; got ${shown(ms)}`;
   throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message, checkDelay);
 }
 
@@ -83,7 +83,7 @@ export class Timer implements Disposable {
   #generation: number;
 
   /**
-   * @param ms - Milliseconds until the call, in 0..=2^53 − 1; fractions count.
+   * @param ms - Milliseconds until the call, from 0 to 2^53 − 1; fractions count.
    * @param callback - Called without arguments. What it returns is not looked at: a promise that rejects is an unhandled
    * rejection, as with `setTimeout`.
    * @param options - See {@link TimerOptions}.
@@ -120,7 +120,7 @@ export class Timer implements Disposable {
    * Starts the time anew from now; a timer that has fired will fire once more. A cancelled one stays cancelled. Cost: to a later
    * time, one clock read and one store.
    *
-   * @param ms - Milliseconds from now, in 0..=2^53 − 1. Default: as last given.
+   * @param ms - Milliseconds from now, from 0 to 2^53 − 1. Default: as last given.
    * @throws ERR_RINGWHEEL_INVALID_OPTION when `ms` is not such a number.
    * @throws ERR_RINGWHEEL_CLOSED when the executor has been closed.
    */
@@ -202,7 +202,7 @@ const grab = (resolve: (value: undefined) => void): void => {
  * The time counts from the call; see {@link Timer} for the clock, the precision and the order. Cost: its promise; no call of
  * the addon, no system call.
  *
- * @param ms - Milliseconds in 0..=2^53 − 1; fractions count.
+ * @param ms - Milliseconds from 0 to 2^53 − 1; fractions count.
  * @param options - See {@link SleepOptions}.
  * @returns A promise without a value.
  * @throws ERR_RINGWHEEL_INVALID_OPTION when `ms` is not such a number or an option is unknown.

@@ -25,31 +25,31 @@ function isWhole(value: unknown, minimum: number, maximum: number): value is num
   return Number.isSafeInteger(value) && (value as number) >= minimum && (value as number) <= maximum;
 }
 
-/** A whole number in `minimum..=maximum`. @internal */
+/** A whole number from `minimum to maximum`. @internal */
 export function whole(minimum: number, maximum: number): Rule {
-  return rule(`a whole number in ${minimum}..=${maximum}`, (value) => isWhole(value, minimum, maximum));
+  return rule(`a whole number from ${minimum} to ${maximum}`, (value) => isWhole(value, minimum, maximum));
 }
 
-/** A number in `minimum..=maximum`. @internal */
+/** A number from `minimum to maximum`. @internal */
 export function between(minimum: number, maximum: number): Rule {
   return rule(
-    `a number in ${minimum}..=${maximum}`,
+    `a number from ${minimum} to ${maximum}`,
     (value) => typeof value === 'number' && value >= minimum && value <= maximum,
   );
 }
 
-/** A power of two in `minimum..=maximum`. @internal */
+/** A power of two from `minimum to maximum`. @internal */
 export function powerOfTwo(minimum: number, maximum: number): Rule {
   return rule(
-    `a power of two in ${minimum}..=${maximum}`,
+    `a power of two from ${minimum} to ${maximum}`,
     (value) => isWhole(value, minimum, maximum) && Number.isInteger(Math.log2(value)),
   );
 }
 
-/** A multiple of `step` in `minimum..=maximum`. @internal */
+/** A multiple of `step` from `minimum to maximum`. @internal */
 export function multipleOf(step: number, minimum: number, maximum: number): Rule {
   return rule(
-    `a multiple of ${step} in ${minimum}..=${maximum}`,
+    `a multiple of ${step} from ${minimum} to ${maximum}`,
     (value) => isWhole(value, minimum, maximum) && value % step === 0,
   );
 }
