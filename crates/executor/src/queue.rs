@@ -355,7 +355,7 @@ impl Core {
         self.tasks.queues.indices().map(|index| self.stats_of(index)).collect()
     }
 
-    fn queue_handle(&self, index: u8) -> TaskQueue {
+    pub(crate) fn queue_handle(&self, index: u8) -> TaskQueue {
         let generation = self.tasks.queues.at(index).generation.get();
         TaskQueue { executor: self.tasks.executor(), index, generation }
     }
