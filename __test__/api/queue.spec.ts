@@ -237,13 +237,13 @@ test('what a queue began and did not await settles when the queue is gone', asyn
 test('wrong options and arguments are errors that name value, range and remedy', async (t) => {
   const wrong: [object, RegExp][] = [
     [{ share: 5 }, /unknown option 'share' \(did you mean 'shares'\?\)/],
-    [{ shares: 0 }, /shares must be a whole number in 1\.\.=1000; got 0/],
+    [{ shares: 0 }, /shares must be a whole number from 1 to 1000; got 0/],
     [{ shares: 1.5 }, /shares/],
     [{ shares: 1001 }, /shares/],
     [{ name: '' }, /name must be a string of 1 to 64 characters/],
     [{ name: 'x'.repeat(65) }, /name/],
     [{ name: 7 }, /name/],
-    [{ latency: {} }, /latency\.maxMs must be a number in 0\.2\.\.=10000; got undefined/],
+    [{ latency: {} }, /latency\.maxMs must be a number from 0\.2 to 10000; got undefined/],
     [{ latency: { maxMs: 0 } }, /latency\.maxMs/],
     [{ latency: { maxMs: Number.NaN } }, /latency\.maxMs/],
     [{ latency: 5 }, /latency must be an object/],

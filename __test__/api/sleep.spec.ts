@@ -69,7 +69,7 @@ test('wrong arguments are named with their range', async (t) => {
   executorOf(t);
   const code = 'ERR_RINGWHEEL_INVALID_OPTION';
   for (const ms of [-1, Number.NaN, Number.POSITIVE_INFINITY, '10', undefined, null, 2 ** 60]) {
-    await t.throwsAsync(sleep(ms as number), { code, message: /ms must be a number in 0\.\.=/ });
+    await t.throwsAsync(sleep(ms as number), { code, message: /ms must be a number from 0 to / });
   }
   await t.throwsAsync(sleep(1, { reff: true } as object), { code, message: /did you mean 'ref'/ });
   await t.throwsAsync(sleep(1, { ref: 1 as unknown as boolean }), { code, message: /ref must be true or false/ });

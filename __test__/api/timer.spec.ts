@@ -332,7 +332,7 @@ test('wrong arguments are errors that name the value and the range', async (t) =
   executorOf(t);
   const noop = () => {};
   for (const ms of [-1, Number.NaN, Number.POSITIVE_INFINITY, '5', null, undefined, 2n, 2 ** 60] as number[]) {
-    t.throws(() => new Timer(ms, noop), { code, message: /ms must be a number in 0\.\.=/ });
+    t.throws(() => new Timer(ms, noop), { code, message: /ms must be a number from 0 to / });
     await t.throwsAsync(
       timeout(ms, async () => 1),
       { code },

@@ -39,6 +39,7 @@ export interface MeshMemberOptions {
 export interface MeshMessage<T> {
   /** The sender's number: a member's, or `pool.size` for the thread that started the pool. */
   readonly from: number;
+  /** What was sent. */
   readonly message: T;
 }
 

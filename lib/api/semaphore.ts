@@ -83,6 +83,7 @@ export class Permit implements Guard {
     from?.give(this.count);
   }
 
+  /** Gives the permits back, for `using`. */
   [Symbol.dispose](): void {
     this.release();
   }

@@ -68,7 +68,7 @@ impl Position {
 pub struct Request {
     /// The promise that the completion settles. For [`Action::Cancel`]: the promise whose command is to end.
     pub pending: PendingId,
-    /// Class of the task queue that asks, below [`CLASSES`](crate::layout::CLASSES).
+    /// Class of the task queue that asks, below [`CLASSES`].
     pub queue: u16,
     /// What to do.
     pub action: Action,
