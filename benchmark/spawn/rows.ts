@@ -13,9 +13,9 @@ export function runtimePeers(what: string): Native[] {
   return runtimes.map((name) => ({ name, program: `peer-${name}`, what }));
 }
 
-/** Issue 3, point 6. */
+/** Issue 4, point 3. */
 const claims: Claim[] = [
-  { row: 'spawn and join', metric: 'spawn and join', against: 'monoio', relation: '<=', limit: 1 },
+  { row: 'spawn and join', metric: 'spawn and join', against: 'monoio', relation: '<=', limit: 0.85 },
 ];
 
 /** Builds ours and the peers, and names the rows. */
