@@ -115,17 +115,7 @@ async function callbacks(
   options: BenchOptions,
   leftOut: Result['leftOut'],
 ): Promise<Contender[]> {
-  const program = path.join(__dirname, 'callbacks.mjs');
-  const script = (name: string, command: string, mode: string): Contender =>
-    nativeContender(name, command, [program, JSON.stringify({ mode, what, count, ringwheel })], options);
-  const found = [
-    script('ringwheel', process.execPath, 'ringwheel'),
-    script('setTimeout', process.execPath, 'setTimeout'),
-  ];
-  const label = 'bun setTimeout';
-  const bun = passes(label, options.only) ? await npmPeer('bun', options, leftOut) : undefined;
-  if (bun !== undefined) found.push(script(label, bun.command, 'setTimeout'));
-  return found;
+  return javascript('callbacks.mjs', { what, count, ringwheel }, 'setTimeout', options, leftOut);
 }
 
 async function scripts(
@@ -134,19 +124,22 @@ async function scripts(
   options: BenchOptions,
   leftOut: Result['leftOut'],
 ): Promise<Contender[]> {
+  return javascript('worker.mjs', { count, ringwheel }, 'timers/promises', options, leftOut);
+}
+
+/** One script beside itself: with ringwheel's timers, with those of Node, which `label` names, and with those of Bun. */
+async function javascript(
+  file: string,
+  input: object,
+  label: string,
+  options: BenchOptions,
+  leftOut: Result['leftOut'],
+): Promise<Contender[]> {
   const script = (name: string, command: string, mode: string): Contender =>
-    nativeContender(
-      name,
-      command,
-      [path.join(__dirname, 'worker.mjs'), JSON.stringify({ mode, count, ringwheel })],
-      options,
-    );
-  const found = [
-    script('ringwheel', process.execPath, 'ringwheel'),
-    script('timers/promises', process.execPath, 'setTimeout'),
-  ];
-  const label = 'bun timers/promises';
-  const bun = passes(label, options.only) ? await npmPeer('bun', options, leftOut) : undefined;
-  if (bun !== undefined) found.push(script(label, bun.command, 'setTimeout'));
+    nativeContender(name, command, [path.join(__dirname, file), JSON.stringify({ mode, ...input })], options);
+  const found = [script('ringwheel', process.execPath, 'ringwheel'), script(label, process.execPath, 'setTimeout')];
+  const bunLabel = `bun ${label}`;
+  const bun = passes(bunLabel, options.only) ? await npmPeer('bun', options, leftOut) : undefined;
+  if (bun !== undefined) found.push(script(bunLabel, bun.command, 'setTimeout'));
   return found;
 }

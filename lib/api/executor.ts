@@ -6,7 +6,7 @@ import { OPCODE_QUEUE } from '../ring/pending.js';
 import type { Preempt } from '../ring/preempt.js';
 import { Hold, NO_FILE } from '../ring/state.js';
 import { binding, LAYOUT_VERSION, type NativeStats } from '../wire/binding.js';
-import { REGION_BYTES } from '../wire/layout.generated.js';
+import { REGION_BYTES, REJECT_CLOSED } from '../wire/layout.generated.js';
 import { completionError, failLater, ourError } from './errors.js';
 import { events } from './events.js';
 import {
@@ -121,7 +121,7 @@ export class Executor implements AsyncDisposable {
       (result, opcode, file) => {
         // An executor that closes ends operations with ECANCELED, which no user asked for.
         if (result === -constants.errno.ECANCELED && self?.open === false) {
-          return Promise.reject(completionError(-100013, opcode, file.path));
+          return Promise.reject(completionError(REJECT_CLOSED, opcode, file.path));
         }
         if (result === BROKEN) return Promise.reject(this.#broken);
         return failLater(result, opcode, file);
@@ -256,7 +256,7 @@ export class Executor implements AsyncDisposable {
   yieldIfNeeded(): Promise<void> | undefined {
     const link = this.#link;
     if (!this.#preempt.needed()) return undefined;
-    if (!link.open) return link.fail(-100013, OPCODE_QUEUE, NO_FILE);
+    if (!link.open) return link.fail(REJECT_CLOSED, OPCODE_QUEUE, NO_FILE);
     return (link.scheduler.current ?? link.scheduler.fallback).yield();
   }
 
@@ -386,7 +386,7 @@ export class Executor implements AsyncDisposable {
     clearTimeout(grace);
     clearTimeout(enough); // It would hold the rings for ten seconds more.
     link.native.close();
-    link.abandon(-100013);
+    link.abandon(REJECT_CLOSED);
     this.#leave();
   }
 }

@@ -7,13 +7,11 @@ import type { Waiter } from '../ring/fifo.js';
 import type { Link } from '../ring/link.js';
 import { OPCODE_OPEN, RAW } from '../ring/pending.js';
 import { FileState, type Hold, IN_OPERATION, NO_FILE, NO_HOLD } from '../ring/state.js';
-import { OPCODE_READ } from '../wire/layout.generated.js';
+import { OPCODE_READ, REJECT_CLOSED } from '../wire/layout.generated.js';
 import { isAborted, listen, reasonOf } from './abort.js';
 import { ourError } from './errors.js';
 
 const { ECANCELED, EINTR } = constants.errno;
-/** The reject for work on a closed executor. */
-const CLOSED = -100_013;
 
 /** True when a result says that an operation was ended early. */
 export function wasCancelled(result: number): boolean {
@@ -79,7 +77,7 @@ export function scratchFor(link: Link, bytes: number, signal?: AbortSignal): Pro
     });
     let found: Hold | undefined;
     const goOn = link.backToQueue(() => {
-      resolve(found ?? link.fail(link.ended || CLOSED, OPCODE_READ, NO_FILE));
+      resolve(found ?? link.fail(link.ended || REJECT_CLOSED, OPCODE_READ, NO_FILE));
     });
     waiter = link.scratch.wait(bytes, (hold) => {
       forget?.();

@@ -2,7 +2,10 @@
 //! caller's error, and every other task, in whichever queue, goes on.
 #![expect(clippy::unwrap_used, reason = "fixtures of tests")]
 mod common;
+#[path = "common/quiet.rs"]
+mod quiet;
 use common::{both_drivers, kinds, start};
+use quiet::quiet;
 use ringwheel_executor::{
     DriverKind, JoinError, JoinHandle, Latency, QueueOptions, Remote, Removal, TaskQueue,
     channel::{local, shared},
@@ -16,26 +19,13 @@ use std::{
     future::pending,
     rc::Rc,
     sync::{
-        Arc, Once,
+        Arc,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
 
 const SOON: Duration = Duration::from_millis(1);
-
-/// Keeps the expected panics out of the test output.
-fn quiet() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let before = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if info.payload().downcast_ref::<&str>().is_none_or(|text| !text.starts_with("expected")) {
-                before(info);
-            }
-        }));
-    });
-}
 
 /// Panics as it is dropped, but never a second time: that would abort.
 struct Bomb;

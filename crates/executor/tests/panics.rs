@@ -2,7 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "fixtures of tests")]
 #![expect(clippy::async_yields_async, reason = "join handles that outlive their run")]
 mod common;
+#[path = "common/quiet.rs"]
+mod quiet;
 use common::both_drivers;
+use quiet::quiet;
 use ringwheel_driver::{Completion, Operation};
 use ringwheel_executor::{
     CLIENT_TOKEN, Client, Edge, JoinError, PanicPayload, Park, RunError, StartError, placement, spawn,
@@ -13,23 +16,9 @@ use std::{
     future::{Future, pending},
     pin::Pin,
     rc::Rc,
-    sync::Once,
     task::{Context, Poll, Wake},
     time::Duration,
 };
-
-/// Keeps the expected panics out of the test output.
-fn quiet() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let before = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if info.payload().downcast_ref::<&str>().is_none_or(|text| !text.starts_with("expected")) {
-                before(info);
-            }
-        }));
-    });
-}
 
 fn text(payload: PanicPayload) -> &'static str {
     payload.into_inner().downcast_ref::<&'static str>().unwrap()
