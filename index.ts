@@ -1,5 +1,6 @@
 // The whole public API on one screen.
-export { Channel, type ChannelOptions, ChannelPort, type ChannelWaitOptions } from './lib/api/channel.js';
+export { Channel, type ChannelOptions } from './lib/api/channel.js';
+export { ChannelPort, type ChannelWaitOptions } from './lib/api/channel-port.js';
 export { type DiagnosedLimits, type Diagnosis, doctor, type Finding } from './lib/api/doctor.js';
 export { ERROR_CODES, type ErrorCode, RingwheelError, type SystemError } from './lib/api/errors.js';
 export type {

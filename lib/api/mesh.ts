@@ -1,6 +1,7 @@
 // class Mesh: a channel between each two of a pool's members and the thread that started it, or between some of them.
 import { isAborted, listen, reasonOf } from './abort.js';
-import { Channel, type ChannelOptions, type ChannelPort, type ChannelWaitOptions, closeForDead } from './channel.js';
+import { Channel, type ChannelOptions, closeForDead } from './channel.js';
+import type { ChannelPort, ChannelWaitOptions } from './channel-port.js';
 import { ourError, rejected } from './errors.js';
 import { ExecutorPool, membersOf } from './executor-pool.js';
 import { type MeshPort, type MeshSeat, nextSeat } from './mesh-seats.js';
