@@ -112,6 +112,22 @@ test.serial('an executor, its queues and its operations are scraped', async (t) 
   await file.close();
 });
 
+test.serial('what adaptive submission does is scraped where it is on', async (t) => {
+  const register = new Registry();
+  collectMetrics(register);
+  t.is((await scrape(register)).value('ringwheel_disk_granted_total'), undefined, 'it is off');
+  await Executor.current().close();
+  await using executor = Executor.start({ adaptive: true });
+  const file = await File.open(fileOf(pattern(4096)));
+  for (let index = 0; index < 10; index++) await file.readAt(new Uint8Array(64), index);
+  const scraped = await scrape(register);
+  const { adaptive } = executor.stats();
+  t.is(scraped.value('ringwheel_disk_granted_total'), 10);
+  t.is(scraped.value('ringwheel_disk_depth_bytes'), adaptive?.depthBytes);
+  t.is(scraped.value('ringwheel_disk_waiting'), 0);
+  await file.close();
+});
+
 test.serial('file servers are scraped, each by its address', async (t) => {
   const root = siteOf(t, { 'index.html': 'hello' });
   const servers = [await serverOf(t, root), await serverOf(t, root)];

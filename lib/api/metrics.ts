@@ -152,6 +152,18 @@ const EXECUTOR: Row<ExecutorStats>[] = [
   ['longest_stall_seconds', 'gauge', 'The longest stall that is over.', (stats) => stats.longestStallMs / 1e3],
 ];
 
+/** Only with the option `adaptive`. */
+const ADAPTIVE: Row<NonNullable<ExecutorStats['adaptive']>>[] = [
+  ['disk_depth_bytes', 'gauge', 'Work that may be with the disk at once.', (stats) => stats.depthBytes],
+  ['disk_in_flight_bytes', 'gauge', 'Work that is with the disk.', (stats) => stats.inFlightBytes],
+  ['disk_waiting', 'gauge', 'Reads and writes that wait for the disk.', (stats) => stats.waiting],
+  ['disk_granted_total', 'counter', 'Reads and writes that were let go to the disk.', (stats) => stats.granted],
+  ['disk_waited_total', 'counter', 'Those of them that had to wait.', (stats) => stats.waited],
+  ['disk_flushes_total', 'counter', 'Times that room was given to those who waited.', (stats) => stats.flushes],
+  ['disk_batch', 'gauge', 'Operations that are let go together.', (stats) => stats.batch],
+  ['disk_latency_seconds', 'gauge', 'The average latency of the disk now.', (stats) => stats.latencyUs / 1e6],
+];
+
 const QUEUE: Row<QueueStats>[] = [
   ['queue_tasks', 'gauge', 'Tasks that have not ended.', (stats) => stats.tasks],
   ['queue_ready', 'gauge', 'Tasks and completions that wait for a slice.', (stats) => stats.ready],
@@ -198,6 +210,13 @@ function ofExecutor(prefix: string, labels: Labels, find: () => Executor | undef
     numbers(prefix + name, type, help, labels, (add: Add) => {
       whileOpen(find(), (executor) => add(value(executor.stats())));
     });
+  const ofDisk = ([name, type, help, value]: Row<NonNullable<ExecutorStats['adaptive']>>) =>
+    numbers(prefix + name, type, help, labels, (add: Add) => {
+      whileOpen(find(), (executor) => {
+        const { adaptive } = executor.stats();
+        if (adaptive) add(value(adaptive));
+      });
+    });
   const perQueue = ([name, type, help, value]: Row<QueueStats>) =>
     numbers(prefix + name, type, help, labels, (add: Add) => {
       for (const stats of find()?.queueStats() ?? []) add(value(stats), { queue: stats.name });
@@ -208,6 +227,7 @@ function ofExecutor(prefix: string, labels: Labels, find: () => Executor | undef
     });
   return [
     ...EXECUTOR.map(one),
+    ...ADAPTIVE.map(ofDisk),
     histogram(
       `${prefix}operation_seconds`,
       'How long operations took, from the command to the completion; one in 64 is timed.',
