@@ -214,6 +214,12 @@ test('close waits for tasks, refuses new ones, and happens once', async (t) => {
   await closing;
   t.true(done);
   await task;
+  t.throws(
+    () => {
+      queue.shares = 5;
+    },
+    { code: 'ERR_RINGWHEEL_CLOSED', message: /queue\.shares: the queue "ending" is closed/ },
+  );
   await t.throwsAsync(queue.yield(), { code: 'ERR_RINGWHEEL_CLOSED' });
   await t.throwsAsync(
     queue.run(() => 1),

@@ -79,10 +79,11 @@ export class TaskQueue implements AsyncDisposable {
     return this.#queue.shares;
   }
 
-  /** @throws ERR_RINGWHEEL_INVALID_OPTION when it is no such number. */
+  /** @throws ERR_RINGWHEEL_INVALID_OPTION when it is no such number; ERR_RINGWHEEL_CLOSED when the queue or the executor is closed. */
   set shares(shares: number) {
     const wrong = SHARES.wrong(shares, 'shares');
     if (wrong !== undefined) throw ourError('ERR_RINGWHEEL_INVALID_OPTION', `queue.shares: ${wrong}`);
+    if (!this.#queue.open || !this.#link.open) throw this.#closedError('shares');
     this.#link.scheduler.weigh(this.#queue, shares);
   }
 
@@ -154,7 +155,8 @@ export class TaskQueue implements AsyncDisposable {
 
   /**
    * Ends the queue: new tasks are refused, those that were spawned are awaited, then it is removed. What they began and did not await
-   * settles in the default queue. Every call returns the same promise; it never rejects.
+   * settles in the default queue. Every call returns the same promise; it never rejects. A task of the queue that awaits it waits for itself:
+   * close it from outside.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();
