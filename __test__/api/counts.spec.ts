@@ -15,6 +15,8 @@ interface Counts {
   enters: number;
   turns: number;
   loops: number;
+  /** Times that the watchdog of stalls has slept. */
+  watch: number;
 }
 
 /** Counts every use of the addon's executor: methods and getters alike. */
@@ -40,8 +42,16 @@ const read = () => {
   const before = native;
   const { callbacks, enters, turns } = executor.stats();
   native = before; // Looking does not count.
-  return { native, callbacks, enters, turns, loops: performance.nodeTiming.uvMetricsInfo?.loopCount ?? 0 };
+  const loops = performance.nodeTiming.uvMetricsInfo?.loopCount ?? 0;
+  return { native, callbacks, enters, turns, loops, watch: watchdogSleeps() };
 };
+function watchdogSleeps() {
+  const { readFileSync, readdirSync } = require('node:fs');
+  const tasks = process.platform === 'linux' ? readdirSync('/proc/self/task') : [];
+  const text = (task, name) => readFileSync('/proc/self/task/' + task + '/' + name, 'utf8');
+  const watch = tasks.find((task) => text(task, 'comm') === 'ringwheel-watch\\n');
+  return watch === undefined ? 0 : Number(/^voluntary_ctxt_switches:\\s+(\\d+)/m.exec(text(watch, 'status'))[1]);
+}
 async function count(work) {
   const before = read();
   await work();
@@ -170,9 +180,10 @@ const called = () => new Promise((resolve) => {
 });
 
 test.serial('an idle executor with a timer of 1 s sleeps', async (t) => {
-  const { driver, turns, loops } = await counted(t, 'await sleep(20);\nawait count(() => sleep(1000));');
+  const { driver, turns, loops, watch } = await counted(t, 'await sleep(20);\nawait count(() => sleep(1000));');
   checkCount(t, 'api: turns of one sleep of 1 s', driver, turns);
   checkCount(t, 'api: wake-ups of one sleep of 1 s', driver, loops);
+  checkCount(t, "api: the watchdog's wake-ups in one sleep of 1 s", driver, watch);
 });
 
 /** System calls of Node's main thread for a number of reads, counted by strace; or why they cannot be. */

@@ -14,8 +14,6 @@ use std::{
 
 /// Looks in the shortest threshold.
 const LOOKS: u32 = 5;
-/// Looks that find all hearts idle before the watchdog sleeps.
-const IDLE_LOOKS: u32 = 20;
 /// A heart that becomes busy wakes a sleeping watchdog; should its store pass unseen beside ours, it is found after this time.
 const ASLEEP: Duration = Duration::from_secs(60);
 /// Stalls of one executor that are reported in a [`WINDOW`].
@@ -116,7 +114,6 @@ pub(crate) fn watch(options: &StallOptions) -> std::io::Result<Watch> {
 }
 
 fn run() {
-    let mut idle = 0;
     let mut reporter = Reporter::default();
     let mut shared = lock();
     loop {
@@ -125,20 +122,17 @@ fn run() {
             return;
         }
         let shortest = shared.watched.iter().map(|watched| watched.options.threshold).min();
-        let asleep = idle >= IDLE_LOOKS;
-        IS_ASLEEP.store(asleep, Ordering::SeqCst);
-        let pause = if asleep && shared.watched.iter().all(Watched::is_idle) {
+        // As soon as all are idle: who becomes busy pays some microseconds for waking it, at most once a look.
+        IS_ASLEEP.store(shared.watched.iter().all(Watched::is_idle), Ordering::SeqCst);
+        let pause = if shared.watched.iter().all(Watched::is_idle) {
             ASLEEP
         } else {
             shortest.unwrap_or(WINDOW) / LOOKS
         };
         shared = CHANGED.wait_timeout(shared, pause).unwrap_or_else(PoisonError::into_inner).0;
         IS_ASLEEP.store(false, Ordering::Relaxed);
-        idle += 1;
         for watched in &mut shared.watched {
-            if watched.look(Instant::now(), &mut reporter) {
-                idle = 0;
-            }
+            watched.look(Instant::now(), &mut reporter);
         }
     }
 }
@@ -148,8 +142,7 @@ impl Watched {
         self.heart.beat().is_multiple_of(2)
     }
 
-    /// One look. True when the executor does something.
-    fn look(&mut self, now: Instant, reporter: &mut Reporter) -> bool {
+    fn look(&mut self, now: Instant, reporter: &mut Reporter) {
         let beat = self.heart.beat();
         if beat != self.beat {
             if let Some(found) = self.found.take() {
@@ -160,10 +153,10 @@ impl Watched {
             }
             self.beat = beat;
             self.since = now;
-            return true;
+            return;
         }
         if beat.is_multiple_of(2) {
-            return false;
+            return;
         }
         let so_far = now - self.since;
         if self.found.is_none() && so_far >= self.options.threshold {
@@ -177,7 +170,6 @@ impl Watched {
             }
             self.found = Some(found);
         }
-        true
     }
 
     /// A few in each window; the others are counted.
