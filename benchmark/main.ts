@@ -1,7 +1,8 @@
-// `npm run bench -- reads|server|timers|spawn|native|queues|channels|adaptive`: parses the options, runs one benchmark, prints its table, writes its JSON.
+// `npm run bench -- reads|files|server|timers|spawn|native|queues|channels|adaptive`: parses the options, runs one benchmark, prints its table, writes its JSON.
 import { Command, InvalidArgumentError } from 'commander';
 import { adaptive } from './adaptive/rows';
 import { channels } from './channels/rows';
+import { files } from './files/rows';
 import type { BenchOptions } from './harness/options';
 import { type Claim, type Result, writeResult } from './harness/result';
 import { measure, type Row } from './harness/rounds';
@@ -53,6 +54,11 @@ interface Kind {
 
 const benchmarks: Readonly<Record<string, Kind>> = {
   reads: { about: '4 KiB random reads from the page cache, beside Node, Bun and Deno', prepare: reads },
+  files: {
+    about: 'everything done with files, beside Node, Bun, Deno, fio, monoio, compio and the bare ring',
+    prepare: files,
+    seconds: 1,
+  },
   server: { about: 'static files over HTTP, beside nginx, h2o, lighttpd, Bun and Node', prepare: server },
   timers: { about: 'timers and sleeps, beside monoio, glommio, compio, tokio and Node', prepare: timers },
   queues: { about: 'task queues and soft preemption in JavaScript, beside a plain event loop', prepare: queues },

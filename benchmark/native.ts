@@ -9,7 +9,7 @@ import { summarize } from './harness/summary';
 import { residentBytes, warm, workspace } from './harness/workspace';
 import type { Benchmark } from './main';
 import { echoContender } from './native-echo';
-import { makeBlocks } from './reads/rows';
+import { makeBlocks } from './reads/contender';
 
 const runtimes = ['monoio', 'glommio', 'compio', 'tokio', 'tokio-uring'] as const;
 

@@ -2,7 +2,7 @@
 // A smoke takes those that are installed, and neither fetches nor names the others.
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import path from 'node:path';
-import type { BenchOptions } from './options';
+import { type BenchOptions, passes } from './options';
 import { has, run, tail } from './processes';
 import { say } from './progress';
 import type { Result } from './result';
@@ -21,6 +21,33 @@ const npmPeers: Readonly<Record<'bun' | 'deno', { version: string; program: stri
 export interface PeerProgram {
   command: string;
   environment: Record<string, string>;
+}
+
+/** What runs a worker's script. */
+export interface Runtime {
+  name: 'node' | 'bun' | 'deno';
+  command: string;
+  /** Arguments before the script. */
+  before: readonly string[];
+}
+
+/** The Node that runs the benchmark. */
+export const node: Runtime = { name: 'node', command: process.execPath, before: [] };
+
+/** Bun and Deno, as far as they are to be had and a contender's name begins with theirs and is wanted. */
+export async function otherRuntimes(
+  contenders: readonly string[],
+  options: BenchOptions,
+  leftOut: Result['leftOut'],
+): Promise<Runtime[]> {
+  const found: Runtime[] = [];
+  for (const name of ['bun', 'deno'] as const) {
+    if (!contenders.some((contender) => contender.startsWith(name) && passes(contender, options.only))) continue;
+    const program = await npmPeer(name, options, leftOut);
+    const before = name === 'deno' ? ['run', '-A', '--no-config', '--no-lock'] : [];
+    if (program !== undefined) found.push({ name, command: program.command, before });
+  }
+  return found;
 }
 
 /** A runtime that npm delivers. `undefined`, and an entry in `leftOut`, when it is neither installed nor to be had. */
@@ -103,15 +130,27 @@ function aptProgram(name: string): PeerProgram | undefined {
   for (const directory of ['usr/bin', 'usr/sbin']) {
     const command = path.join(root, directory, name);
     if (!existsSync(command)) continue;
-    const below = path.join(root, 'usr/lib');
-    const libraries = existsSync(below) ? readdirSync(below).filter((entry) => entry.includes('-linux-')) : [];
-    const paths = libraries.map((entry) => path.join(below, entry));
+    const paths = ['usr/lib', 'lib'].flatMap((name) => librariesBelow(path.join(root, name)));
     return {
       command,
       environment: { LD_LIBRARY_PATH: paths.join(':'), RINGWHEEL_BENCH_ROOT: root },
     };
   }
   return undefined;
+}
+
+/** The directories of libraries of a root, and those that packages keep for themselves. */
+function librariesBelow(directory: string): string[] {
+  if (!existsSync(directory)) return [];
+  return readdirSync(directory)
+    .filter((entry) => entry.includes('-linux-'))
+    .map((entry) => path.join(directory, entry))
+    .flatMap((architecture) => [
+      architecture,
+      ...readdirSync(architecture, { withFileTypes: true })
+        .filter((entry) => entry.isDirectory())
+        .map(({ name }) => path.join(architecture, name)),
+    ]);
 }
 
 async function attempt(

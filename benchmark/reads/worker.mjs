@@ -4,8 +4,9 @@ import fs from 'node:fs';
 import fsp from 'node:fs/promises';
 import process from 'node:process';
 import { blockBytes, blockNumbers, checkBlock, firstWord } from './blocks.mjs';
+import { begin, end } from './meter.mjs';
 
-const { mode, file, seconds, depth, warmSeconds, samples, ringwheel, executor } = JSON.parse(process.argv[2]);
+const { mode, file, seconds, depth, direct, warmSeconds, samples, ringwheel, executor } = JSON.parse(process.argv[2]);
 const blocks = Math.floor(fs.statSync(file).size / blockBytes);
 const nextBlock = blockNumbers(blocks, 0x9e3779b9 ^ (Date.now() & 0xffff));
 
@@ -16,7 +17,6 @@ let sampled = 0;
 let operations = 0;
 let measuring = false;
 let stopping = false;
-let started;
 
 /** Called after every read: counts it, and checks length and first word. */
 function landed(words, block, bytes) {
@@ -32,49 +32,27 @@ function sample(since) {
   if (measuring && sampled < latencies.length) latencies[sampled++] = performance.now() - since;
 }
 
-function proc(name) {
-  try {
-    return fs.readFileSync(name, 'latin1');
-  } catch {
-    return '';
-  }
-}
-
-/** What the process fetched from storage so far: must not grow while the page cache is measured. */
-const storageBytes = () => Number(/^read_bytes: (\d+)/m.exec(proc('/proc/self/io'))?.[1] ?? 0);
-/** CPU seconds of the whole machine. */
-function machineCpu() {
-  const [user = 0, nice = 0, system = 0, , , interrupt = 0, soft = 0, steal = 0] = proc('/proc/stat')
-    .split('\n', 1)[0]
-    .split(/\s+/)
-    .slice(1)
-    .map(Number);
-  return (user + nice + system + interrupt + soft + steal) / 100;
-}
-
-function begin() {
+/** The measured time begins. */
+function measure() {
   operations = 0;
-  started = { storage: storageBytes(), machine: machineCpu(), cpu: process.cpuUsage(), time: performance.now() };
   measuring = true;
+  begin();
 }
 
-function end(extra) {
-  const elapsed = (performance.now() - started.time) / 1000;
-  const used = process.cpuUsage(started.cpu);
+function finish(extra) {
+  const used = end();
   measuring = false;
-  const cpu = (used.user + used.system) / 1e6;
-  const foreign = Math.max(0, (machineCpu() - started.machine - cpu) / elapsed);
   if (sampling) fs.writeFileSync(samples, new Uint8Array(latencies.buffer, 0, sampled * 8));
-  return { operations, elapsed, cpu, foreign, storage: storageBytes() - started.storage, ...extra };
+  return { operations, ...used, ...extra };
 }
 
 /** Runs the lanes for the warm-up and the measured time. The timers run in the same loop as the reads. */
 async function during(lanes, extra) {
   let found;
-  setTimeout(begin, warmSeconds * 1000);
+  setTimeout(measure, warmSeconds * 1000);
   setTimeout(
     () => {
-      found = end(extra());
+      found = finish(extra());
       stopping = true;
     },
     (warmSeconds + seconds) * 1000,
@@ -84,7 +62,28 @@ async function during(lanes, extra) {
 }
 
 const wordsOf = (bytes) => new Uint32Array(bytes.buffer, bytes.byteOffset, blockBytes / 4);
-const buffers = () => Array.from({ length: depth }, () => new Uint8Array(blockBytes));
+const flags = fs.constants.O_RDONLY | (direct ? fs.constants.O_DIRECT : 0);
+
+/** Memory for each lane; with O_DIRECT where the disk takes it, which is found by trying: JavaScript knows no addresses. */
+function buffers() {
+  if (!direct) return Array.from({ length: depth }, () => new Uint8Array(blockBytes));
+  const descriptor = fs.openSync(file, flags);
+  const found = Array.from({ length: depth }, () => {
+    const room = new Uint8Array(2 * blockBytes);
+    for (let start = 0; start < blockBytes; start += 16) {
+      try {
+        fs.readSync(descriptor, room, start, blockBytes, 0);
+        return room.subarray(start, start + blockBytes);
+      } catch (error) {
+        if (error.code !== 'EINVAL') throw error;
+      }
+    }
+    throw new Error('no part of a buffer is aligned as O_DIRECT wants it');
+  });
+  fs.closeSync(descriptor);
+  return found;
+}
+
 const nothing = () => ({});
 
 /** Before anything is measured: some blocks are compared whole. */
@@ -103,7 +102,7 @@ const modes = {
   async ringwheel() {
     const { Executor, File } = await import(ringwheel);
     const running = Executor.start(executor);
-    const opened = await File.open(file, 'r');
+    const opened = await File.open(file, 'r', { direct: direct === true });
     const leases = Array.from({ length: depth }, () => running.lease(blockBytes));
     await verify((position) => opened.readAt(leases[0], position), wordsOf(leases[0].bytes));
     const lanes = leases.map((lease) => async () => {
@@ -125,7 +124,7 @@ const modes = {
 
   /** fs.promises: FileHandle.read. */
   async promises() {
-    const handle = await fsp.open(file, 'r');
+    const handle = await fsp.open(file, flags);
     const targets = buffers();
     const first = targets[0];
     await verify(async (position) => (await handle.read(first, 0, blockBytes, position)).bytesRead, wordsOf(first));
@@ -146,7 +145,7 @@ const modes = {
 
   /** fs.read with a callback. */
   async callback() {
-    const descriptor = fs.openSync(file, 'r');
+    const descriptor = fs.openSync(file, flags);
     const targets = buffers();
     const first = targets[0];
     const once = (position) =>
@@ -183,8 +182,8 @@ const modes = {
 
   /** fs.readSync in a loop: blocks the thread, and is the floor of what a system call per read costs. */
   async sync() {
-    const descriptor = fs.openSync(file, 'r');
-    const target = new Uint8Array(blockBytes);
+    const descriptor = fs.openSync(file, flags);
+    const [target] = buffers();
     const words = wordsOf(target);
     await verify((position) => fs.readSync(descriptor, target, 0, blockBytes, position), words);
     const turns = (duration) => {
@@ -200,9 +199,9 @@ const modes = {
       }
     };
     turns(warmSeconds);
-    begin();
+    measure();
     turns(seconds);
-    const found = end({});
+    const found = finish({});
     fs.closeSync(descriptor);
     return found;
   },

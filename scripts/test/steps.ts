@@ -12,7 +12,7 @@ const AVA = ['--import', 'tsx', 'node_modules/ava/entrypoints/cli.mjs', '--tap']
 const TOOL_SPECS = ['benchmark', 'cli', 'docs', 'scripts'];
 
 /** The benchmarks whose smoke has to run. */
-const BENCHMARKS = ['reads', 'server', 'timers', 'spawn', 'native', 'queues', 'channels', 'adaptive'];
+const BENCHMARKS = ['reads', 'files', 'server', 'timers', 'spawn', 'native', 'queues', 'channels', 'adaptive'];
 
 const cargo = (name: string, args: readonly string[], more: Parameters<typeof check>[3] = {}) =>
   check(name, 'cargo', args, more);
