@@ -1,25 +1,20 @@
 // Limits of the system that are reached: descriptors and memory. Each is an error with a code, what runs goes on, and with room again
 // everything works.
 import test from 'ava';
-import { ended, script } from '../drivers';
+import { ended } from '../drivers';
+import { under } from '../support/faults';
 
-/** Runs a script again with limits of the shell's `ulimit`; with `held` it has all descriptors that are left, until `release()`. */
+/** Runs a script with limits of the shell's `ulimit`; with `fill()` it has all descriptors that are left, until `release()`. */
 const limited = (limits: string, body: string) =>
-  script(`
-    if (process.env.RINGWHEEL_LIMITED === undefined) {
-      const { spawnSync } = require('node:child_process');
-      const child = spawnSync('sh', ['-c', ${JSON.stringify(`${limits}; exec "$0" "$1"`)}, process.execPath, __filename],
-        { env: { ...process.env, RINGWHEEL_LIMITED: '1' }, encoding: 'utf8', timeout: 90_000 });
-      process.stdout.write(child.stdout);
-      process.stderr.write(child.stderr + (child.signal ?? ''));
-      process.exit(child.status ?? 71);
-    }
-    const fs = require('node:fs');
+  under(
+    `${limits}; exec "$0" "$1"`,
+    `
     const held = [];
     const fill = () => { try { for (;;) held.push(fs.openSync('/dev/null')); } catch (error) { assert.strictEqual(error.code, 'EMFILE'); } };
     const release = () => held.splice(0).forEach((fd) => fs.closeSync(fd));
     const code = async (promise) => (await settled(promise)).error?.code;
-    ${body}`);
+    ${body}`,
+  );
 
 test('with no descriptor left, calls reject, and tasks, timers and open files go on', async (t) => {
   const result = await limited(
