@@ -191,6 +191,7 @@ test('a member that dies rejects what is pending, and names the cause', async (t
   const exiting = pool.run(0, work, 'exit', 7);
   for (const error of await Promise.all([...pending, exiting].map(failure))) {
     t.is(error.code, 'ERR_RINGWHEEL_MEMBER');
+    t.like(error.cause, { message: 'its thread ended with exit code 7', exitCode: 7 });
     t.is(error.message, 'member 0 of the pool died: its thread ended with exit code 7');
   }
   const later = await failure(pool.run(0, work, 'square', 1));

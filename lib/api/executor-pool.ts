@@ -198,7 +198,8 @@ export class ExecutorPool implements AsyncDisposable {
    * @throws whatever the function threw, with its class name, message, code and stack.
    * @throws ERR_RINGWHEEL_MODULE when the module does not load or has no such function.
    * @throws ERR_RINGWHEEL_CLONE when an argument or the result cannot be cloned.
-   * @throws ERR_RINGWHEEL_MEMBER when the member died before it answered; the message and `cause` say of what.
+   * @throws ERR_RINGWHEEL_MEMBER when the member died before it answered; the message and `cause` say of what: the error that it died
+   *   of, or one with the `exitCode` of its thread.
    * @throws ERR_RINGWHEEL_CLOSED when the pool is closed.
    * @throws ERR_RINGWHEEL_INVALID_OPTION when there is no such member, or `module` is no URL.
    * @throws The signal's reason, when one among the arguments aborts first.

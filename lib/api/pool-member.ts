@@ -270,8 +270,9 @@ export class Member {
     if (worker !== this.#worker || this.#closing) return;
     this.#worker = undefined;
     this.driver = undefined;
-    const what = this.#error === undefined ? `its thread ended with exit code ${code}` : describe(this.#error);
-    this.#die(what, this.#error ?? { exitCode: code });
+    const what = `its thread ended with exit code ${code}`;
+    if (this.#error === undefined) this.#die(what, Object.assign(new Error(what), { exitCode: code }));
+    else this.#die(describe(this.#error), this.#error);
   }
 
   #die(what: string, cause: unknown): void {

@@ -167,6 +167,11 @@ fn what_cannot_be_met_says_why_and_what_would() {
             vec!["no CPU is left", "cores 16", "4-6", "widen"],
         ),
         (
+            Placement::Fenced(Filter { cpus: Some(set("")), ..Filter::default() }),
+            None,
+            vec!["may use (4-6, because of the cpuset", "filter (cpus of none)"],
+        ),
+        (
             Placement::MaxPack(Filter { cpus: Some(set("12")), ..Filter::default() }),
             None,
             vec!["CPU 12 is not in this process's cpuset"],

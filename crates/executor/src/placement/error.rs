@@ -87,7 +87,7 @@ impl fmt::Display for PlacementError {
             }
             PlacementError::NothingLeft { filter, usable, why } => write!(
                 f,
-                "no CPU is left: the filter ({filter}) and the CPUs this process may use ({usable}{why}) have none in common; widen one of them"
+                "no CPU is left: of those that this process may use ({usable}{why}) none is on every list of the filter ({filter}); widen one of them"
             ),
             PlacementError::Length { placement, listed, size } => {
                 write!(f, "{placement} lists {}", count(*listed, "member"))?;

@@ -175,7 +175,7 @@ impl Filter {
             return Err(PlacementError::NothingLeft {
                 filter: self.to_string(),
                 usable,
-                why: error::why(topology, self),
+                why: error::why(topology, &Filter::default()),
             });
         }
         Ok(passing)
@@ -193,7 +193,10 @@ impl fmt::Display for Filter {
             ("nodes", list(&self.nodes)),
             ("cpus", self.cpus.as_ref().map(CpuSet::to_string)),
         ];
-        let given = parts.iter().filter_map(|(name, list)| Some(format!("{name} {}", list.as_ref()?)));
+        let given = parts.iter().filter_map(|(name, list)| match list.as_deref()? {
+            "" => Some(format!("{name} of none")),
+            list => Some(format!("{name} {list}")),
+        });
         let given: Vec<String> = given.collect();
         f.write_str(if given.is_empty() { "no filter" } else { "" })?;
         f.write_str(&given.join(" and "))
