@@ -143,8 +143,8 @@ export class File implements AsyncDisposable {
   /**
    * Writes at a position: the fast path.
    *
-   * @param source - A {@link Lease} (no copy) or a Uint8Array (one copy); all its bytes are written. Leave a lease alone until the
-   * promise has settled; a Uint8Array of up to 256 KiB is copied during the call.
+   * @param source - A {@link Lease} (no copy) or a Uint8Array (one copy); all its bytes are written. Leave it alone until the promise has
+   * settled: a Uint8Array is copied during the call only while there is memory for that.
    * @param position - Byte position in the file, 0 to 2^53 − 1. With the flag `a` the kernel appends all the same.
    * @returns Bytes written; fewer than asked for on a full device.
    * @throws As {@link File.readAt}, syscall `write`.
