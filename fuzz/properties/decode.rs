@@ -1,6 +1,7 @@
 //! Any 64 bytes decode to a request that keeps every rule, or to a reject that names a rule.
 use ringwheel_command::{
     Action, Command, LeaseRange, Opcode, Position, Reject,
+    call::{BLOCK_HEADER, BLOCK_MAX},
     decode::decode,
     layout::{CLASSES, LENGTH_MAX, PENDING_CAPACITY, SAFE_INTEGER_MAX, STAT_BYTES},
     reply::REJECT_CEILING,
@@ -43,6 +44,10 @@ pub fn check_command(command: &Command) {
                 Action::Stat { lease, .. } => {
                     inside(lease);
                     assert!(lease.length >= STAT_BYTES);
+                }
+                Action::Call { lease, .. } => {
+                    inside(lease);
+                    assert!((BLOCK_HEADER..=BLOCK_MAX).contains(&(lease.length as usize)));
                 }
                 Action::Truncate { length, .. } => assert_eq!(length as f64, command.operand),
                 Action::Nop

@@ -5,6 +5,7 @@ import { BUFFER_GONE } from '../ring/link.js';
 import { OPCODE_OPEN, OPCODE_QUEUE } from '../ring/pending.js';
 import { LINUX_ERRORS } from '../wire/errno.generated.js';
 import {
+  OPCODE_CALL,
   OPCODE_CLOSE,
   OPCODE_DATASYNC,
   OPCODE_NAMES,
@@ -166,6 +167,7 @@ const SYSCALLS: ReadonlyMap<number, string> = new Map([
   [OPCODE_TRUNCATE, 'ftruncate'],
   [OPCODE_STAT, 'fstat'],
   [OPCODE_CLOSE, 'close'],
+  [OPCODE_CALL, 'call'],
 ]);
 
 const REJECT_ERRORS: ReadonlyMap<number, ErrorCode> = new Map([

@@ -375,6 +375,7 @@ export class Executor implements AsyncDisposable {
     link.timers.end(() => Promise.reject(closedWhile()));
     const grace = setTimeout(() => {
       link.cancelAll();
+      link.calls.abandon();
       link.scratch.abandon(); // Whoever waits for memory that a program keeps in leases waits for ever.
     }, CLOSE_GRACE_MS);
     // What the kernel does not end even then is left to native.close, which leaks its memory rather than freeing it.

@@ -7,12 +7,14 @@ import {
   ALARM_DOUBLE,
   HELD_WORD,
   KEEP_WORD,
+  OPCODE_CALL,
   OPCODE_READ,
   OPCODE_WRITE,
   QUEUE_CURRENT_WORD,
   REGION_BYTES,
 } from '../wire/layout.generated.js';
 import { copyBytes } from './bytes.js';
+import { CallRanges } from './call-ranges.js';
 import { CommandWriter } from './command-writer.js';
 import { CompletionReader } from './completion-reader.js';
 import { Doors } from './doors.js';
@@ -47,11 +49,17 @@ const CLASS_SHIFT = 16;
 /** In the word: no queue but the default one. */
 const NO_QUEUE = 1;
 
+/** True for operations whose range says what is to be done or written. */
+function fromHere(opcode: number): boolean {
+  return opcode === OPCODE_WRITE || opcode === OPCODE_CALL;
+}
+
 /** See the file's head. */
 export class Link {
   readonly table = new PendingTable();
   readonly native: NativeExecutor;
   readonly scratch: Scratch;
+  readonly calls: CallRanges;
   readonly scheduler: Scheduler;
   readonly doors = new Doors();
   readonly preempt: Preempt;
@@ -101,7 +109,10 @@ export class Link {
     const alarm = new Float64Array(memory, ALARM_DOUBLE * Float64Array.BYTES_PER_ELEMENT, 1);
     this.timers = new Timers(this, alarm, () => this.native.now());
     this.copies = this.native.copies;
-    this.scratch = new Scratch(this.native, this.native.arena);
+    const { arena } = this.native;
+    this.scratch = new Scratch(this.native, arena);
+    this.scratch.reserve();
+    this.calls = new CallRanges(this.native, arena);
   }
 
   /** True when a command can be written now. Whoever waits was served when there was last room, so nobody is overtaken. */
@@ -126,7 +137,7 @@ export class Link {
     file.inFlight++;
     hold.state = IN_OPERATION;
     if ((kind & QUIET) === 0) this.retain();
-    if (this.copies && (kind & OPCODE_BITS) === OPCODE_WRITE && !this.#pushed(hold, length)) {
+    if (this.copies && fromHere(kind & OPCODE_BITS) && !this.#pushed(hold, length)) {
       const generation = table.generations[slot];
       queueMicrotask(() => this.finish(slot, generation, BUFFER_GONE, 0));
       return slot;
@@ -179,7 +190,8 @@ export class Link {
     const target = table.targets[slot];
     const hold = table.holds[slot];
     // Before the range may go back to the arena.
-    const result = this.copies && moved >= 0 && !this.#pulled(kind, hold, moved) ? BUFFER_GONE : moved;
+    const answers = moved >= 0 || (kind & OPCODE_BITS) === OPCODE_CALL;
+    const result = this.copies && answers && !this.#pulled(kind, hold, moved) ? BUFFER_GONE : moved;
     table.giveBack(slot);
     if ((kind & QUIET) === 0) this.unkeep();
     if (--file.inFlight === 0 && file !== NO_FILE) file.becameIdle();
@@ -257,6 +269,7 @@ export class Link {
     this.preempt.end();
     this.scheduler.abandon(() => this.#fail(result, OPCODE_QUEUE, NO_FILE));
     this.scratch.abandon();
+    this.calls.abandon();
     this.doors.abandon();
   }
 
@@ -304,6 +317,7 @@ export class Link {
     if (this.ended !== 0) return;
     this.native.release(hold.slot, hold.generation);
     this.scratch.serve();
+    this.calls.serve();
   }
 
   /** Ends an operation of the copying path: copies what was read into the user's array, gives the range back, settles. */
@@ -344,7 +358,7 @@ export class Link {
     const opcode = kind & OPCODE_BITS;
     if (hold === NO_HOLD || opcode === OPCODE_WRITE) return true;
     try {
-      // What is no read fills the range, and says 0.
+      // What is no read may fill the range, whatever it says.
       const length = opcode === OPCODE_READ ? Math.min(moved, hold.length) : hold.length;
       if (length > 0) this.native.pull(hold.slot, hold.generation, length);
       return true;

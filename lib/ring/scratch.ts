@@ -6,26 +6,33 @@ import { HELD, Hold } from './state.js';
 
 /** Powers of four pages: at most three quarters of a range lie idle. The largest is what one operation moves at a time. */
 const SIZES: readonly number[] = [4096, 16384, 65536, 262144];
-const LARGEST = SIZES.length - 1;
 
 /** See the file's head. */
 export class Scratch {
   readonly #native: NativeExecutor;
   readonly #arena: ArrayBuffer;
-  readonly #kept: Hold[][] = SIZES.map(() => []);
+  readonly #sizes: readonly number[];
+  readonly #kept: Hold[][];
   readonly #waiting = new Fifo();
   /** Bytes of all ranges, in use and idle, and the most they may be: half of the arena stays for leases of users. */
   #bytes = 0;
   readonly #bytesMax: number;
   #abandoned = false;
 
-  constructor(native: NativeExecutor, arena: ArrayBuffer) {
+  constructor(native: NativeExecutor, arena: ArrayBuffer, sizes = SIZES, bytesMax = arena.byteLength / 2) {
     this.#native = native;
     this.#arena = arena;
-    this.#bytesMax = arena.byteLength / 2;
-    // One range is ours for ever, so that leases that a user keeps can slow a copy down but never stop it.
+    this.#sizes = sizes;
+    this.#kept = sizes.map(() => []);
+    this.#bytesMax = bytesMax;
+  }
+
+  /** Makes one range ours for ever, so that leases that a user keeps can slow a copy down but never stop it. False when there is no room. */
+  reserve(): boolean {
+    if (this.#bytes > 0) return true;
     const reserve = this.#allocate(0);
     if (reserve !== undefined) this.#kept[0].push(reserve);
+    return reserve !== undefined;
   }
 
   /**
@@ -84,7 +91,7 @@ export class Scratch {
 
   #take(bytes: number): Hold | undefined {
     let wanted = 0;
-    while (wanted < LARGEST && SIZES[wanted] < bytes) wanted++;
+    while (wanted < this.#sizes.length - 1 && this.#sizes[wanted] < bytes) wanted++;
     return this.#exactly(wanted) ?? this.#larger(wanted) ?? this.#afterEviction(wanted) ?? this.#smaller(wanted);
   }
 
@@ -93,7 +100,7 @@ export class Scratch {
   }
 
   #larger(than: number): Hold | undefined {
-    for (let index = than + 1; index <= LARGEST; index++) {
+    for (let index = than + 1; index < this.#sizes.length; index++) {
       const hold = this.#kept[index].pop();
       if (hold !== undefined) return hold;
     }
@@ -114,14 +121,14 @@ export class Scratch {
 
   /** True when `#take` would find something. */
   #any(): boolean {
-    const hold = this.#take(SIZES[0]);
+    const hold = this.#take(this.#sizes[0]);
     if (hold === undefined) return false;
     this.#kept[hold.sizeClass].push(hold);
     return true;
   }
 
   #allocate(sizeClass: number): Hold | undefined {
-    const size = SIZES[sizeClass];
+    const size = this.#sizes[sizeClass];
     if (this.#bytes + size > this.#bytesMax) return undefined;
     const lease = this.#native.lease(size);
     if (lease === null) return undefined;

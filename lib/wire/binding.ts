@@ -54,6 +54,16 @@ export interface NativeStats {
   stalls: number;
   /** The longest of those that are over, milliseconds. */
   longestStallMs: number;
+  /** Calls of the file system that are no transfers and ran on this thread: stat, mkdir, a small readFile, … */
+  callsHere: number;
+  /** Those that ran on the executor's pool: long ones, and those whose kind has lately been slow. */
+  callsPooled: number;
+  /** Times such calls waited for the next turn, since what they may take of one was spent. */
+  callsPostponed: number;
+  /** Answers longer than the memory they were asked with, which got memory of their own. */
+  parcels: number;
+  /** Those that JavaScript has not taken yet. */
+  parcelsWaiting: number;
   /** Only with the option `adaptive`. */
   adaptive?: AdaptiveStats;
 }
@@ -129,6 +139,10 @@ export interface NativeExecutor {
   fileDescriptor(slot: number, generation: number): number;
   /** Drops a file that nobody can name any more; true when it was open. */
   forget(slot: number, generation: number): boolean;
+  /** An answer that was too long for its range; null when there is none of this number. */
+  takeParcel(number: number): ArrayBuffer | null;
+  /** Frees such an answer unseen. True when it was there. */
+  dropParcel(number: number): boolean;
   lease(bytes: number): NativeLease | null;
   release(slot: number, generation: number): boolean;
   /** `copies` only: copies the first bytes of a lease out of, or into, the arena. */

@@ -4,7 +4,7 @@
 // Names with an entry in front (`COMMAND_LENGTH_WORD`) count from the start of that entry.
 
 /** Raised with every change that the other side can see. */
-export const LAYOUT_VERSION = 4;
+export const LAYOUT_VERSION = 5;
 /** First word of a region that Rust has attached. */
 export const LAYOUT_MAGIC = 1279809362;
 /** Bytes of the whole SharedArrayBuffer. */
@@ -106,8 +106,67 @@ export const OPCODE_TRUNCATE = 6;
 export const OPCODE_STAT = 7;
 export const OPCODE_CLOSE = 8;
 export const OPCODE_CANCEL = 10;
-/** Opcode number → name; index 0 is no opcode. */
-export const OPCODE_NAMES = ['', 'nop', 'read', 'write', 'sync', 'datasync', 'truncate', 'stat', 'close', 'cancel'] as const;
+export const OPCODE_CALL = 11;
+/** Opcode number → name; empty where no opcode has the number. */
+export const OPCODE_NAMES = ['', 'nop', 'read', 'write', 'sync', 'datasync', 'truncate', 'stat', 'close', '', 'cancel', 'call'] as const;
+
+// Calls. crates/command/src/call.rs says what each takes and gives, and draws the block.
+export const CALL_ACCESS = 1;
+export const CALL_STAT = 2;
+export const CALL_FILE_STAT = 3;
+export const CALL_STATFS = 4;
+export const CALL_MKDIR = 5;
+export const CALL_MKDIR_ALL = 6;
+export const CALL_UNLINK = 7;
+export const CALL_RMDIR = 8;
+export const CALL_REMOVE = 9;
+export const CALL_RENAME = 10;
+export const CALL_LINK = 11;
+export const CALL_SYMLINK = 12;
+export const CALL_READLINK = 13;
+export const CALL_REALPATH = 14;
+export const CALL_MKDTEMP = 15;
+export const CALL_CHMOD = 16;
+export const CALL_FILE_CHMOD = 17;
+export const CALL_CHOWN = 18;
+export const CALL_FILE_CHOWN = 19;
+export const CALL_UTIMES = 20;
+export const CALL_FILE_UTIMES = 21;
+export const CALL_TRUNCATE_PATH = 22;
+export const CALL_COPY = 23;
+export const CALL_LIST = 24;
+export const CALL_FILE_ENTRIES = 25;
+export const CALL_READ_FILE = 26;
+export const CALL_FILE_READ_REST = 27;
+export const CALL_FLAG_FOLLOW = 1;
+export const CALL_FLAG_RECURSIVE = 2;
+export const CALL_FLAG_FORCE = 4;
+/** Bytes of a block before its paths. */
+export const BLOCK_HEADER = 64;
+/** The most bytes of a path. */
+export const PATH_BYTES = 4095;
+/** A CALL_ number. */
+export const BLOCK_NUMBER_WORD = 0;
+/** CALL_FLAG_ bits. */
+export const BLOCK_FLAGS_WORD = 1;
+/** Permission bits, or what else the call says. */
+export const BLOCK_MODE_WORD = 2;
+/** User id. */
+export const BLOCK_UID_WORD = 3;
+/** Group id. */
+export const BLOCK_GID_WORD = 4;
+/** Bytes of the first path. */
+export const BLOCK_FIRST_WORD = 5;
+/** Bytes of the second path. */
+export const BLOCK_SECOND_WORD = 6;
+/** Must be 0. */
+export const BLOCK_ZERO_WORD = 7;
+/** Four words that must be 0. */
+export const BLOCK_ZEROS_WORD = 12;
+/** A time in seconds, or bytes. */
+export const BLOCK_A_DOUBLE = 4;
+/** A time in seconds. */
+export const BLOCK_B_DOUBLE = 5;
 
 // Rejects: results of commands that were never run.
 /** Results at or below this are rejects. */
@@ -124,6 +183,9 @@ export const REJECT_STALE_FILE = -100010;
 export const REJECT_STALE_LEASE = -100011;
 export const REJECT_UNSUPPORTED = -100012;
 export const REJECT_CLOSED = -100013;
+export const REJECT_CALL = -100014;
+export const REJECT_BLOCK = -100015;
+export const REJECT_PATH = -100016;
 /** Reject code → name and sentence. */
 export const REJECTS: ReadonlyMap<number, readonly [name: string, message: string]> = new Map([
   [-100001, ['OPCODE', 'the command has no known opcode']],
@@ -138,4 +200,7 @@ export const REJECTS: ReadonlyMap<number, readonly [name: string, message: strin
   [-100011, ['STALE_LEASE', 'the lease was released or is in use by another operation']],
   [-100012, ['UNSUPPORTED', 'this driver cannot run the operation']],
   [-100013, ['CLOSED', 'the executor is closed; start another']],
+  [-100014, ['CALL', 'the request block has no known call']],
+  [-100015, ['BLOCK', 'the request block has another length than its fields say, or a number out of range']],
+  [-100016, ['PATH', 'a path must have no NUL and at most 4095 bytes']],
 ]);

@@ -3,6 +3,7 @@
 //! 64 hostile bytes in, a [`Request`] or a [`Reject`] out. Never panics (property-tested, fuzzed). What is checked here is
 //! what the bytes alone can tell; whether a slot exists and its generation is right is the owner's of that table to say.
 use crate::{
+    call::{BLOCK_HEADER, BLOCK_MAX},
     layout::{
         CLASSES, COMMAND_WORDS, Command, LENGTH_MAX, PENDING_CAPACITY, POSITION_CURRENT, SAFE_INTEGER_MAX,
         STAT_BYTES,
@@ -94,6 +95,8 @@ pub enum Action {
     Stat { file: FileId, lease: LeaseRange },
     /// Close the file.
     Close { file: FileId },
+    /// Run what the block in the lease says; its `length` bytes, of which nothing is known yet. [`crate::call`] decodes them.
+    Call { file: FileId, lease: LeaseRange },
     /// End the command of [`Request::pending`] early. Has no completion of its own.
     Cancel,
 }
@@ -148,6 +151,13 @@ pub fn decode(command: &Command) -> Result<Request, Reject> {
             Action::Stat { file, lease }
         }
         Opcode::Close => Action::Close { file },
+        Opcode::Call => {
+            let lease = lease(command).map_err(reject)?;
+            if !(BLOCK_HEADER..=BLOCK_MAX).contains(&(lease.length as usize)) {
+                return Err(reject(RejectCode::Block));
+            }
+            Action::Call { file, lease }
+        }
         Opcode::Cancel => Action::Cancel,
     };
     Ok(Request { pending, queue: command.queue, action })

@@ -2,7 +2,7 @@
 use std::mem::{align_of, offset_of, size_of};
 
 /// Version of everything in this file. Raised with every change that the other side can see.
-pub const LAYOUT_VERSION: u32 = 4;
+pub const LAYOUT_VERSION: u32 = 5;
 /// First word of a region that Rust has attached: the letters `RWHL`.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"RWHL");
 
@@ -149,7 +149,7 @@ pub struct Completion {
     pub pending_generation: u32,
     /// ≥ 0: the result; −1…−4095: minus an errno; at or below −100000: a [`RejectCode`](crate::RejectCode).
     pub result: i32,
-    /// 0; kept for multishot results.
+    /// A file's generation, a parcel's number or a step, by opcode; else 0.
     pub flags: u32,
 }
 

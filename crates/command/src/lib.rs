@@ -39,6 +39,7 @@
 //! assert_eq!(completions.publish(), 1);
 //! ```
 
+pub mod call;
 pub mod decode;
 pub mod layout;
 pub mod opcode;
@@ -46,6 +47,7 @@ pub mod reply;
 pub mod ring;
 pub mod shared;
 
+pub use call::{Call, CallNumber};
 pub use decode::{Action, FileId, LeaseRange, PendingId, Position, Request};
 pub use layout::{Command, Completion, Geometry};
 pub use opcode::Opcode;

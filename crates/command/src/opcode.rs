@@ -23,11 +23,15 @@ pub enum Opcode {
     /// Ends another command early. Its pending slot and generation name that *other* command, which completes once, with
     /// −ECANCELED or with its result when that was faster. CANCEL itself has no completion; one that names nothing is ignored.
     Cancel = 10,
+    /// A system call that is no read or write: what the request block in the lease says ([`crate::call`]). Arguments: lease
+    /// (offset, length = bytes of the block), file where the call is about one. The answer goes into the lease, from the same offset on, or,
+    /// when it is longer than that, into a parcel. Result: by call; flags: the parcel's number or 0, and of a failure its step.
+    Call = 11,
 }
 
 impl Opcode {
     /// Every opcode with its name in TypeScript, in the order of their numbers.
-    pub const ALL: [(Opcode, &'static str); 9] = [
+    pub const ALL: [(Opcode, &'static str); 10] = [
         (Opcode::Nop, "NOP"),
         (Opcode::Read, "READ"),
         (Opcode::Write, "WRITE"),
@@ -37,6 +41,7 @@ impl Opcode {
         (Opcode::Stat, "STAT"),
         (Opcode::Close, "CLOSE"),
         (Opcode::Cancel, "CANCEL"),
+        (Opcode::Call, "CALL"),
     ];
 
     /// The opcode with this number, if there is one.
@@ -52,6 +57,7 @@ impl Opcode {
             7 => Opcode::Stat,
             8 => Opcode::Close,
             10 => Opcode::Cancel,
+            11 => Opcode::Call,
             _ => return None,
         })
     }

@@ -87,11 +87,17 @@ pub enum RejectCode {
     Unsupported = -100_012,
     /// The executor is closing.
     Closed = -100_013,
+    /// No call has this number.
+    Call = -100_014,
+    /// The request block's length is not what its fields say, or one of its numbers is out of range.
+    Block = -100_015,
+    /// A path has a NUL inside or more than 4095 bytes.
+    Path = -100_016,
 }
 
 impl RejectCode {
     /// Every code with its name and its sentence for TypeScript, in the order of their numbers, of which one is not used any more.
-    pub const ALL: [(RejectCode, &'static str, &'static str); 12] = [
+    pub const ALL: [(RejectCode, &'static str, &'static str); 15] = [
         (RejectCode::Opcode, "OPCODE", "the command has no known opcode"),
         (RejectCode::Flags, "FLAGS", "the command has a flag that is not defined"),
         (RejectCode::Queue, "QUEUE", "the command names a queue that does not exist"),
@@ -112,6 +118,13 @@ impl RejectCode {
         (RejectCode::StaleLease, "STALE_LEASE", "the lease was released or is in use by another operation"),
         (RejectCode::Unsupported, "UNSUPPORTED", "this driver cannot run the operation"),
         (RejectCode::Closed, "CLOSED", "the executor is closed; start another"),
+        (RejectCode::Call, "CALL", "the request block has no known call"),
+        (
+            RejectCode::Block,
+            "BLOCK",
+            "the request block has another length than its fields say, or a number out of range",
+        ),
+        (RejectCode::Path, "PATH", "a path must have no NUL and at most 4095 bytes"),
     ];
 
     /// The completion's result.

@@ -1,4 +1,6 @@
 //! The fuzz properties on the stable toolchain: the corpus, then random mutations of it for a bounded time.
+#[path = "../../../fuzz/properties/call.rs"]
+mod call;
 #[path = "../../../fuzz/properties/decode.rs"]
 mod decode;
 #[path = "../../../fuzz/properties/replay.rs"]
@@ -9,6 +11,11 @@ mod rings;
 #[test]
 fn hostile_commands_are_decoded_or_rejected() {
     replay::replay("decode", decode::check);
+}
+
+#[test]
+fn hostile_blocks_are_calls_or_rejected() {
+    replay::replay("call", call::check);
 }
 
 #[test]

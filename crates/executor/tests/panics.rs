@@ -284,7 +284,10 @@ fn a_job_that_panics_is_an_io_error() {
         let panics = executor.edge(|edge| {
             let run: Box<dyn FnOnce() -> i32 + Send> = Box::new(|| panic!("expected: job"));
             edge.driver
-                .submit(Operation::Job(ringwheel_driver::op::job::Job { run: Some(run) }), CLIENT_TOKEN)
+                .submit(
+                    Operation::Job(ringwheel_driver::op::job::Job { run: Some(run), file: None }),
+                    CLIENT_TOKEN,
+                )
                 .map(drop)
         });
         panics.unwrap().unwrap();

@@ -3,6 +3,7 @@ use crate::{
     env::CleanupHook,
     error::{coded, not_started, refused},
     host::{Core, Host, Kept, not_joined},
+    parcel,
     shared::{ArenaView, attach, show_word},
     stalls::Stalls,
     times::NativeLatency,
@@ -112,6 +113,11 @@ pub struct NativeStats {
     pub arena_free_bytes: f64,
     pub stalls: f64,
     pub longest_stall_ms: f64,
+    pub calls_here: f64,
+    pub calls_pooled: f64,
+    pub calls_postponed: f64,
+    pub parcels: f64,
+    pub parcels_waiting: f64,
     /// Only with the option `adaptive`.
     pub adaptive: Option<NativeAdaptiveStats>,
 }
@@ -354,6 +360,24 @@ impl NativeExecutor {
         self.host.with(|core| core.bridge.forget(FileId { slot, generation })).unwrap_or(false)
     }
 
+    /// An answer that was too long for its range, as an ArrayBuffer; null when there is none of this number.
+    #[napi]
+    pub fn take_parcel<'env>(&self, env: &'env Env, number: u32) -> Result<Option<Unknown<'env>>> {
+        let Some(parcel) = self.host.with(|core| core.bridge.take_parcel(number))? else { return Ok(None) };
+        let copies = self.host.with_arena(|arena| arena.copies)?;
+        let raw = env.raw();
+        // SAFETY: needs the live environment in a handle scope. Holds: this is a native call.
+        let value = unsafe { parcel::show(raw, parcel, copies) }?;
+        // SAFETY: needs a live value of this environment. Holds: made above, in this call's scope.
+        Ok(Some(unsafe { Unknown::from_raw_unchecked(raw, value) }))
+    }
+
+    /// Frees an answer that nobody waits for any more. True when it was there.
+    #[napi]
+    pub fn drop_parcel(&self, number: u32) -> bool {
+        self.host.with(|core| core.bridge.take_parcel(number).is_some()).unwrap_or(false)
+    }
+
     /// Leases memory; null when there is no range as long.
     #[napi]
     pub fn lease(&self, bytes: f64) -> Result<Option<NativeLease>> {
@@ -399,8 +423,13 @@ impl NativeExecutor {
         let callbacks = self.host.callbacks() as f64;
         self.host.with(|core| {
             let (stats, bridge) = (core.executor.stats(), core.bridge.stats());
-            let arena = core.bridge.arena();
+            let (arena, calls) = (core.bridge.arena(), core.bridge.call_stats());
             NativeStats {
+                calls_here: calls.here as f64,
+                calls_pooled: calls.pooled as f64,
+                calls_postponed: calls.postponed as f64,
+                parcels: calls.parcels as f64,
+                parcels_waiting: calls.parcels_waiting as f64,
                 enters: stats.driver.enters as f64,
                 submitted: stats.driver.submitted as f64,
                 completed: stats.driver.completed as f64,

@@ -179,6 +179,7 @@ impl Host {
         let Some(Core { executor, bridge }) = self.core.borrow_mut().take() else {
             return ShutdownReport::default();
         };
+        bridge.cancel_calls(); // What runs on the pool is waited for: a long one is to end at its next step.
         let report = executor.shutdown(SHUTDOWN);
         drop(bridge);
         let arena = self.arena.borrow_mut().take();

@@ -18,6 +18,8 @@ mod executor;
 #[cfg(unix)]
 mod host;
 #[cfg(unix)]
+mod parcel;
+#[cfg(unix)]
 mod server;
 #[cfg(unix)]
 mod shared;

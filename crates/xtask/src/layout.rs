@@ -1,7 +1,7 @@
 //! Writes `lib/wire/layout.generated.ts` and `errno.generated.ts` from the Rust constants, so that the two languages cannot disagree.
 use crate::errno;
 use ringwheel_command::{
-    Command, Completion, Geometry, Opcode, RejectCode,
+    CallNumber, Command, Completion, Geometry, Opcode, RejectCode, call,
     layout::{
         self, COMMAND_BYTES, COMMAND_CAPACITY, COMPLETION_BYTES, COMPLETION_CAPACITY, Header, LAYOUT_VERSION,
         LENGTH_MAX, MAGIC, PENDING_CAPACITY, STAT_BYTES,
@@ -207,12 +207,44 @@ fn layout_text() -> String {
     for (opcode, name) in Opcode::ALL {
         script.line(&format!("export const OPCODE_{name} = {};", opcode as u8));
     }
-    let names: Vec<_> = Opcode::ALL.iter().map(|(_, name)| format!("'{}'", name.to_lowercase())).collect();
+    let last = Opcode::ALL.iter().map(|(opcode, _)| *opcode as u8).max().unwrap_or(0);
+    let name = |number| {
+        let found = Opcode::ALL.iter().find(|(opcode, _)| *opcode as u8 == number);
+        format!("'{}'", found.map_or(String::new(), |(_, name)| name.to_lowercase()))
+    };
+    let names: Vec<_> = (0..=last).map(name).collect();
     script.constant(
-        "Opcode number → name; index 0 is no opcode.",
+        "Opcode number → name; empty where no opcode has the number.",
         "OPCODE_NAMES",
-        format!("['', {}] as const", names.join(", ")),
+        format!("[{}] as const", names.join(", ")),
     );
+
+    script
+        .line("\n// Calls. crates/command/src/call.rs says what each takes and gives, and draws the block.");
+    for (number, name) in CallNumber::ALL {
+        script.line(&format!("export const CALL_{name} = {};", *number as u32));
+    }
+    script.line(&format!("export const CALL_FLAG_FOLLOW = {};", call::CALL_FOLLOW));
+    script.line(&format!("export const CALL_FLAG_RECURSIVE = {};", call::CALL_RECURSIVE));
+    script.line(&format!("export const CALL_FLAG_FORCE = {};", call::CALL_FORCE));
+    script.constant("Bytes of a block before its paths.", "BLOCK_HEADER", call::BLOCK_HEADER);
+    script.constant("The most bytes of a path.", "PATH_BYTES", call::PATH_BYTES);
+    let words = [
+        ("A CALL_ number.", "NUMBER", call::field::NUMBER),
+        ("CALL_FLAG_ bits.", "FLAGS", call::field::FLAGS),
+        ("Permission bits, or what else the call says.", "MODE", call::field::MODE),
+        ("User id.", "UID", call::field::UID),
+        ("Group id.", "GID", call::field::GID),
+        ("Bytes of the first path.", "FIRST", call::field::FIRST),
+        ("Bytes of the second path.", "SECOND", call::field::SECOND),
+        ("Must be 0.", "ZERO", call::field::ZERO),
+        ("Four words that must be 0.", "ZEROS", call::field::ZEROS),
+    ];
+    for (about, name, offset) in words {
+        script.word(about, &format!("BLOCK_{name}_WORD"), offset);
+    }
+    script.constant("A time in seconds, or bytes.", "BLOCK_A_DOUBLE", call::field::A / 8);
+    script.constant("A time in seconds.", "BLOCK_B_DOUBLE", call::field::B / 8);
 
     script.line("\n// Rejects: results of commands that were never run.");
     script.constant("Results at or below this are rejects.", "REJECT_CEILING", REJECT_CEILING);

@@ -1,6 +1,7 @@
 //! What a command becomes: an operation that owns all it needs, or an answer at once; and the answers' way back.
 use super::{
     BridgeStats,
+    calls::{Called, Calls},
     files::Files,
     pending::{PendingTable, Running},
     shares::{Shares, Way},
@@ -21,6 +22,8 @@ use ringwheel_driver::{
 };
 use std::collections::VecDeque;
 
+/// Marks the token of a call's job, whose low half is the job's index: a pending slot and its generation have 52 bits.
+const CALL_TOKEN: u64 = 1 << 62;
 const ECANCELED: i32 = 125;
 const EMFILE: i32 = 24;
 
@@ -40,6 +43,7 @@ pub(super) struct Desk {
     pub closing: bool,
     /// Where reads and writes wait when submission is adaptive.
     pub shares: Option<Box<Shares>>,
+    pub calls: Calls,
     pub stats: BridgeStats,
 }
 
@@ -49,6 +53,8 @@ pub(super) enum Outcome {
     Taken,
     /// There is no room: leave it in the ring.
     NoRoom,
+    /// The time for it is over: leave it in the ring, and come back soon.
+    NextTurn,
 }
 
 impl Desk {
@@ -63,6 +69,7 @@ impl Desk {
             unanswered: 0,
             closing: false,
             shares: adaptive.map(|adaptive| Box::new(Shares::new(adaptive))),
+            calls: Calls::new(),
             stats: BridgeStats::default(),
         }
     }
@@ -101,6 +108,10 @@ impl Desk {
         if !self.has_room() {
             return Outcome::NoRoom;
         }
+        if let Action::Call { file, lease } = action {
+            return self.call(edge, pending, file, lease);
+        }
+        self.calls.interrupted();
         let operation = match self.operation(pending, action) {
             Ok(Some(operation)) => operation,
             Ok(None) => return Outcome::Taken,
@@ -197,7 +208,7 @@ impl Desk {
                 self.answer(pending, 0, 0);
                 return Ok(None);
             }
-            Action::Cancel => return Ok(None), // Dealt with before anything was looked up.
+            Action::Cancel | Action::Call { .. } => return Ok(None), // Dealt with before anything was looked up.
         }))
     }
 
@@ -292,6 +303,11 @@ impl Desk {
     fn cancel(&mut self, edge: &mut Edge<'_>, pending: PendingId) {
         match self.pending.get(pending) {
             Some(Running::Operation(ticket)) => edge.driver.cancel(ticket),
+            Some(Running::Call(index)) => {
+                if let Some(ticket) = self.calls.cancel(index) {
+                    edge.driver.cancel(ticket);
+                }
+            }
             Some(Running::Waiting(place)) => {
                 if let Some(operation) = self.shares.as_mut().and_then(|shares| shares.take(pending, place)) {
                     self.pending.remove(pending);
@@ -311,8 +327,101 @@ impl Desk {
         }
     }
 
+    /// Runs a call, or sends it to the pool.
+    fn call(&mut self, edge: &mut Edge<'_>, pending: PendingId, file: FileId, range: LeaseRange) -> Outcome {
+        match self.try_call(edge, pending, file, range) {
+            Ok(outcome) => outcome,
+            Err(code) => self.refuse(Reject { pending: Some(pending), code }),
+        }
+    }
+
+    fn try_call(
+        &mut self,
+        edge: &mut Edge<'_>,
+        pending: PendingId,
+        file: FileId,
+        range: LeaseRange,
+    ) -> Result<Outcome, RejectCode> {
+        if self.closing {
+            return Err(RejectCode::Closed);
+        }
+        let (lease, block) = self.memory(range)?;
+        let block = block.start as usize..block.end as usize;
+        let (start, length) = (block.start, block.len());
+        let read = self.calls.read(&lease[block]).and_then(|number| {
+            let file = if number.takes_file() { Some(self.file(file)?) } else { None };
+            Ok((number, file))
+        });
+        let (number, file) = match read {
+            Ok(read) => read,
+            Err(code) => {
+                self.arena.lend(lease);
+                return Err(code);
+            }
+        };
+        match self.calls.run(length, number, pending, file, lease, start) {
+            Ok((called, lease)) => {
+                if let Some(lease) = lease {
+                    self.arena.lend(lease);
+                }
+                Ok(self.called(edge, pending, called))
+            }
+            Err((code, lease)) => {
+                self.arena.lend(lease);
+                Err(code)
+            }
+        }
+    }
+
+    fn called(&mut self, edge: &mut Edge<'_>, pending: PendingId, called: Called) -> Outcome {
+        let (index, job) = match called {
+            Called::Done(result, extra) => {
+                self.unanswered += 1;
+                self.answer(pending, result, extra);
+                return Outcome::Taken;
+            }
+            Called::NextTurn => return Outcome::NextTurn,
+            Called::Job(index, job) => (index, job),
+        };
+        match edge.driver.submit(Operation::Job(job), CLIENT_TOKEN | CALL_TOKEN | u64::from(index)) {
+            Ok(ticket) => {
+                self.calls.submitted(index, ticket);
+                self.pending.insert(pending, Running::Call(index));
+                self.unanswered += 1;
+                Outcome::Taken
+            }
+            Err(refused) => {
+                if let Some(lease) = self.calls.refused(index) {
+                    self.arena.lend(lease);
+                }
+                match refused.reason {
+                    RefusedReason::Full => Outcome::NoRoom,
+                    RefusedReason::Closed => {
+                        self.refuse(Reject { pending: Some(pending), code: RejectCode::Closed })
+                    }
+                    RefusedReason::Unsupported(errno) => {
+                        self.unanswered += 1;
+                        self.answer(pending, -errno.0, 0);
+                        Outcome::Taken
+                    }
+                }
+            }
+        }
+    }
+
+    fn call_ended(&mut self, index: u32, result: i32) {
+        if let Some((pending, result, extra, lease)) = self.calls.ended(index, result) {
+            self.arena.lend(lease);
+            self.pending.remove(pending);
+            self.answer(pending, result, extra);
+        }
+    }
+
     pub fn complete(&mut self, completion: Completion) {
         let Completion { token, result, more, handle, operation, .. } = completion;
+        if token & CALL_TOKEN != 0 {
+            return self.call_ended(token as u32, result);
+        }
         let pending = PendingTable::name(token);
         if let Some(operation) = operation {
             self.take_back(operation);

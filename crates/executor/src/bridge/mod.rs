@@ -3,6 +3,7 @@
 //! The JavaScript client's side of a turn: reads commands, checks what they name against the tables of files and leases,
 //! submits operations; takes their completions and fired timers, and writes them to the completion ring. Nothing here
 //! trusts a byte of the shared memory (INV-5), and nothing a script does makes it panic, block or lose a completion.
+mod calls;
 mod desk;
 mod files;
 mod keep;
@@ -14,6 +15,7 @@ use crate::{
     Client, Edge,
     io::{Adaptive, AdaptiveStats},
 };
+pub use calls::{CallStats, Parcel};
 use desk::{Desk, Outcome};
 use keep::Keep;
 use ringwheel_command::{
@@ -200,6 +202,21 @@ impl Bridge {
         self.desk.shares.as_deref().map(shares::Shares::stats)
     }
 
+    /// Gives an answer that was too long for its range to JavaScript. `None` when there is none of this number.
+    pub fn take_parcel(&mut self, number: u32) -> Option<Parcel> {
+        self.desk.calls.take_parcel(number)
+    }
+
+    /// Asks what runs on the pool to end early. For the executor's end.
+    pub fn cancel_calls(&self) {
+        self.desk.calls.cancel_all();
+    }
+
+    /// Counters of calls.
+    pub fn call_stats(&self) -> CallStats {
+        self.desk.calls.stats()
+    }
+
     /// Counters.
     pub fn stats(&self) -> BridgeStats {
         self.desk.stats
@@ -219,6 +236,7 @@ impl Client for Bridge {
                 return false;
             }
         };
+        desk.calls.begin_turn();
         for _ in 0..COMMANDS_MAX {
             let Some(next) = batch.request() else { return false };
             let outcome = match next {
@@ -235,6 +253,7 @@ impl Client for Bridge {
                     desk.stats.backpressure += 1;
                     return false;
                 }
+                Outcome::NextTurn => return true,
             }
         }
         !batch.is_empty()

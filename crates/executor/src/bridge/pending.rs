@@ -9,6 +9,8 @@ pub(super) enum Running {
     Operation(Ticket),
     /// A read or write that waits for the disk's turn, at this place of [`super::shares::Shares`].
     Waiting(u32),
+    /// A call on the pool, under this index of [`super::calls::Calls`].
+    Call(u32),
 }
 
 /// Slot → generation and what runs. Grows to the highest slot used, which `decode` bounds. It serves cancels only: a script

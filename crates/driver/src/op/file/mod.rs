@@ -4,6 +4,8 @@ pub(crate) mod statx;
 #[cfg(target_os = "linux")]
 pub(crate) mod uring;
 
+pub use statx::{stat_file, stat_path};
+
 use crate::{
     Handle,
     memory::{Source, Target},

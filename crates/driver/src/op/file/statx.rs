@@ -1,6 +1,6 @@
 //! Metadata as the 256 bytes of Linux's `struct statx`, on every system: what [`super::Stat`] leaves in its target.
-use crate::limits::STATX;
-use std::os::fd::BorrowedFd;
+use crate::{error::Errno, limits::STATX};
+use std::{ffi::CStr, os::fd::BorrowedFd};
 
 /// Byte offsets in `struct statx` (linux/stat.h; the layout is the kernel's promise to user space).
 mod offset {
@@ -50,9 +50,36 @@ impl Bytes {
 /// statx(2) of an open file. Costs one system call; it can wait for a network file system.
 #[cfg(target_os = "linux")]
 pub(crate) fn of(file: BorrowedFd<'_>) -> rustix::io::Result<[u8; STATX]> {
-    use rustix::fs::{AtFlags, StatxFlags, statx};
-    let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
-    let stat = statx(file, c"", AtFlags::EMPTY_PATH, wanted)?;
+    ask(file, c"", rustix::fs::AtFlags::EMPTY_PATH)
+}
+
+#[cfg(target_os = "linux")]
+fn of_path(path: &CStr, follow: bool) -> rustix::io::Result<[u8; STATX]> {
+    use rustix::fs::AtFlags;
+    ask(rustix::fs::CWD, path, if follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW })
+}
+
+/// Metadata of the file at a path, in the form of [`super::Stat`]'s answer; of a symbolic link itself unless `follow`. One system call on
+/// this thread, which waits for a disk when the kernel has not cached the file's inode.
+///
+/// # Errors
+/// The errno of statx(2).
+pub fn stat_path(path: &CStr, follow: bool) -> Result<[u8; STATX], Errno> {
+    Ok(of_path(path, follow)?)
+}
+
+/// Metadata of an open file, as [`stat_path`].
+///
+/// # Errors
+/// The errno of statx(2).
+pub fn stat_file(file: BorrowedFd<'_>) -> Result<[u8; STATX], Errno> {
+    Ok(of(file)?)
+}
+
+#[cfg(target_os = "linux")]
+fn ask(base: BorrowedFd<'_>, path: &CStr, flags: rustix::fs::AtFlags) -> rustix::io::Result<[u8; STATX]> {
+    use rustix::fs::{StatxFlags, statx};
+    let stat = statx(base, path, flags, StatxFlags::BASIC_STATS | StatxFlags::BTIME)?;
     let mut bytes = Bytes([0; STATX]);
     bytes.put_u32(offset::MASK, stat.stx_mask);
     bytes.put_u32(offset::BLKSIZE, stat.stx_blksize);
@@ -82,9 +109,18 @@ pub(crate) fn of(file: BorrowedFd<'_>) -> rustix::io::Result<[u8; STATX]> {
 /// fstat(2) of an open file, in statx's form: without a birth time and attributes, which its mask says.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn of(file: BorrowedFd<'_>) -> rustix::io::Result<[u8; STATX]> {
+    Ok(from_stat(&rustix::fs::fstat(file)?))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn of_path(path: &CStr, follow: bool) -> rustix::io::Result<[u8; STATX]> {
+    Ok(from_stat(&if follow { rustix::fs::stat(path)? } else { rustix::fs::lstat(path)? }))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn from_stat(stat: &rustix::fs::Stat) -> [u8; STATX] {
     /// STATX_BASIC_STATS of linux/stat.h.
     const BASIC_STATS: u32 = 0x7ff;
-    let stat = rustix::fs::fstat(file)?;
     let mut bytes = Bytes([0; STATX]);
     bytes.put_u32(offset::MASK, BASIC_STATS);
     bytes.put_u32(offset::BLKSIZE, stat.st_blksize as u32);
@@ -103,5 +139,5 @@ pub(crate) fn of(file: BorrowedFd<'_>) -> rustix::io::Result<[u8; STATX]> {
     bytes.put_device(offset::RDEV, major, minor);
     let (major, minor) = device(stat.st_dev as u64);
     bytes.put_device(offset::DEV, major, minor);
-    Ok(bytes.0)
+    bytes.0
 }

@@ -4,11 +4,15 @@ pub(crate) mod uring;
 
 mod poll;
 
+use crate::Handle;
+
 /// Runs on a pool thread. Result = what the closure returned (minus an errno on failure); a panic is caught and gives `-EIO`,
 /// and the pool lives on.
 pub struct Job {
     /// Taken when it runs.
     pub run: Option<Box<dyn FnOnce() -> i32 + Send + 'static>>,
+    /// A file whose descriptor the closure uses: held until the closure has ended, also when shutdown has to leave it behind (INV-1).
+    pub file: Option<Handle>,
 }
 
 impl std::fmt::Debug for Job {

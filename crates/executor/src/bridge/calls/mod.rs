@@ -1,0 +1,339 @@
+//! Life of a command, stage 3 of 6: submit. Before: crates/command/src/call.rs. After: crates/driver/src/driver.rs.
+//!
+//! CALL: every system call that is no read, write, sync or close of an open file. Runs it here, within a budget, or on the driver's pool.
+//!
+//! ```text
+//!  block in a lease ─copied once─► decode ─► policy ─┬─ here: the answer goes into the lease, the lease back, done
+//!                                                    ├─ next turn: the command stays in its ring
+//!                                                    └─ pool: a job that owns a copy of the block and writes into memory of its own;
+//!                                                             as it ends, the answer goes into the lease or becomes a parcel
+//! ```
+//!
+//! A job holds no pointer into the arena; the lease waits here, in the operation's hand (INV-3). What it opens it owns, so a job that ends
+//! after its cancel, or after the executor, closes it (INV-7).
+mod entries;
+mod out;
+mod parcel;
+mod policy;
+mod simple;
+mod tree;
+mod whole;
+
+use out::Out;
+pub use parcel::Parcel;
+use parcel::Parcels;
+use policy::{Place, Policy};
+use ringwheel_command::{
+    PendingId, RejectCode,
+    call::{BLOCK_MAX, Call, CallNumber, decode, number},
+};
+use ringwheel_driver::{Handle, Lease, Ticket, op::job::Job};
+use rustix::io::Errno;
+use std::{
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+use whole::Tried;
+
+/// The most bytes of a job's own memory for an answer: what is longer becomes a parcel.
+const ROOM_MAX: usize = 16_384;
+/// Unlinking a longer file frees so many blocks that it is left to the pool.
+const UNLINK_HERE_BYTES: i64 = 64 << 20;
+
+/// Counters of calls since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallStats {
+    /// Ran on the executor's thread.
+    pub here: u64,
+    /// Ran on the pool.
+    pub pooled: u64,
+    /// Times that calls had to wait for the next turn, since the budget of theirs was spent.
+    pub postponed: u64,
+    /// Answers that became parcels.
+    pub parcels: u64,
+    /// Parcels that wait to be taken.
+    pub parcels_waiting: u64,
+}
+
+/// What became of a call.
+pub(super) enum Called {
+    /// It ran: result, and the second word of its completion.
+    Done(i32, u32),
+    /// A job for the pool. Hand it in, then say so with [`Calls::submitted`], or [`Calls::refused`].
+    Job(u32, Job),
+    /// Not in this turn.
+    NextTurn,
+}
+
+/// A call on the pool.
+#[derive(Debug)]
+struct Running {
+    pending: PendingId,
+    lease: Lease,
+    offset: usize,
+    ticket: Option<Ticket>,
+    shared: Arc<Shared>,
+}
+
+/// What a job and its executor share.
+#[derive(Debug, Default)]
+struct Shared {
+    cancelled: AtomicBool,
+    answer: Mutex<Answer>,
+}
+
+#[derive(Debug, Default)]
+struct Answer {
+    room: Vec<u8>,
+    parcel: Option<Parcel>,
+    failure: u32,
+}
+
+/// See the file's head.
+#[derive(Debug)]
+pub(super) struct Calls {
+    policy: Policy,
+    /// Where blocks are copied to.
+    block: Box<[u8; BLOCK_MAX]>,
+    running: Vec<Option<Running>>,
+    free: Vec<u32>,
+    parcels: Parcels,
+    stats: CallStats,
+}
+
+impl Calls {
+    pub fn new() -> Calls {
+        Calls {
+            policy: Policy::new(),
+            block: Box::new([0; BLOCK_MAX]),
+            running: Vec::new(),
+            free: Vec::new(),
+            parcels: Parcels::default(),
+            stats: CallStats::default(),
+        }
+    }
+
+    /// A turn begins.
+    pub fn begin_turn(&mut self) {
+        self.policy.begin_turn();
+    }
+
+    /// The command that was read before was no call.
+    #[inline]
+    pub fn interrupted(&mut self) {
+        self.policy.interrupted();
+    }
+
+    /// Copies a block (once: INV-5), and says which call it asks for.
+    ///
+    /// # Errors
+    /// No call has its number.
+    pub fn read(&mut self, block: &[u8]) -> Result<CallNumber, RejectCode> {
+        let copy = self.block.get_mut(..block.len()).ok_or(RejectCode::Block)?;
+        copy.copy_from_slice(block);
+        number(copy).ok_or(RejectCode::Call)
+    }
+
+    /// Runs the call of the block that was read, `length` bytes, or makes a job of it. The lease comes back with what is done.
+    ///
+    /// # Errors
+    /// The block's first broken rule, with the lease.
+    pub fn run(
+        &mut self,
+        length: usize,
+        number: CallNumber,
+        pending: PendingId,
+        file: Option<Handle>,
+        lease: Lease,
+        offset: usize,
+    ) -> Result<(Called, Option<Lease>), (RejectCode, Lease)> {
+        let mut lease = lease;
+        let call = match decode(&mut self.block[..length]) {
+            Ok(call) => call,
+            Err(code) => return Err((code, lease)),
+        };
+        let mut early = None;
+        let place = if runs_here(&call) { self.policy.place(number) } else { Place::Pool };
+        match place {
+            Place::NextTurn => {
+                self.stats.postponed += 1;
+                return Ok((Called::NextTurn, Some(lease)));
+            }
+            Place::Here => {
+                let mut out = Out::new(&mut lease[offset..]);
+                let tried = try_here(&call, file.as_ref().map(AsFd::as_fd), &mut out);
+                let (parcel, failure) = (out.parcel.take(), out.failure);
+                self.policy.ended(number);
+                let result = match tried {
+                    Ok(Tried::Done(result)) => Some(result),
+                    Ok(Tried::Blocks(opened)) => {
+                        early = opened;
+                        None
+                    }
+                    Err(errno) => Some(-errno.raw_os_error()),
+                };
+                if let Some(result) = result {
+                    self.stats.here += 1;
+                    let extra = if result < 0 { failure } else { self.keep(parcel) };
+                    return Ok((Called::Done(result, extra), Some(lease)));
+                }
+            }
+            Place::Pool => {}
+        }
+        self.policy.interrupted();
+        let room = (lease.len() - offset).min(ROOM_MAX);
+        let block = Box::from(&self.block[..length]);
+        let shared = Arc::new(Shared::default());
+        let job = job(block, room, file, early, Arc::clone(&shared));
+        let running = Running { pending, lease, offset, ticket: None, shared };
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.running[index as usize] = Some(running);
+                index
+            }
+            None => {
+                self.running.push(Some(running));
+                self.running.len() as u32 - 1
+            }
+        };
+        Ok((Called::Job(index, job), None))
+    }
+
+    /// The driver took the job.
+    pub fn submitted(&mut self, index: u32, ticket: Ticket) {
+        if let Some(Some(running)) = self.running.get_mut(index as usize) {
+            running.ticket = Some(ticket);
+            self.stats.pooled += 1;
+        }
+    }
+
+    /// The driver did not take the job: its lease comes back.
+    pub fn refused(&mut self, index: u32) -> Option<Lease> {
+        self.take(index).map(|running| running.lease)
+    }
+
+    /// Asks a job to end early. Returns its ticket, to be cancelled where it still waits.
+    pub fn cancel(&mut self, index: u32) -> Option<Ticket> {
+        let running = self.running.get(index as usize)?.as_ref()?;
+        running.shared.cancelled.store(true, Ordering::Relaxed);
+        running.ticket
+    }
+
+    /// Asks all jobs to end early: the executor ends.
+    pub fn cancel_all(&self) {
+        for running in self.running.iter().flatten() {
+            running.shared.cancelled.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// A job has ended with this result: who waits for it, what to tell, and the lease with the answer in it.
+    pub fn ended(&mut self, index: u32, result: i32) -> Option<(PendingId, i32, u32, Lease)> {
+        let Running { pending, mut lease, offset, shared, .. } = self.take(index)?;
+        let answer = std::mem::take(&mut *shared.answer.lock().unwrap_or_else(PoisonError::into_inner));
+        let Answer { room, parcel, failure } = answer;
+        if let Some(place) = lease.get_mut(offset..offset + room.len()) {
+            place.copy_from_slice(&room);
+        }
+        let extra = if result < 0 { failure } else { self.keep(parcel) };
+        Some((pending, result, extra, lease))
+    }
+
+    /// Gives a parcel to JavaScript.
+    pub fn take_parcel(&mut self, number: u32) -> Option<Parcel> {
+        self.parcels.take(number)
+    }
+
+    pub fn stats(&self) -> CallStats {
+        CallStats { parcels_waiting: self.parcels.len() as u64, ..self.stats }
+    }
+
+    fn keep(&mut self, parcel: Option<Parcel>) -> u32 {
+        parcel.map_or(0, |parcel| {
+            self.stats.parcels += 1;
+            self.parcels.keep(parcel)
+        })
+    }
+
+    fn take(&mut self, index: u32) -> Option<Running> {
+        let running = self.running.get_mut(index as usize)?.take()?;
+        self.free.push(index);
+        Some(running)
+    }
+}
+
+/// Bounded calls, which the kernel mostly answers from its caches. The others go to the pool at once. ARCHITECTURE.md has the figures.
+fn runs_here(call: &Call<'_>) -> bool {
+    match call {
+        Call::Copy { .. } => false,
+        Call::Remove { recursive, .. } | Call::List { recursive, .. } => !recursive,
+        // Their length is not known: they are tried where a path says it is short.
+        Call::FileReadRest { .. } => false,
+        Call::Unlink { path } => {
+            !rustix::fs::lstat(*path).is_ok_and(|stat| stat.st_size > UNLINK_HERE_BYTES && stat.st_nlink == 1)
+        }
+        _ => true,
+    }
+}
+
+fn try_here(call: &Call<'_>, file: Option<BorrowedFd<'_>>, out: &mut Out<'_>) -> rustix::io::Result<Tried> {
+    match *call {
+        Call::ReadFile { path, flags, limit } => whole::read_here(path, flags, limit, out),
+        Call::List { path, .. } => {
+            Ok(entries::list_here(path, out)?.map_or(Tried::Blocks(None), Tried::Done))
+        }
+        _ => perform(call, file, None, &AtomicBool::new(false), out).map(Tried::Done),
+    }
+}
+
+/// Runs a call to its end, however long it takes.
+fn perform(
+    call: &Call<'_>,
+    file: Option<BorrowedFd<'_>>,
+    early: Option<OwnedFd>,
+    cancelled: &AtomicBool,
+    out: &mut Out<'_>,
+) -> rustix::io::Result<i32> {
+    let open = || file.ok_or(Errno::BADF);
+    match *call {
+        Call::MakeDirectories { path, mode } => tree::make_directories(path, mode, out),
+        Call::Remove { path, recursive, force } => tree::remove(path, recursive, force, cancelled, out),
+        Call::Copy { from, to, mode } => whole::copy(from, to, mode, cancelled),
+        Call::List { path, recursive, follow } => entries::list(path, recursive, follow, cancelled, out),
+        Call::FileEntries => entries::next(open()?, out),
+        Call::ReadFile { path, flags, limit } => whole::read_path(path, flags, limit, early, cancelled, out),
+        Call::FileReadRest { limit } => whole::read_rest(open()?, limit, cancelled, out),
+        _ => simple::run(call, file, out),
+    }
+}
+
+/// A job that owns all it needs. `file` stays with the driver until the job has ended, however late (INV-1).
+fn job(
+    mut block: Box<[u8]>,
+    room: usize,
+    file: Option<Handle>,
+    early: Option<OwnedFd>,
+    shared: Arc<Shared>,
+) -> Job {
+    let descriptor = file.as_ref().map(AsRawFd::as_raw_fd);
+    let run = move || {
+        // SAFETY: `borrow_raw` needs the descriptor open for the borrow.
+        // Holds: `Job::file` is that file, and the driver holds it until this closure has ended, at shutdown too (INV-1).
+        // Checked: `a_job_that_outlives_its_executor_keeps_its_file` in tests/calls.rs.
+        let file = descriptor.map(|descriptor| unsafe { BorrowedFd::borrow_raw(descriptor) });
+        let mut room = vec![0; room];
+        let mut out = Out::new(&mut room);
+        let result = match decode(&mut block) {
+            _ if shared.cancelled.load(Ordering::Relaxed) => Err(Errno::CANCELED),
+            Ok(call) => perform(&call, file, early, &shared.cancelled, &mut out),
+            Err(_) => Err(Errno::INVAL), // It was decoded before.
+        };
+        let (parcel, failure) = (out.parcel.take(), out.failure);
+        let answer = Answer { room, parcel, failure };
+        *shared.answer.lock().unwrap_or_else(PoisonError::into_inner) = answer;
+        result.unwrap_or_else(|errno| -errno.raw_os_error())
+    };
+    Job { run: Some(Box::new(run)), file }
+}

@@ -1,0 +1,101 @@
+//! Where an answer goes: into the range that the call came in or, when it is longer, into a parcel; and which step failed, and where.
+use super::parcel::Parcel;
+use rustix::io::Result;
+
+/// The part of a call that failed, where a call has several: JavaScript's error names that one's system call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Step {
+    /// open(2).
+    Open = 1,
+    /// read(2).
+    Read = 2,
+    /// ftruncate(2).
+    Truncate = 4,
+    /// unlink(2).
+    Unlink = 5,
+    /// rmdir(2).
+    RemoveDirectory = 6,
+    /// scandir(3).
+    List = 7,
+    /// lstat(2).
+    Stat = 8,
+    /// The file has more bytes than the caller takes; the answer is their number, a double.
+    TooLarge = 9,
+}
+
+/// See the file's head.
+pub(super) struct Out<'a> {
+    room: &'a mut [u8],
+    /// The answer, when it did not fit.
+    pub parcel: Option<Parcel>,
+    /// Of a failure: the [`Step`] in the low 8 bits, and the bytes of the path at which it failed, in `room`, above.
+    pub failure: u32,
+}
+
+const PATH_SHIFT: u32 = 8;
+
+impl<'a> Out<'a> {
+    pub fn new(room: &'a mut [u8]) -> Out<'a> {
+        Out { room, parcel: None, failure: 0 }
+    }
+
+    /// Answers with these bytes. Returns how many.
+    pub fn put(&mut self, bytes: &[u8]) -> i32 {
+        match self.room.get_mut(..bytes.len()) {
+            Some(place) => place.copy_from_slice(bytes),
+            None => self.parcel = Some(bytes.to_vec().into()),
+        }
+        length(bytes.len())
+    }
+
+    /// Answers with these bytes, in their own memory when they do not fit.
+    pub fn put_vec(&mut self, bytes: Vec<u8>) -> i32 {
+        if bytes.len() <= self.room.len() { self.put(&bytes) } else { self.put_parcel(bytes.into()) }
+    }
+
+    pub fn put_parcel(&mut self, parcel: Parcel) -> i32 {
+        let bytes = length(parcel.length());
+        self.parcel = Some(parcel);
+        bytes
+    }
+
+    /// Room for an answer that is read into it.
+    pub fn room(&mut self) -> &mut [u8] {
+        self.room
+    }
+
+    /// Notes which step it is that fails, when it does.
+    pub fn at<T>(&mut self, step: Step, result: Result<T>) -> Result<T> {
+        if result.is_err() {
+            self.failure = step as u32;
+        }
+        result
+    }
+
+    /// Notes which step fails at which path.
+    pub fn at_path<T>(&mut self, step: Step, path: &[u8], result: Result<T>) -> Result<T> {
+        if result.is_err() {
+            self.failure = step as u32;
+            if let Some(place) = self.room.get_mut(..path.len()) {
+                place.copy_from_slice(path);
+                self.failure |= (path.len() as u32) << PATH_SHIFT;
+            }
+        }
+        result
+    }
+
+    /// A file is larger than the caller takes.
+    pub fn too_large(&mut self, bytes: u64) -> rustix::io::Errno {
+        self.failure = Step::TooLarge as u32;
+        if let Some(place) = self.room.get_mut(..8) {
+            place.copy_from_slice(&(bytes as f64).to_le_bytes());
+        }
+        rustix::io::Errno::FBIG
+    }
+}
+
+/// A length as a result: what does not fit says the largest there is, and the parcel knows better.
+fn length(bytes: usize) -> i32 {
+    i32::try_from(bytes).unwrap_or(i32::MAX)
+}

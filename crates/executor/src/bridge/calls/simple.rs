@@ -1,0 +1,136 @@
+//! The calls that are one system call, or two: what each asks the kernel, and what it answers.
+use super::out::{Out, Step};
+use ringwheel_command::call::{Call, Owner, Times};
+use ringwheel_driver::op::file::{stat_file, stat_path};
+use rustix::{
+    fs::{self, Access, AtFlags, CWD, Gid, Mode, OFlags, Timespec, Timestamps, Uid},
+    io::{Errno, Result},
+};
+use std::{
+    ffi::{CStr, OsStr},
+    os::{fd::BorrowedFd, unix::ffi::OsStrExt},
+};
+
+/// Runs a call that is none of the larger ones. `file` is there when the call takes one.
+pub(super) fn run(call: &Call<'_>, file: Option<BorrowedFd<'_>>, out: &mut Out<'_>) -> Result<i32> {
+    let open = || file.ok_or(Errno::BADF);
+    match *call {
+        Call::Access { path, mode } => {
+            fs::accessat(CWD, path, Access::from_bits_retain(mode as _), AtFlags::empty())?;
+        }
+        Call::Stat { path, follow } => return Ok(out.put(&stat_path(path, follow).map_err(raw)?)),
+        Call::FileStat => return Ok(out.put(&stat_file(open()?).map_err(raw)?)),
+        Call::StatFs { path } => return stat_fs(path, out),
+        Call::MakeDirectory { path, mode } => fs::mkdir(path, Mode::from_raw_mode(mode as _))?,
+        Call::Unlink { path } => fs::unlink(path)?,
+        Call::RemoveDirectory { path } => fs::rmdir(path)?,
+        Call::Rename { from, to } => fs::rename(from, to)?,
+        Call::Link { from, to } => fs::link(from, to)?,
+        Call::SymbolicLink { target, path } => fs::symlink(target, path)?,
+        Call::ReadLink { path } => return read_link(path, out),
+        Call::RealPath { path } => return real_path(path, out),
+        Call::MakeTemporary { prefix } => return make_temporary(prefix, out),
+        Call::ChangeMode { path, mode } => fs::chmod(path, Mode::from_raw_mode(mode as _))?,
+        Call::FileChangeMode { mode } => fs::fchmod(open()?, Mode::from_raw_mode(mode as _))?,
+        Call::ChangeOwner { path, owner: Owner { uid, gid }, follow } => {
+            fs::chownat(CWD, path, uid.map(Uid::from_raw), gid.map(Gid::from_raw), no_follow(follow))?;
+        }
+        Call::FileChangeOwner { owner: Owner { uid, gid } } => {
+            fs::fchown(open()?, uid.map(Uid::from_raw), gid.map(Gid::from_raw))?;
+        }
+        Call::SetTimes { path, times, follow } => {
+            fs::utimensat(CWD, path, &timestamps(times), no_follow(follow))?;
+        }
+        Call::FileSetTimes { times } => fs::futimens(open()?, &timestamps(times))?,
+        Call::Truncate { path, length } => {
+            let file = out.at(Step::Open, fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()))?;
+            out.at(Step::Truncate, fs::ftruncate(file, length))?;
+        }
+        // The larger ones have files of their own; `super::perform` sends none of them here.
+        _ => return Err(Errno::NOSYS),
+    }
+    Ok(0)
+}
+
+fn raw(errno: ringwheel_driver::Errno) -> Errno {
+    Errno::from_raw_os_error(errno.0)
+}
+
+fn no_follow(follow: bool) -> AtFlags {
+    if follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW }
+}
+
+/// Seconds as a double, cut to microseconds as libuv cuts them.
+fn timestamps(times: Times) -> Timestamps {
+    let whole = |seconds: f64| {
+        let floor = seconds.floor();
+        let micros = ((seconds - floor) * 1e6).floor().min(999_999.0);
+        Timespec { tv_sec: floor as i64, tv_nsec: (micros as i64 * 1000) as _ }
+    };
+    Timestamps { last_access: whole(times.access), last_modification: whole(times.change) }
+}
+
+fn stat_fs(path: &CStr, out: &mut Out<'_>) -> Result<i32> {
+    let stat = fs::statfs(path)?;
+    let words = [
+        stat.f_type as u64,
+        stat.f_bsize as u64,
+        stat.f_blocks as u64,
+        stat.f_bfree as u64,
+        stat.f_bavail as u64,
+        stat.f_files as u64,
+        stat.f_ffree as u64,
+    ];
+    let mut bytes = [0; 56];
+    for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    Ok(out.put(&bytes))
+}
+
+fn read_link(path: &CStr, out: &mut Out<'_>) -> Result<i32> {
+    // The longest there can be, and a byte more to see that it was not longer.
+    let mut buffer = [0; 4097];
+    let length = fs::readlinkat_raw(CWD, path, &mut buffer[..])?;
+    Ok(out.put(&buffer[..length]))
+}
+
+fn real_path(path: &CStr, out: &mut Out<'_>) -> Result<i32> {
+    let found = std::fs::canonicalize(OsStr::from_bytes(path.to_bytes()));
+    let found = found.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    Ok(out.put(found.as_os_str().as_bytes()))
+}
+
+/// Not open(2)'s: a directory of a name that nobody guesses, for its owner only.
+fn make_temporary(prefix: &CStr, out: &mut Out<'_>) -> Result<i32> {
+    let mut template = prefix.to_bytes().to_vec();
+    template.extend_from_slice(b"XXXXXX\0");
+    // SAFETY: `mkdtemp` needs a writable, NUL-terminated string, which it changes in place and keeps no pointer to.
+    // Holds: the vector ends with the NUL just put there and is this function's own.
+    // Checked: `every_call_does_what_its_system_call_does` in tests/calls.rs.
+    let made = unsafe { libc::mkdtemp(template.as_mut_ptr().cast()) };
+    if made.is_null() {
+        let error = std::io::Error::last_os_error();
+        return Err(Errno::from_io_error(&error).unwrap_or(Errno::IO));
+    }
+    template.pop();
+    Ok(out.put(&template))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_cut_to_microseconds_below() {
+        let at = |seconds| {
+            let time = timestamps(Times { access: seconds, change: 0.0 }).last_access;
+            (time.tv_sec, time.tv_nsec)
+        };
+        assert_eq!(at(0.0), (0, 0));
+        assert_eq!(at(1.5), (1, 500_000_000));
+        assert_eq!(at(-0.5), (-1, 500_000_000));
+        assert_eq!(at(1_700_000_000.123_456), (1_700_000_000, 123_456_000));
+        assert_eq!(at(1e300).0, i64::MAX);
+    }
+}

@@ -1,0 +1,266 @@
+//! Whole files: reading one into memory, and copying one.
+use super::{
+    out::{Out, Step},
+    parcel::Parcel,
+};
+use rustix::{
+    fs::{self, CWD, FileType, Mode, OFlags, Stat},
+    io::{self, Errno, Result},
+};
+use std::{
+    ffi::CStr,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+/// Bytes between two looks at whether the caller still wants them.
+const CHUNK: usize = 1 << 20;
+/// The first room for a file that does not say how long it is, such as those in /proc.
+const UNKNOWN_FIRST: usize = 16_384;
+/// Bytes copied at a time by the kernel, between two looks at whether the caller still wants them.
+const COPY_CHUNK: usize = 16 << 20;
+
+/// COPYFILE_EXCL: the copy must not be there.
+const COPY_EXCLUSIVE: u32 = 1;
+/// COPYFILE_FICLONE: share the blocks where the file system can.
+const COPY_CLONE: u32 = 2;
+/// COPYFILE_FICLONE_FORCE: share them, or fail.
+const COPY_CLONE_ONLY: u32 = 4;
+
+/// What trying on JavaScript's thread came to.
+pub(super) enum Tried {
+    /// This.
+    Done(i32),
+    /// It would block, or is long: go on with this on the pool.
+    Blocks(Option<OwnedFd>),
+}
+
+/// Reads a small file that is in the kernel's caches, without ever waiting for a disk or for another process.
+#[cfg(target_os = "linux")]
+pub(super) fn read_here(path: &CStr, flags: u32, limit: u64, out: &mut Out<'_>) -> Result<Tried> {
+    use rustix::fs::ResolveFlags;
+    use std::io::IoSliceMut;
+    let flags = OFlags::from_bits_retain(flags);
+    if flags.intersects(OFlags::ACCMODE | OFlags::CREATE | OFlags::TRUNC | OFlags::DIRECT | OFlags::PATH) {
+        return Ok(Tried::Blocks(None));
+    }
+    // A FIFO would wait for its other end: not with NONBLOCK.
+    let cached = fs::openat2(
+        CWD,
+        path,
+        flags | OFlags::CLOEXEC | OFlags::NONBLOCK,
+        Mode::empty(),
+        ResolveFlags::CACHED,
+    );
+    let file = match cached {
+        Ok(file) => file,
+        Err(Errno::NOENT) => return out.at(Step::Open, Err(Errno::NOENT)),
+        // Not cached, or no openat2 here: the plain open on the pool has the last word.
+        Err(_) => return Ok(Tried::Blocks(None)),
+    };
+    let stat = out.at(Step::Read, fs::fstat(&file))?;
+    let size = stat.st_size as u64;
+    let wanted = out.room().len();
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || size > wanted as u64 || size > limit
+    {
+        return Ok(Tried::Blocks(Some(file)));
+    }
+    let room = if size == 0 { &mut out.room()[..1.min(wanted)] } else { &mut out.room()[..size as usize] };
+    match io::preadv2(&file, &mut [IoSliceMut::new(room)], 0, io::ReadWriteFlags::NOWAIT) {
+        Ok(read) if read as u64 == size => Ok(Tried::Done(read as i32)),
+        _ => Ok(Tried::Blocks(Some(file))),
+    }
+}
+
+/// Elsewhere nothing says whether a read would block.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn read_here(_path: &CStr, _flags: u32, _limit: u64, _out: &mut Out<'_>) -> Result<Tried> {
+    Ok(Tried::Blocks(None))
+}
+
+/// Reads a file by path. `early` is the file, opened without waiting.
+pub(super) fn read_path(
+    path: &CStr,
+    flags: u32,
+    limit: u64,
+    early: Option<OwnedFd>,
+    cancelled: &AtomicBool,
+    out: &mut Out<'_>,
+) -> Result<i32> {
+    let regular = |file: &OwnedFd| {
+        fs::fstat(file).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
+    };
+    let (file, _kept) = match early {
+        Some(file) if regular(&file) => (file, None),
+        // A FIFO or a device, which NONBLOCK changes: opened again to wait, and kept until then, since a writer may have seen it.
+        early => {
+            let flags = OFlags::from_bits_retain(flags) | OFlags::CLOEXEC;
+            (out.at(Step::Open, fs::open(path, flags, Mode::from_raw_mode(0o666)))?, early)
+        }
+    };
+    read_rest(file.as_fd(), limit, cancelled, out)
+}
+
+/// Reads what is left of an open file: as many bytes as it says it has, or to the end when it does not say, as Node does.
+pub(super) fn read_rest(
+    file: BorrowedFd<'_>,
+    limit: u64,
+    cancelled: &AtomicBool,
+    out: &mut Out<'_>,
+) -> Result<i32> {
+    let stat: Stat = out.at(Step::Stat, fs::fstat(file))?;
+    let says = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_size > 0;
+    if !says {
+        return read_to_end(file, limit, cancelled, out);
+    }
+    let size = stat.st_size as u64;
+    if size > limit {
+        return Err(out.too_large(size));
+    }
+    let size = usize::try_from(size).map_err(|_| Errno::NOMEM)?;
+    if size <= out.room().len() {
+        let read = fill(file, &mut out.room()[..size], cancelled);
+        return out.at(Step::Read, read).map(|read| read as i32);
+    }
+    let mut parcel = Parcel::with_room(size)?;
+    let read = fill(file, parcel.room(), cancelled);
+    parcel.set_length(out.at(Step::Read, read)?);
+    Ok(out.put_parcel(parcel))
+}
+
+/// Reads until the memory is full or the file ends.
+fn fill(file: BorrowedFd<'_>, room: &mut [u8], cancelled: &AtomicBool) -> Result<usize> {
+    let mut done = 0;
+    while done < room.len() {
+        if cancelled.load(Ordering::Relaxed) {
+            return Err(Errno::CANCELED);
+        }
+        let end = room.len().min(done + CHUNK);
+        match io::read(file, &mut room[done..end]) {
+            Ok(0) => break,
+            Ok(read) => done += read,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
+
+fn read_to_end(file: BorrowedFd<'_>, limit: u64, cancelled: &AtomicBool, out: &mut Out<'_>) -> Result<i32> {
+    let mut bytes: Vec<u8> = Vec::with_capacity(UNKNOWN_FIRST);
+    loop {
+        if cancelled.load(Ordering::Relaxed) {
+            return Err(Errno::CANCELED);
+        }
+        if bytes.len() as u64 > limit {
+            return Err(out.too_large(bytes.len() as u64));
+        }
+        if bytes.capacity() == bytes.len() {
+            bytes.try_reserve(bytes.len()).map_err(|_| Errno::NOMEM)?;
+        }
+        match io::read(file, rustix::buffer::spare_capacity(&mut bytes)) {
+            Ok(0) => break,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return out.at(Step::Read, Err(error)),
+        }
+    }
+    Ok(out.put_vec(bytes))
+}
+
+/// Copies content and mode of a file, as libuv's copyfile: a copy that fails is removed.
+pub(super) fn copy(from: &CStr, to: &CStr, mode: u32, cancelled: &AtomicBool) -> Result<i32> {
+    let source = fs::open(from, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let stat = fs::fstat(&source)?;
+    let permissions = Mode::from_raw_mode(stat.st_mode);
+    let exclusive = mode & COPY_EXCLUSIVE != 0;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
+    let flags = if exclusive { flags | OFlags::EXCL } else { flags };
+    let target = fs::open(to, flags, permissions)?;
+    let written = fs::fstat(&target)?;
+    if (written.st_dev, written.st_ino) == (stat.st_dev, stat.st_ino) {
+        return Ok(0);
+    }
+    let copied = copy_into(&source, &target, permissions, mode, exclusive, cancelled);
+    if copied.is_err() {
+        drop(target);
+        let _the_first_error_counts = fs::unlink(to);
+    }
+    copied.map(|()| 0)
+}
+
+fn copy_into(
+    source: &OwnedFd,
+    target: &OwnedFd,
+    permissions: Mode,
+    mode: u32,
+    exclusive: bool,
+    cancelled: &AtomicBool,
+) -> Result<()> {
+    if !exclusive {
+        fs::ftruncate(target, 0)?;
+    }
+    fs::fchmod(target, permissions)?;
+    if mode & (COPY_CLONE | COPY_CLONE_ONLY) != 0 {
+        match share_blocks(target, source) {
+            Ok(()) => return Ok(()),
+            Err(error) if mode & COPY_CLONE_ONLY != 0 => return Err(error),
+            Err(_) => {}
+        }
+    }
+    copy_bytes(source, target, cancelled)
+}
+
+#[cfg(target_os = "linux")]
+fn share_blocks(target: &OwnedFd, source: &OwnedFd) -> Result<()> {
+    fs::ioctl_ficlone(target, source).map_err(|error| match error {
+        // As libuv: what the file system cannot do is ENOTSUP, whatever it says.
+        Errno::NOTTY | Errno::OPNOTSUPP | Errno::XDEV | Errno::INVAL => Errno::NOTSUP,
+        other => other,
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn share_blocks(_target: &OwnedFd, _source: &OwnedFd) -> Result<()> {
+    Err(Errno::NOTSUP)
+}
+
+/// In the kernel where it can; where it says that it cannot, or copies nothing (files of /proc), by reading and writing.
+fn copy_bytes(source: &OwnedFd, target: &OwnedFd, cancelled: &AtomicBool) -> Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        let mut done = 0u64;
+        loop {
+            if cancelled.load(Ordering::Relaxed) {
+                return Err(Errno::CANCELED);
+            }
+            match fs::copy_file_range(source, None, target, None, COPY_CHUNK) {
+                Ok(0) if done > 0 => return Ok(()),
+                Ok(0) => break,
+                Ok(copied) => done += copied as u64,
+                Err(Errno::INTR) => {}
+                Err(_) if done == 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    let mut buffer = vec![0; CHUNK.min(COPY_CHUNK)];
+    loop {
+        if cancelled.load(Ordering::Relaxed) {
+            return Err(Errno::CANCELED);
+        }
+        let read = match io::read(source, &mut buffer[..]) {
+            Ok(0) => return Ok(()),
+            Ok(read) => read,
+            Err(Errno::INTR) => continue,
+            Err(error) => return Err(error),
+        };
+        let mut rest = &buffer[..read];
+        while !rest.is_empty() {
+            match io::write(target, rest) {
+                Ok(written) => rest = &rest[written..],
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}

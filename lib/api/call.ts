@@ -1,0 +1,255 @@
+// Life of a command, below stage 1: one typed function for each call of the file system that is no transfer.
+//
+// What the system refuses is a number below 0, minus an errno, or a FailedAt; the caller makes the error, since it knows under which name
+// and with which paths. Arguments are valid already.
+import type { Path } from '../ring/call-ranges.js';
+import type { Link } from '../ring/link.js';
+import type { FileState, Hold } from '../ring/state.js';
+import {
+  CALL_ACCESS,
+  CALL_CHMOD,
+  CALL_CHOWN,
+  CALL_COPY,
+  CALL_FILE_CHMOD,
+  CALL_FILE_CHOWN,
+  CALL_FILE_ENTRIES,
+  CALL_FILE_READ_REST,
+  CALL_FILE_STAT,
+  CALL_FILE_UTIMES,
+  CALL_FLAG_FOLLOW,
+  CALL_FLAG_FORCE,
+  CALL_FLAG_RECURSIVE,
+  CALL_LINK,
+  CALL_LIST,
+  CALL_MKDIR,
+  CALL_MKDIR_ALL,
+  CALL_MKDTEMP,
+  CALL_READ_FILE,
+  CALL_READLINK,
+  CALL_REALPATH,
+  CALL_REMOVE,
+  CALL_RENAME,
+  CALL_RMDIR,
+  CALL_STAT,
+  CALL_STATFS,
+  CALL_SYMLINK,
+  CALL_TRUNCATE_PATH,
+  CALL_UNLINK,
+  CALL_UTIMES,
+} from '../wire/layout.generated.js';
+import { Entries, type FailedAt, type StatfsFields, StatView, statfsFields } from './call-answers.js';
+import { call } from './calling.js';
+
+export type { Path } from '../ring/call-ranges.js';
+export { Entries, FailedAt, type StatfsFields, StatView } from './call-answers.js';
+
+/** What a call with several steps fails with: a number when it is about the path asked for, as far as that says. @internal */
+export type Failed = number | FailedAt;
+
+/** Bytes that answers of a path's length, or lists of names, get; what is longer comes as a parcel. */
+const PATH_ROOM = 4096;
+const LIST_ROOM = 16_384;
+const READ_ROOM = 16_384;
+
+const done = (): number => 0;
+/** An answer's bytes, in a buffer of their own. */
+const copied = (result: number, parcel: number, hold: Hold, link: Link): Buffer =>
+  parcel === 0 ? Buffer.from(hold.bytes.subarray(0, result)) : taken(parcel, link);
+
+function taken(parcel: number, link: Link): Buffer {
+  return Buffer.from(link.native.takeParcel(parcel) as ArrayBuffer);
+}
+
+/** A call without steps fails with a number. */
+const simple = call as <T>(...args: Parameters<typeof call<T>>) => Promise<T | number>;
+
+/** access(2). @internal */
+export function access(link: Link, path: Path, mode: number): Promise<number> {
+  return simple(link, { number: CALL_ACCESS, mode, answer: done }, path);
+}
+
+const view = new StatView();
+
+/** stat(2), or lstat(2) without `follow`. `make` is called at once, with a view that it must not keep. @internal */
+export function stat<T>(link: Link, path: Path, follow: boolean, make: (stat: StatView) => T): Promise<T | number> {
+  const flags = follow ? CALL_FLAG_FOLLOW : 0;
+  return simple(link, { number: CALL_STAT, flags, answer: statAnswer(make) }, path);
+}
+
+/** fstat(2), as {@link stat}. @internal */
+export function fstat<T>(link: Link, file: FileState, make: (stat: StatView) => T): Promise<T | number> {
+  return simple(link, { number: CALL_FILE_STAT, file, answer: statAnswer(make) });
+}
+
+function statAnswer<T>(make: (stat: StatView) => T) {
+  return (_result: number, _parcel: number, hold: Hold, link: Link): T =>
+    make(view.show(link.calls.words, hold.offset / Uint32Array.BYTES_PER_ELEMENT));
+}
+
+/** statfs(2). @internal */
+export function statfs(link: Link, path: Path): Promise<StatfsFields | number> {
+  const answer = (_result: number, _parcel: number, hold: Hold) => statfsFields(hold.bytes);
+  return simple(link, { number: CALL_STATFS, answer }, path);
+}
+
+/** mkdir(2). @internal */
+export function mkdir(link: Link, path: Path, mode: number): Promise<number> {
+  return simple(link, { number: CALL_MKDIR, mode, answer: done }, path);
+}
+
+/** Makes a directory and what is missing above it. Gives the path of the first one made; undefined when there was none to make. @internal */
+export function mkdirAll(link: Link, path: Path, mode: number): Promise<Buffer | undefined | Failed> {
+  const answer = (result: number, parcel: number, hold: Hold, on: Link) =>
+    result === 0 ? undefined : copied(result, parcel, hold, on);
+  return call(link, { number: CALL_MKDIR_ALL, mode, room: PATH_ROOM, answer }, path);
+}
+
+/** unlink(2). @internal */
+export function unlink(link: Link, path: Path): Promise<number> {
+  return simple(link, { number: CALL_UNLINK, answer: done }, path);
+}
+
+/** rmdir(2). @internal */
+export function rmdir(link: Link, path: Path): Promise<number> {
+  return simple(link, { number: CALL_RMDIR, answer: done }, path);
+}
+
+/** Removes a file or, with `recursive`, a tree; what is missing is fine with `force`. A directory without `recursive`: −EISDIR. @internal */
+export function rm(link: Link, path: Path, force: boolean, recursive: boolean): Promise<Failed> {
+  const flags = (force ? CALL_FLAG_FORCE : 0) | (recursive ? CALL_FLAG_RECURSIVE : 0);
+  return call(link, { number: CALL_REMOVE, flags, room: recursive ? PATH_ROOM : 0, answer: done }, path);
+}
+
+/** rename(2). @internal */
+export function rename(link: Link, from: Path, to: Path): Promise<number> {
+  return simple(link, { number: CALL_RENAME, answer: done }, from, to);
+}
+
+/** link(2). @internal */
+export function hardLink(link: Link, from: Path, to: Path): Promise<number> {
+  return simple(link, { number: CALL_LINK, answer: done }, from, to);
+}
+
+/** symlink(2). @internal */
+export function symlink(link: Link, target: Path, path: Path): Promise<number> {
+  return simple(link, { number: CALL_SYMLINK, answer: done }, target, path);
+}
+
+/** readlink(2). @internal */
+export function readlink(link: Link, path: Path): Promise<Buffer | number> {
+  return simple(link, { number: CALL_READLINK, answer: copied }, path);
+}
+
+/** realpath(3). @internal */
+export function realpath(link: Link, path: Path): Promise<Buffer | number> {
+  return simple(link, { number: CALL_REALPATH, answer: copied }, path);
+}
+
+/** mkdtemp(3); `prefix` is without the letters that the system chooses. @internal */
+export function mkdtemp(link: Link, prefix: Path): Promise<Buffer | number> {
+  return simple(link, { number: CALL_MKDTEMP, answer: copied }, prefix);
+}
+
+/** chmod(2). @internal */
+export function chmod(link: Link, path: Path, mode: number): Promise<number> {
+  return simple(link, { number: CALL_CHMOD, mode, answer: done }, path);
+}
+
+/** fchmod(2). @internal */
+export function fchmod(link: Link, file: FileState, mode: number): Promise<number> {
+  return simple(link, { number: CALL_FILE_CHMOD, file, mode, answer: done });
+}
+
+/** chown(2), or lchown(2) without `follow`; −1 leaves an id as it is. @internal */
+export function chown(link: Link, path: Path, uid: number, gid: number, follow: boolean): Promise<number> {
+  const flags = follow ? CALL_FLAG_FOLLOW : 0;
+  return simple(link, { number: CALL_CHOWN, flags, uid, gid, answer: done }, path);
+}
+
+/** fchown(2). @internal */
+export function fchown(link: Link, file: FileState, uid: number, gid: number): Promise<number> {
+  return simple(link, { number: CALL_FILE_CHOWN, file, uid, gid, answer: done });
+}
+
+/** utimensat(2): seconds, of a link itself without `follow`. Cut to microseconds, as libuv does. @internal */
+export function utimes(link: Link, path: Path, a: number, b: number, follow: boolean): Promise<number> {
+  const flags = follow ? CALL_FLAG_FOLLOW : 0;
+  return simple(link, { number: CALL_UTIMES, flags, a, b, answer: done }, path);
+}
+
+/** futimens(2), as {@link utimes}. @internal */
+export function futimes(link: Link, file: FileState, a: number, b: number): Promise<number> {
+  return simple(link, { number: CALL_FILE_UTIMES, file, a, b, answer: done });
+}
+
+/** Opens a file for writing, and sets its length. @internal */
+export function truncatePath(link: Link, path: Path, length: number): Promise<Failed> {
+  return call(link, { number: CALL_TRUNCATE_PATH, a: length, answer: done }, path);
+}
+
+/** Copies a file; `mode` has COPYFILE_ bits. @internal */
+export function copyFile(link: Link, from: Path, to: Path, mode: number): Promise<number> {
+  return simple(link, { number: CALL_COPY, mode, answer: done }, from, to);
+}
+
+const entries = (result: number, parcel: number, hold: Hold, link: Link): Entries =>
+  new Entries(copied(result, parcel, hold, link));
+
+/**
+ * All names in a directory, sorted by their bytes; with `recursive` those below it too, directory after directory in Node's order. `follow`
+ * goes into links that lead to directories. @internal
+ */
+export function readdir(
+  link: Link,
+  path: Path,
+  options: { recursive?: boolean; follow?: boolean } = {},
+): Promise<Entries | Failed> {
+  const { recursive = false, follow = false } = options;
+  const flags = (recursive ? CALL_FLAG_RECURSIVE : 0) | (follow ? CALL_FLAG_FOLLOW : 0);
+  return call(link, { number: CALL_LIST, flags, room: LIST_ROOM, answer: entries }, path);
+}
+
+/** The next names of a directory that was opened like a file, in its file system's order; none at the end. @internal */
+export function readEntries(link: Link, file: FileState): Promise<Entries | number> {
+  return simple(link, { number: CALL_FILE_ENTRIES, file, room: LIST_ROOM, answer: entries });
+}
+
+/** How a whole file is read. */
+export interface ReadWhole {
+  /** open(2) flags. Default O_RDONLY. */
+  flags?: number;
+  /** The text's encoding; without one the bytes. */
+  encoding?: BufferEncoding;
+  /** The most bytes; a file with more is a {@link FailedAt} with its `size`. Default 2^53 − 1. */
+  limit?: number;
+  signal?: AbortSignal;
+}
+
+/** Opens, reads and closes a file. @internal */
+export function readFile(link: Link, path: Path, options: ReadWhole = {}): Promise<Buffer | string | Failed> {
+  const { flags = 0, limit = Number.MAX_SAFE_INTEGER, signal, encoding } = options;
+  const answer = wholeAnswer(encoding);
+  return call(link, { number: CALL_READ_FILE, mode: flags, a: limit, room: READ_ROOM, answer, signal }, path);
+}
+
+/** Reads an open file from its position to its end. @internal */
+export function readRest(link: Link, file: FileState, options: ReadWhole = {}): Promise<Buffer | string | Failed> {
+  const { limit = Number.MAX_SAFE_INTEGER, signal, encoding } = options;
+  const answer = wholeAnswer(encoding);
+  return call(link, { number: CALL_FILE_READ_REST, file, a: limit, room: READ_ROOM, answer, signal });
+}
+
+function wholeAnswer(encoding: BufferEncoding | undefined) {
+  return (result: number, parcel: number, hold: Hold, link: Link): Buffer | string => {
+    if (parcel !== 0) {
+      const whole = taken(parcel, link);
+      return encoding === undefined ? whole : whole.toString(encoding);
+    }
+    const { bytes, offset } = hold as { bytes: Uint8Array; offset: number };
+    if (encoding !== undefined) return link.calls.bytes.toString(encoding, offset, offset + result);
+    // Not of Node's pool: it is the caller's alone.
+    const whole = Buffer.allocUnsafeSlow(result);
+    whole.set(result === bytes.length ? bytes : bytes.subarray(0, result));
+    return whole;
+  };
+}

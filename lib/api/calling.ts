@@ -1,0 +1,187 @@
+// Life of a command, below stage 1: asks the system for something that is no transfer, and settles with its answer.
+//
+// The quick way allocates a promise and a closure. Whoever finds no memory or no slot waits in order; a signal takes who waits out of the
+// queue, and asks what runs to end.
+import { constants } from 'node:os';
+import { type Asked, bytesOf, type Path, SMALL } from '../ring/call-ranges.js';
+import type { Waiter } from '../ring/fifo.js';
+import { BUFFER_GONE, type Link } from '../ring/link.js';
+import { RAW } from '../ring/pending.js';
+import type { Scratch } from '../ring/scratch.js';
+import { type FileState, type Hold, NO_FILE } from '../ring/state.js';
+import { BLOCK_HEADER, OPCODE_CALL, PATH_BYTES, REJECT_CEILING, REJECT_CLOSED } from '../wire/layout.generated.js';
+import { isAborted, listen, reasonOf } from './abort.js';
+import { FailedAt } from './call-answers.js';
+import { ourError } from './errors.js';
+
+const { ECANCELED, ENAMETOOLONG } = constants.errno;
+const KIND = OPCODE_CALL | RAW;
+const FAILED_STEP = 0xff;
+const FAILED_PATH_SHIFT = 8;
+
+/** Makes a value of an answer: the result, the number of a parcel or 0, and the range, which is another's as this returns. */
+export type Answer<T> = (result: number, parcel: number, hold: Hold, link: Link) => T;
+
+/** What a call is, beside its paths and numbers. */
+export interface Call<T> extends Asked {
+  /** The open file that it is about. */
+  readonly file?: FileState;
+  /** Bytes that the answer needs, where more than a block's. What is longer comes as a parcel. */
+  readonly room?: number;
+  readonly answer: Answer<T>;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Runs a call.
+ *
+ * @returns The answer; a number below 0, minus an errno, when the system refused; a {@link FailedAt} where a step of it did.
+ * @throws A RingwheelError when the executor ends meanwhile; the signal's reason, at once, when it aborts.
+ */
+export function call<T>(link: Link, asked: Call<T>, first?: Path, second?: Path): Promise<T | number | FailedAt> {
+  if (tooLong(first) || tooLong(second)) return Promise.resolve(-ENAMETOOLONG);
+  const bytes = BLOCK_HEADER + bytesOf(first) + bytesOf(second) + 2;
+  const room = asked.room ?? 0;
+  const wanted = Math.max(bytes, room);
+  if (asked.signal === undefined && link.ready) {
+    const ranges: Scratch = wanted <= SMALL ? link.calls : link.scratch;
+    const hold = ranges.takeWhole(wanted);
+    if (hold !== undefined) {
+      return new Promise((resolve) => {
+        begin(link, asked, ranges, hold, first, second, resolve);
+      });
+    }
+  }
+  return waitThenCall(link, asked, wanted, bytes, first, second);
+}
+
+function tooLong(path: Path | undefined): boolean {
+  return path !== undefined && path.length > PATH_BYTES / 3 && bytesOf(path) > PATH_BYTES;
+}
+
+/** Writes the block and the command. Returns the slot, −1 when there is none since the arena is gone. */
+function begin<T>(
+  link: Link,
+  asked: Call<T>,
+  ranges: Scratch,
+  hold: Hold,
+  first: Path | undefined,
+  second: Path | undefined,
+  resolve: (value: T | number | FailedAt | Promise<never>) => void,
+): number {
+  const file = asked.file ?? NO_FILE;
+  const length = link.calls.write(hold, asked, first, second);
+  if (length === 0) {
+    ranges.give(hold);
+    resolve(link.fail(BUFFER_GONE, OPCODE_CALL, file));
+    return -1;
+  }
+  const settle = (result: number, extra: number): void => {
+    let value: T | number | FailedAt | Promise<never>;
+    try {
+      value = result >= 0 ? asked.answer(result, extra, hold, link) : failure(link, result, extra, hold, file);
+    } catch (error) {
+      value = Promise.reject(error);
+    }
+    ranges.give(hold);
+    resolve(value);
+  };
+  return link.begin(KIND, settle, file, hold, undefined, length, 0);
+}
+
+function failure(
+  link: Link,
+  result: number,
+  extra: number,
+  hold: Hold,
+  file: FileState,
+): number | FailedAt | Promise<never> {
+  if (result <= REJECT_CEILING || (result === -ECANCELED && !link.open)) return link.fail(result, OPCODE_CALL, file);
+  if (extra === 0) return result;
+  return new FailedAt(result, extra & FAILED_STEP, hold.bytes, extra >>> FAILED_PATH_SHIFT);
+}
+
+/** The general way: in order behind those that wait, with a signal. */
+function waitThenCall<T>(
+  link: Link,
+  asked: Call<T>,
+  wanted: number,
+  needed: number,
+  first: Path | undefined,
+  second: Path | undefined,
+): Promise<T | number | FailedAt> {
+  const { signal, file = NO_FILE } = asked;
+  if (isAborted(signal)) return Promise.reject(reasonOf(signal));
+  // Theirs may change while this waits.
+  const paths = [first, second].map((path) =>
+    path instanceof Uint8Array ? Uint8Array.prototype.slice.call(path) : path,
+  );
+  const small = wanted <= SMALL && link.calls.reserve();
+  const ranges = small ? link.calls : link.scratch;
+  return new Promise((resolve, reject) => {
+    let slot = -1;
+    let generation = 0;
+    let waiter: Waiter | undefined;
+    let range: Hold | undefined;
+    let left = false;
+    let waits = true;
+    // Close waits for this, too, which has no slot yet.
+    file.inFlight++;
+    link.transfers++;
+    const waited = (): void => {
+      if (!waits) return;
+      waits = false;
+      if (--file.inFlight === 0 && file !== NO_FILE) file.becameIdle();
+      link.transferred();
+    };
+    const forget = listen(signal, () => {
+      left = true;
+      if (waiter !== undefined) waiter.wanted = false;
+      if (slot !== -1) {
+        link.cancel(slot, generation);
+        link.letGo(slot);
+      } else if (range !== undefined) {
+        ranges.give(range);
+      }
+      reject(reasonOf(signal));
+      waited();
+    });
+    const end = (value: T | number | FailedAt | Promise<never>): void => {
+      forget?.();
+      resolve(value);
+      waited();
+    };
+    const answer: Answer<T> = (result, parcel, hold) => {
+      if (!left) return asked.answer(result, parcel, hold, link);
+      if (parcel !== 0) link.native.dropParcel(parcel);
+      return undefined as T;
+    };
+    const start = (hold: Hold): void => {
+      waiter = range = undefined;
+      if (link.ended !== 0) {
+        ranges.give(hold);
+        end(link.fail(link.ended, OPCODE_CALL, file));
+        return;
+      }
+      slot = begin(link, { ...asked, answer }, ranges, hold, paths[0], paths[1], end);
+      if (slot !== -1) generation = link.table.generations[slot];
+      waited();
+    };
+    const { current } = link.scheduler;
+    waiter = ranges.wait(wanted, (hold) => {
+      waiter = undefined;
+      if (hold === undefined) return end(link.fail(link.ended || REJECT_CLOSED, OPCODE_CALL, file));
+      if (hold.length < needed) {
+        ranges.give(hold);
+        const message = `a call with ${needed} bytes of paths finds no range as long in the executor's memory: release leases, or start it with more`;
+        return end(Promise.reject(ourError('ERR_RINGWHEEL_NO_MEMORY', message)));
+      }
+      range = hold;
+      link.scheduler.runAs(current, () => {
+        if (link.ready || link.ended !== 0) start(hold);
+        else waiter = link.whenReady(() => start(hold));
+      });
+    });
+    ranges.serve();
+  });
+}
