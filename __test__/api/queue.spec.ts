@@ -321,3 +321,23 @@ test('closing the executor ends tasks at their next yield', async (t) => {
     assert.strictEqual(await next.spawn(() => 2), 2);`);
   ended(t, result);
 });
+
+test('who awaits a task of another queue goes on in its own', async (t) => {
+  await using one = new TaskQueue({ name: 'one' });
+  await using other = new TaskQueue({ name: 'other' });
+  await one.spawn(async () => {
+    t.true(isIn(one));
+    t.true(await other.spawn(async () => isIn(other)));
+    t.true(isIn(one) && !isIn(other), 'of another queue');
+    await t.throwsAsync(
+      other.spawn(() => Promise.reject(new Error('thrown'))),
+      { message: 'thrown' },
+    );
+    t.true(isIn(one) && !isIn(other), 'of one that throws');
+    await one.spawn(() => {});
+    t.true(isIn(one), 'of its own');
+  });
+  t.false(isIn(one) || isIn(other), 'of a main program');
+  await other.run(() => {});
+  t.true(isIn(other), 'run moves');
+});

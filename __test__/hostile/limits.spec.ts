@@ -53,7 +53,14 @@ test('an executor that finds no descriptor is an error that says what helps, and
   const result = await limited(
     'ulimit -n 128',
     `
+    fill();
+    const { message } = (await settled(Promise.resolve().then(() => Executor.start()))).error;
+    assert.match(message, /^the native binary cannot be loaded: EMFILE.*ulimit -n/);
+    release();
     ringwheel.doctor(); // the addon is loaded
+    fill();
+    held.splice(0, 2).forEach((fd) => fs.closeSync(fd));
+    assert.throws(() => Executor.start(), (error) => error.code === 'ERR_RINGWHEEL_DRIVER' && /ulimit -n/.test(error.message));
     fill();
     for (const start of [() => Executor.start(), () => Executor.current(), () => new TaskQueue()]) {
       assert.throws(start, (error) => error.code === 'ERR_RINGWHEEL_DRIVER' && /ulimit -n/.test(error.message));

@@ -10,7 +10,7 @@ export interface RingwheelEvents {
   'ringwheel:executor:close': ExecutorCloseEvent;
   /** A file was opened. */
   'ringwheel:file:open': FileOpenEvent;
-  /** A file was closed. */
+  /** A file was closed, by its `close()` or as it was collected. Files that the executor's own end closes have no event of theirs. */
   'ringwheel:file:close': FileCloseEvent;
   /** A file server answers. */
   'ringwheel:server:start': ServerStartEvent;

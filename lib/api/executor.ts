@@ -192,7 +192,8 @@ export class Executor implements AsyncDisposable {
   /**
    * Takes memory that files are read into and written from without a copy.
    *
-   * @param bytes - Bytes, from 1 up to the executor's `memory` option. From 4096 on it is aligned to pages.
+   * @param bytes - Bytes, from 1 up to the executor's `memory` option less the 4096 that it keeps for itself. From 4096 on it is aligned
+   *   to pages.
    * @returns A {@link Lease}: yours until its `release()`. Its first content is whatever was there before.
    * @throws ERR_RINGWHEEL_NO_MEMORY when no range as long is free; the message names the limit.
    * @throws ERR_RINGWHEEL_INVALID_OPTION when `bytes` is not a whole number ≥ 1.

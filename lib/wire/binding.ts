@@ -238,6 +238,8 @@ interface LoadError extends Error {
   code: string;
 }
 
+const NO_BINDING = 'ERR_RINGWHEEL_NO_BINDING';
+
 let loaded: Binding | undefined;
 
 /** The addon; loaded once for each module instance. */
@@ -255,11 +257,13 @@ export function platformName(): string {
 
 function load(): Binding {
   const name = platformName();
-  const local = join(packageRoot(), `ringwheel.${name}.node`);
-  if (existsSync(local)) return attempt(local, name);
+  let local = '';
   try {
+    local = join(packageRoot(), `ringwheel.${name}.node`);
+    if (existsSync(local)) return attempt(local, name);
     require.resolve(`ringwheel-${name}`);
   } catch (cause) {
+    if ((cause as LoadError).code === NO_BINDING) throw cause;
     throw loadError(`neither its package nor the file ${inspect(local)} is there`, name, cause);
   }
   return attempt(`ringwheel-${name}`, name);
@@ -275,13 +279,18 @@ function attempt(specifier: string, name: string): Binding {
 
 function loadError(what: string, name: string, cause: unknown): LoadError {
   const [platform, arch, libc] = name.split('-');
+  const { message } = cause as Error;
+  if (/too many open files/i.test(message)) {
+    const full = `the native binary cannot be loaded: ${message}; raise the limit of open files (ulimit -n)`;
+    return Object.assign(new Error(full, { cause }), { code: NO_BINDING });
+  }
   const error = new Error(
     `no native binary for ${platform} ${arch}${libc === undefined ? '' : ` (${libc})`}: ${what}. ` +
       `Install it with \`npm install ringwheel-${name}\` (optional dependencies must not be left out), ` +
       'or, with a Rust toolchain (https://rustup.rs), clone the repository and run `npm run build`.',
     { cause },
   ) as LoadError;
-  error.code = 'ERR_RINGWHEEL_NO_BINDING';
+  error.code = NO_BINDING;
   return error;
 }
 

@@ -79,7 +79,7 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StartError::Driver(error) => write!(f, "ERR_RINGWHEEL_START: {error}"),
+            StartError::Driver(error) => write!(f, "ERR_RINGWHEEL_DRIVER: {error}"),
             StartError::Option(text) => write!(f, "ERR_RINGWHEEL_INVALID_OPTION: {text}"),
             StartError::Thread(error) => {
                 write!(f, "ERR_RINGWHEEL_THREAD: the executor's thread did not start: {error}")

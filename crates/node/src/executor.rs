@@ -18,7 +18,9 @@ use napi::{
 };
 use napi_derive::napi;
 use ringwheel_command::{FileId, PendingId};
-use ringwheel_driver::{DriverKind, Host as Parks, LeaseId, Options as DriverOptions, driver::Sqpoll};
+use ringwheel_driver::{
+    DriverKind, Errno, Host as Parks, LeaseId, Options as DriverOptions, StartError, driver::Sqpoll,
+};
 use ringwheel_executor::{
     Executor, OperationLatency, Options,
     bridge::{Bridge, plain_open},
@@ -172,8 +174,10 @@ pub fn start_executor(
     let memory = unsafe { Reference::new(raw, rings.raw()) }?;
     // SAFETY: needs a descriptor that stays open while it is borrowed. Holds: the executor above has it.
     let watched = unsafe { BorrowedFd::borrow_raw(executor.host_fd()) }.try_clone_to_owned();
-    let watched =
-        watched.map_err(|error| coded("DRIVER", format_args!("the driver's descriptor: {error}")))?;
+    let watched = watched.map_err(|error| {
+        let errno = Errno(error.raw_os_error().unwrap_or_default());
+        coded("DRIVER", StartError::System { what: "a second descriptor of the driver", errno })
+    })?;
     let bridge = Bridge::new(region, arena, adaptive.as_ref());
     let host =
         Host::new(raw, Core { executor, bridge }, Kept { callback, slice, rings: memory, arena: view });
