@@ -289,6 +289,31 @@ test.serial('whole files are read, small and large, by path and from where an op
   t.deepEqual([wrong.errno, wrong.syscall], [-EISDIR, 'read']);
 });
 
+test.serial('whole files are written, with the flags and the mode that are asked for', async (t) => {
+  const { link } = start(t);
+  const inside = directory();
+  const { O_WRONLY, O_CREAT, O_TRUNC, O_APPEND, O_EXCL } = fs.constants;
+  const flags = O_WRONLY | O_CREAT | O_TRUNC;
+  for (const length of [0, 1, 4096, 100_000, calls.WRITE_WHOLE_BYTES]) {
+    for (const flush of [false, true]) {
+      const path = join(inside, `${length}`);
+      t.is(await calls.writeFile(link, path, pattern(length), { flags, mode: 0o640, flush }), 0);
+      t.is(Buffer.compare(fs.readFileSync(path), pattern(length)), 0);
+      t.is(fs.statSync(path).mode & 0o777, 0o640 & ~process.umask());
+    }
+  }
+  const path = join(inside, '4096');
+  t.is(await calls.writeFile(link, path, 'grüße', { flags, mode: 0o666 }), 0);
+  t.is(await calls.writeFile(link, path, '2120', { flags: O_WRONLY | O_APPEND, mode: 0, encoding: 'hex' }), 0);
+  t.is(fs.readFileSync(path, 'utf8'), 'grüße! ');
+  const failed = (await calls.writeFile(link, path, '', { flags: flags | O_EXCL, mode: 0o666 })) as FailedAt;
+  t.deepEqual([failed.errno, failed.syscall], [-EEXIST, 'open']);
+  const full = (await calls.writeFile(link, '/dev/full', 'x', { flags: O_WRONLY, mode: 0 })) as FailedAt;
+  t.deepEqual([full.errno, full.syscall], [-constants.errno.ENOSPC, 'write']);
+  const wrong = (await calls.writeFile(link, inside, 'x', { flags, mode: 0o666 })) as FailedAt;
+  t.deepEqual([wrong.errno, wrong.syscall], [-EISDIR, 'open']);
+});
+
 test.serial('more calls than there is memory for wait, and all are answered', async (t) => {
   const { executor, link } = start(t);
   const path = fileOf(pattern(100));

@@ -32,6 +32,7 @@ pub fn check(bytes: &[u8]) {
                 }
                 Call::Truncate { length, .. }
                 | Call::ReadFile { limit: length, .. }
+                | Call::WriteFile { bytes: length, .. }
                 | Call::FileReadRest { limit: length } => assert!(length <= SAFE_INTEGER_MAX),
                 _ => {}
             }
@@ -63,7 +64,8 @@ fn paths<'a>(call: &Call<'a>) -> Vec<&'a CStr> {
         | Call::SetTimes { path, .. }
         | Call::Truncate { path, .. }
         | Call::List { path, .. }
-        | Call::ReadFile { path, .. } => vec![path],
+        | Call::ReadFile { path, .. }
+        | Call::WriteFile { path, .. } => vec![path],
         Call::Rename { from, to }
         | Call::Link { from, to }
         | Call::SymbolicLink { target: from, path: to }

@@ -1,7 +1,19 @@
 // Life of a command, below stage 6: what the answers of calls look like, read from the range or the parcel that they came in.
 
 /** The system call that failed, where a call has several steps; by number as crates/executor/src/bridge/calls/out.rs has them. */
-const STEPS = ['', 'open', 'read', 'write', 'ftruncate', 'unlink', 'rmdir', 'scandir', 'lstat', 'too large'] as const;
+const STEPS = [
+  '',
+  'open',
+  'read',
+  'write',
+  'ftruncate',
+  'unlink',
+  'rmdir',
+  'scandir',
+  'lstat',
+  'too large',
+  'fsync',
+] as const;
 const TOO_LARGE = STEPS.indexOf('too large');
 
 /** A failure of one step of a call, and the path at which it happened where that is not the one asked for. @internal */

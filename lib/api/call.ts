@@ -2,6 +2,8 @@
 //
 // What the system refuses is a number below 0, minus an errno, or a FailedAt; the caller makes the error, since it knows under which name
 // and with which paths. Arguments are valid already.
+
+import { lengthOf } from '../ring/bytes.js';
 import type { Path } from '../ring/call-ranges.js';
 import type { Link } from '../ring/link.js';
 import type { FileState, Hold } from '../ring/state.js';
@@ -19,6 +21,7 @@ import {
   CALL_FLAG_FOLLOW,
   CALL_FLAG_FORCE,
   CALL_FLAG_RECURSIVE,
+  CALL_FLAG_SYNC,
   CALL_LINK,
   CALL_LIST,
   CALL_MKDIR,
@@ -36,6 +39,7 @@ import {
   CALL_TRUNCATE_PATH,
   CALL_UNLINK,
   CALL_UTIMES,
+  CALL_WRITE_FILE,
 } from '../wire/layout.generated.js';
 import { Entries, type FailedAt, type StatfsFields, StatView, statfsFields } from './call-answers.js';
 import { call } from './calling.js';
@@ -252,4 +256,27 @@ function wholeAnswer(encoding: BufferEncoding | undefined) {
     whole.set(result === bytes.length ? bytes : bytes.subarray(0, result));
     return whole;
   };
+}
+
+/** The most bytes that {@link writeFile} takes: what one range holds beside the longest path. More is opened, written and closed. */
+export const WRITE_WHOLE_BYTES = 256 * 1024 - 8192;
+
+/** How a whole file is written. */
+export interface WriteWhole {
+  /** open(2) flags. */
+  flags: number;
+  /** Permission bits of a file that is made. */
+  mode: number;
+  /** A string's encoding. Default utf8. */
+  encoding?: BufferEncoding;
+  /** Done when it is on the device. Default false. */
+  flush?: boolean;
+}
+
+/** Opens, writes and closes a file: at most {@link WRITE_WHOLE_BYTES}. The bytes are taken during the call. @internal */
+export function writeFile(link: Link, path: Path, data: string | Uint8Array, options: WriteWhole): Promise<Failed> {
+  const { flags: mode, mode: b, encoding = 'utf8', flush = false } = options;
+  const a = typeof data === 'string' ? Buffer.byteLength(data, encoding) : lengthOf(data);
+  const flags = flush ? CALL_FLAG_SYNC : 0;
+  return call(link, { number: CALL_WRITE_FILE, flags, mode, a, b, data, encoding, answer: done }, path);
 }

@@ -29,6 +29,9 @@ export interface Call<T> extends Asked {
   /** Bytes that the answer needs, where more than a block's. What is longer comes as a parcel. */
   readonly room?: number;
   readonly answer: Answer<T>;
+  /** What is to be written, and in which encoding: `a` is its bytes. */
+  readonly data?: string | Uint8Array;
+  readonly encoding?: BufferEncoding;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -40,7 +43,8 @@ export interface Call<T> extends Asked {
  */
 export function call<T>(link: Link, asked: Call<T>, first?: Path, second?: Path): Promise<T | number | FailedAt> {
   if (tooLong(first) || tooLong(second)) return Promise.resolve(-ENAMETOOLONG);
-  const bytes = BLOCK_HEADER + bytesOf(first) + bytesOf(second) + 2;
+  let bytes = BLOCK_HEADER + bytesOf(first) + bytesOf(second) + 2;
+  if (asked.data !== undefined) bytes += asked.a as number;
   const room = asked.room ?? 0;
   const wanted = Math.max(bytes, room);
   if (asked.signal === undefined && link.ready) {
@@ -52,7 +56,12 @@ export function call<T>(link: Link, asked: Call<T>, first?: Path, second?: Path)
       });
     }
   }
-  return waitThenCall(link, asked, wanted, bytes, first, second);
+  // Theirs may change while this waits.
+  const [one, two] = [kept(first), kept(second)];
+  if (asked.data instanceof Uint8Array) asked = { ...asked, data: Uint8Array.prototype.slice.call(asked.data) };
+  return asked.signal === undefined
+    ? waitThenCall(link, asked, wanted, bytes, one, two)
+    : waitWithSignal(link, asked, wanted, bytes, one, two, asked.signal);
 }
 
 function tooLong(path: Path | undefined): boolean {
@@ -76,6 +85,8 @@ function begin<T>(
     resolve(link.fail(BUFFER_GONE, OPCODE_CALL, file));
     return -1;
   }
+  const { data } = asked;
+  if (data !== undefined) link.calls.writeData(hold, length, data, asked.encoding ?? 'utf8');
   const settle = (result: number, extra: number): void => {
     let value: T | number | FailedAt | Promise<never>;
     try {
@@ -101,7 +112,16 @@ function failure(
   return new FailedAt(result, extra & FAILED_STEP, hold.bytes, extra >>> FAILED_PATH_SHIFT);
 }
 
-/** The general way: in order behind those that wait, with a signal. */
+function kept(path: Path | undefined): Path | undefined {
+  return path instanceof Uint8Array ? Uint8Array.prototype.slice.call(path) : path;
+}
+
+/** The range that a call waits for: a small one, where there is any, else one of those that arrays are copied through. */
+function rangesFor(link: Link, wanted: number): Scratch {
+  return wanted <= SMALL && link.calls.reserve() ? link.calls : link.scratch;
+}
+
+/** Waits for a range and a slot, in order. A thousand of these at once are no rarity, so each is one closure. */
 function waitThenCall<T>(
   link: Link,
   asked: Call<T>,
@@ -110,14 +130,53 @@ function waitThenCall<T>(
   first: Path | undefined,
   second: Path | undefined,
 ): Promise<T | number | FailedAt> {
-  const { signal, file = NO_FILE } = asked;
+  const { file = NO_FILE } = asked;
+  const ranges = rangesFor(link, wanted);
+  const { current } = link.scheduler;
+  // Close waits for this, too, which has no slot yet.
+  file.inFlight++;
+  link.transfers++;
+  return new Promise((resolve) => {
+    let range: Hold | undefined;
+    const go = (hold?: Hold): void => {
+      range ??= hold;
+      if (range === undefined) resolve(link.fail(link.ended || REJECT_CLOSED, OPCODE_CALL, file));
+      else if (link.ended !== 0 || range.length < needed) {
+        ranges.give(range);
+        resolve(link.ended !== 0 ? link.fail(link.ended, OPCODE_CALL, file) : Promise.reject(noRange(needed)));
+      } else if (link.ready) {
+        const mine = range;
+        link.scheduler.runAs(current, () => begin(link, asked, ranges, mine, first, second, resolve));
+      } else {
+        link.whenReady(go);
+        return;
+      }
+      if (--file.inFlight === 0 && file !== NO_FILE) file.becameIdle();
+      link.transferred();
+    };
+    ranges.wait(wanted, go);
+    ranges.serve();
+  });
+}
+
+function noRange(needed: number): Error {
+  const message = `a call with ${needed} bytes of paths finds no range as long in the executor's memory: release leases, or start it with more`;
+  return ourError('ERR_RINGWHEEL_NO_MEMORY', message);
+}
+
+/** The same with a signal, which takes out of the queue what waits, and asks what runs to end. */
+function waitWithSignal<T>(
+  link: Link,
+  asked: Call<T>,
+  wanted: number,
+  needed: number,
+  first: Path | undefined,
+  second: Path | undefined,
+  signal: AbortSignal,
+): Promise<T | number | FailedAt> {
   if (isAborted(signal)) return Promise.reject(reasonOf(signal));
-  // Theirs may change while this waits.
-  const paths = [first, second].map((path) =>
-    path instanceof Uint8Array ? Uint8Array.prototype.slice.call(path) : path,
-  );
-  const small = wanted <= SMALL && link.calls.reserve();
-  const ranges = small ? link.calls : link.scratch;
+  const { file = NO_FILE } = asked;
+  const ranges = rangesFor(link, wanted);
   return new Promise((resolve, reject) => {
     let slot = -1;
     let generation = 0;
@@ -163,7 +222,7 @@ function waitThenCall<T>(
         end(link.fail(link.ended, OPCODE_CALL, file));
         return;
       }
-      slot = begin(link, { ...asked, answer }, ranges, hold, paths[0], paths[1], end);
+      slot = begin(link, { ...asked, answer }, ranges, hold, first, second, end);
       if (slot !== -1) generation = link.table.generations[slot];
       waited();
     };
@@ -173,8 +232,7 @@ function waitThenCall<T>(
       if (hold === undefined) return end(link.fail(link.ended || REJECT_CLOSED, OPCODE_CALL, file));
       if (hold.length < needed) {
         ranges.give(hold);
-        const message = `a call with ${needed} bytes of paths finds no range as long in the executor's memory: release leases, or start it with more`;
-        return end(Promise.reject(ourError('ERR_RINGWHEEL_NO_MEMORY', message)));
+        return end(Promise.reject(noRange(needed)));
       }
       range = hold;
       link.scheduler.runAs(current, () => {

@@ -17,7 +17,7 @@ import {
   BLOCK_ZERO_WORD,
   BLOCK_ZEROS_WORD,
 } from '../wire/layout.generated.js';
-import { lengthOf } from './bytes.js';
+import { copyBytes, lengthOf } from './bytes.js';
 import { Scratch } from './scratch.js';
 import type { Hold } from './state.js';
 
@@ -59,6 +59,13 @@ export class CallRanges extends Scratch {
     this.bytes = Buffer.from(arena);
     this.words = new Uint32Array(arena);
     this.#doubles = new Float64Array(arena);
+  }
+
+  /** Writes what is to be written behind a block of `length` bytes. */
+  writeData(hold: Hold, length: number, data: string | Uint8Array, encoding: BufferEncoding): void {
+    const at = hold.offset + length;
+    if (typeof data === 'string') this.bytes.write(data, at, encoding);
+    else copyBytes(this.bytes, at, data, 0, lengthOf(data));
   }
 
   /** Writes a block. Returns its bytes; 0 when the arena is gone. The caller made sure that it fits. */

@@ -49,11 +49,6 @@ const CLASS_SHIFT = 16;
 /** In the word: no queue but the default one. */
 const NO_QUEUE = 1;
 
-/** True for operations whose range says what is to be done or written. */
-function fromHere(opcode: number): boolean {
-  return opcode === OPCODE_WRITE || opcode === OPCODE_CALL;
-}
-
 /** See the file's head. */
 export class Link {
   readonly table = new PendingTable();
@@ -137,7 +132,7 @@ export class Link {
     file.inFlight++;
     hold.state = IN_OPERATION;
     if ((kind & QUIET) === 0) this.retain();
-    if (this.copies && fromHere(kind & OPCODE_BITS) && !this.#pushed(hold, length)) {
+    if (this.copies && !this.#pushed(kind & OPCODE_BITS, hold, length)) {
       const generation = table.generations[slot];
       queueMicrotask(() => this.finish(slot, generation, BUFFER_GONE, 0));
       return slot;
@@ -367,10 +362,11 @@ export class Link {
     }
   }
 
-  /** The same the other way, before a write. */
-  #pushed(hold: Hold, length: number): boolean {
+  /** The same the other way, before a write, or a call, which may have something to write behind its block. */
+  #pushed(opcode: number, hold: Hold, length: number): boolean {
+    if (opcode !== OPCODE_WRITE && opcode !== OPCODE_CALL) return true;
     try {
-      this.native.push(hold.slot, hold.generation, length);
+      this.native.push(hold.slot, hold.generation, opcode === OPCODE_CALL ? hold.length : length);
       return true;
     } catch {
       return false;

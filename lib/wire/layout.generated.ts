@@ -138,9 +138,11 @@ export const CALL_LIST = 24;
 export const CALL_FILE_ENTRIES = 25;
 export const CALL_READ_FILE = 26;
 export const CALL_FILE_READ_REST = 27;
+export const CALL_WRITE_FILE = 28;
 export const CALL_FLAG_FOLLOW = 1;
 export const CALL_FLAG_RECURSIVE = 2;
 export const CALL_FLAG_FORCE = 4;
+export const CALL_FLAG_SYNC = 8;
 /** Bytes of a block before its paths. */
 export const BLOCK_HEADER = 64;
 /** The most bytes of a path. */
@@ -165,7 +167,7 @@ export const BLOCK_ZERO_WORD = 7;
 export const BLOCK_ZEROS_WORD = 12;
 /** A time in seconds, or bytes. */
 export const BLOCK_A_DOUBLE = 4;
-/** A time in seconds. */
+/** A time in seconds, or permission bits. */
 export const BLOCK_B_DOUBLE = 5;
 
 // Rejects: results of commands that were never run.

@@ -26,6 +26,8 @@ pub const CALL_FOLLOW: u32 = 1;
 pub const CALL_RECURSIVE: u32 = 2;
 /// Flag: what is not there is no failure.
 pub const CALL_FORCE: u32 = 4;
+/// Flag: done when it is on the device.
+pub const CALL_SYNC: u32 = 8;
 
 /// Where the fields of a block lie, in bytes.
 pub mod field {
@@ -47,7 +49,7 @@ pub mod field {
     pub const ZERO: usize = 28;
     /// f64: a time in seconds, a length in bytes.
     pub const A: usize = 32;
-    /// f64: a time in seconds.
+    /// f64: a time in seconds, permission bits.
     pub const B: usize = 40;
     /// Two u64 that must be 0.
     pub const ZEROS: usize = 48;
@@ -140,6 +142,9 @@ numbers! {
     ReadFile = 26, "READ_FILE", 1, false;
     /// What is left of an open file, from its position. a: the most bytes. Answer: the bytes.
     FileReadRest = 27, "FILE_READ_REST", 0, true;
+    /// Opens, writes and closes a file. Mode: open(2) flags; a: bytes, which lie in the lease behind the block; b: permission bits of a
+    /// file that is made. Flags: SYNC. Result: 0.
+    WriteFile = 28, "WRITE_FILE", 1, false;
 }
 
 /// A block whose every byte was checked. Paths have no NUL inside and at most [`PATH_BYTES`]; an empty one is ENOENT to the kernel.
@@ -173,6 +178,7 @@ pub enum Call<'a> {
     FileEntries,
     ReadFile { path: &'a CStr, flags: u32, limit: u64 },
     FileReadRest { limit: u64 },
+    WriteFile { path: &'a CStr, flags: u32, mode: u32, bytes: u64, sync: bool },
 }
 
 /// Whom a file is to belong to; `None` leaves that as it is.
@@ -288,6 +294,12 @@ pub fn decode(block: &mut [u8]) -> Result<Call<'_>, RejectCode> {
         CallNumber::FileEntries => Call::FileEntries,
         CallNumber::ReadFile => Call::ReadFile { path: first, flags: mode, limit: bytes()? },
         CallNumber::FileReadRest => Call::FileReadRest { limit: bytes()? },
+        CallNumber::WriteFile => {
+            let open = mode;
+            let mode = safe_integer(b).and_then(|mode| u32::try_from(mode).ok()).ok_or(RejectCode::Block)?;
+            let sync = flags & CALL_SYNC != 0;
+            Call::WriteFile { path: first, flags: open, mode, bytes: bytes()?, sync }
+        }
     })
 }
 
@@ -296,6 +308,7 @@ const fn allowed_flags(number: CallNumber) -> u32 {
         CallNumber::Stat | CallNumber::ChangeOwner | CallNumber::SetTimes => CALL_FOLLOW,
         CallNumber::Remove => CALL_RECURSIVE | CALL_FORCE,
         CallNumber::List => CALL_RECURSIVE | CALL_FOLLOW,
+        CallNumber::WriteFile => CALL_SYNC,
         _ => 0,
     }
 }

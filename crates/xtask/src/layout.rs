@@ -227,6 +227,7 @@ fn layout_text() -> String {
     script.line(&format!("export const CALL_FLAG_FOLLOW = {};", call::CALL_FOLLOW));
     script.line(&format!("export const CALL_FLAG_RECURSIVE = {};", call::CALL_RECURSIVE));
     script.line(&format!("export const CALL_FLAG_FORCE = {};", call::CALL_FORCE));
+    script.line(&format!("export const CALL_FLAG_SYNC = {};", call::CALL_SYNC));
     script.constant("Bytes of a block before its paths.", "BLOCK_HEADER", call::BLOCK_HEADER);
     script.constant("The most bytes of a path.", "PATH_BYTES", call::PATH_BYTES);
     let words = [
@@ -244,7 +245,7 @@ fn layout_text() -> String {
         script.word(about, &format!("BLOCK_{name}_WORD"), offset);
     }
     script.constant("A time in seconds, or bytes.", "BLOCK_A_DOUBLE", call::field::A / 8);
-    script.constant("A time in seconds.", "BLOCK_B_DOUBLE", call::field::B / 8);
+    script.constant("A time in seconds, or permission bits.", "BLOCK_B_DOUBLE", call::field::B / 8);
 
     script.line("\n// Rejects: results of commands that were never run.");
     script.constant("Results at or below this are rejects.", "REJECT_CEILING", REJECT_CEILING);

@@ -36,12 +36,10 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use whole::Tried;
+use whole::{CUT_HERE_BYTES, Tried, Writing};
 
 /// The most bytes of a job's own memory for an answer: what is longer becomes a parcel.
 const ROOM_MAX: usize = 16_384;
-/// Unlinking a longer file frees so many blocks that it is left to the pool.
-const UNLINK_HERE_BYTES: i64 = 64 << 20;
 
 /// Counters of calls since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -155,6 +153,16 @@ impl Calls {
             Ok(call) => call,
             Err(code) => return Err((code, lease)),
         };
+        // Of a write: where the answer's room ends, and its bytes begin.
+        let written = match call {
+            Call::WriteFile { bytes, .. } => Some(bytes),
+            _ => None,
+        };
+        let room = if written.is_some() { length } else { lease.len() - offset };
+        if written.is_some_and(|bytes| bytes > (lease.len() - offset - length) as u64) {
+            return Err((RejectCode::LeaseRange, lease));
+        }
+        let written = written.unwrap_or(0) as usize;
         let mut early = None;
         let place = if runs_here(&call) { self.policy.place(number) } else { Place::Pool };
         match place {
@@ -163,8 +171,10 @@ impl Calls {
                 return Ok((Called::NextTurn, Some(lease)));
             }
             Place::Here => {
-                let mut out = Out::new(&mut lease[offset..]);
-                let tried = try_here(&call, file.as_ref().map(AsFd::as_fd), &mut out);
+                let (room, data) = lease[offset..].split_at_mut(room);
+                let mut out = Out::new(room);
+                let data = data.get(..written).unwrap_or_default();
+                let tried = try_here(&call, file.as_ref().map(AsFd::as_fd), data, &mut out);
                 let (parcel, failure) = (out.parcel.take(), out.failure);
                 self.policy.ended(number);
                 let result = match tried {
@@ -184,10 +194,11 @@ impl Calls {
             Place::Pool => {}
         }
         self.policy.interrupted();
-        let room = (lease.len() - offset).min(ROOM_MAX);
+        let data = lease[offset + room..].get(..written).unwrap_or_default().to_vec();
+        let room = room.min(ROOM_MAX);
         let block = Box::from(&self.block[..length]);
         let shared = Arc::new(Shared::default());
-        let job = job(block, room, file, early, Arc::clone(&shared));
+        let job = job(block, data, room, file, early, Arc::clone(&shared));
         let running = Running { pending, lease, offset, ticket: None, shared };
         let index = match self.free.pop() {
             Some(index) => {
@@ -272,19 +283,27 @@ fn runs_here(call: &Call<'_>) -> bool {
         // Their length is not known: they are tried where a path says it is short.
         Call::FileReadRest { .. } => false,
         Call::Unlink { path } => {
-            !rustix::fs::lstat(*path).is_ok_and(|stat| stat.st_size > UNLINK_HERE_BYTES && stat.st_nlink == 1)
+            !rustix::fs::lstat(*path).is_ok_and(|stat| stat.st_size > CUT_HERE_BYTES && stat.st_nlink == 1)
         }
         _ => true,
     }
 }
 
-fn try_here(call: &Call<'_>, file: Option<BorrowedFd<'_>>, out: &mut Out<'_>) -> rustix::io::Result<Tried> {
+fn try_here(
+    call: &Call<'_>,
+    file: Option<BorrowedFd<'_>>,
+    data: &[u8],
+    out: &mut Out<'_>,
+) -> rustix::io::Result<Tried> {
     match *call {
         Call::ReadFile { path, flags, limit } => whole::read_here(path, flags, limit, out),
+        Call::WriteFile { path, flags, mode, sync, .. } => {
+            whole::write_here(Writing { path, flags, mode, sync, data }, out)
+        }
         Call::List { path, .. } => {
             Ok(entries::list_here(path, out)?.map_or(Tried::Blocks(None), Tried::Done))
         }
-        _ => perform(call, file, None, &AtomicBool::new(false), out).map(Tried::Done),
+        _ => perform(call, file, None, data, &AtomicBool::new(false), out).map(Tried::Done),
     }
 }
 
@@ -293,6 +312,7 @@ fn perform(
     call: &Call<'_>,
     file: Option<BorrowedFd<'_>>,
     early: Option<OwnedFd>,
+    data: &[u8],
     cancelled: &AtomicBool,
     out: &mut Out<'_>,
 ) -> rustix::io::Result<i32> {
@@ -305,6 +325,9 @@ fn perform(
         Call::FileEntries => entries::next(open()?, out),
         Call::ReadFile { path, flags, limit } => whole::read_path(path, flags, limit, early, cancelled, out),
         Call::FileReadRest { limit } => whole::read_rest(open()?, limit, cancelled, out),
+        Call::WriteFile { path, flags, mode, sync, .. } => {
+            whole::write_whole(Writing { path, flags, mode, sync, data }, out)
+        }
         _ => simple::run(call, file, out),
     }
 }
@@ -312,6 +335,7 @@ fn perform(
 /// A job that owns all it needs. `file` stays with the driver until the job has ended, however late (INV-1).
 fn job(
     mut block: Box<[u8]>,
+    data: Vec<u8>,
     room: usize,
     file: Option<Handle>,
     early: Option<OwnedFd>,
@@ -327,7 +351,7 @@ fn job(
         let mut out = Out::new(&mut room);
         let result = match decode(&mut block) {
             _ if shared.cancelled.load(Ordering::Relaxed) => Err(Errno::CANCELED),
-            Ok(call) => perform(&call, file, early, &shared.cancelled, &mut out),
+            Ok(call) => perform(&call, file, early, &data, &shared.cancelled, &mut out),
             Err(_) => Err(Errno::INVAL), // It was decoded before.
         };
         let (parcel, failure) = (out.parcel.take(), out.failure);

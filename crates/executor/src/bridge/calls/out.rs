@@ -10,6 +10,8 @@ pub enum Step {
     Open = 1,
     /// read(2).
     Read = 2,
+    /// write(2).
+    Write = 3,
     /// ftruncate(2).
     Truncate = 4,
     /// unlink(2).
@@ -22,6 +24,8 @@ pub enum Step {
     Stat = 8,
     /// The file has more bytes than the caller takes; the answer is their number, a double.
     TooLarge = 9,
+    /// fsync(2).
+    Sync = 10,
 }
 
 /// See the file's head.

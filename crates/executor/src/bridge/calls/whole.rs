@@ -20,6 +20,9 @@ const UNKNOWN_FIRST: usize = 16_384;
 /// Bytes copied at a time by the kernel, between two looks at whether the caller still wants them.
 const COPY_CHUNK: usize = 16 << 20;
 
+/// A longer file frees so many blocks when it is cut that this is left to the pool.
+pub(super) const CUT_HERE_BYTES: i64 = 64 << 20;
+
 /// COPYFILE_EXCL: the copy must not be there.
 const COPY_EXCLUSIVE: u32 = 1;
 /// COPYFILE_FICLONE: share the blocks where the file system can.
@@ -167,6 +170,60 @@ fn read_to_end(file: BorrowedFd<'_>, limit: u64, cancelled: &AtomicBool, out: &m
     Ok(out.put_vec(bytes))
 }
 
+/// What a whole file is written with.
+#[derive(Clone, Copy)]
+pub(super) struct Writing<'a> {
+    pub path: &'a CStr,
+    /// open(2) flags.
+    pub flags: u32,
+    /// Permission bits of a file that is made.
+    pub mode: u32,
+    pub sync: bool,
+    pub data: &'a [u8],
+}
+
+/// Writes a file on JavaScript's thread, when it is a regular one or new, and no long one is cut: into the kernel's caches.
+pub(super) fn write_here(writing: Writing<'_>, out: &mut Out<'_>) -> Result<Tried> {
+    let flags = OFlags::from_bits_retain(writing.flags as _);
+    if writing.sync || flags.intersects(OFlags::SYNC | OFlags::DSYNC) {
+        return Ok(Tried::Blocks(None));
+    }
+    match fs::stat(writing.path) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
+            if stat.st_size > CUT_HERE_BYTES && flags.contains(OFlags::TRUNC) {
+                return Ok(Tried::Blocks(None));
+            }
+        }
+        Err(Errno::NOENT) => {}
+        // A FIFO waits for its other end; and a device or a directory tells its own error.
+        _ => return Ok(Tried::Blocks(None)),
+    }
+    write_whole(writing, out).map(Tried::Done)
+}
+
+/// Opens, writes and closes a file.
+pub(super) fn write_whole(writing: Writing<'_>, out: &mut Out<'_>) -> Result<i32> {
+    let flags = OFlags::from_bits_retain(writing.flags as _) | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(writing.mode as _);
+    let file = out.at(Step::Open, fs::open(writing.path, flags, mode))?;
+    out.at(Step::Write, write_all(&file, writing.data))?;
+    if writing.sync {
+        out.at(Step::Sync, fs::fsync(&file))?;
+    }
+    Ok(0)
+}
+
+fn write_all(file: &OwnedFd, mut rest: &[u8]) -> Result<()> {
+    while !rest.is_empty() {
+        match io::write(file, rest) {
+            Ok(written) => rest = &rest[written..],
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 /// Copies content and mode of a file, as libuv's copyfile: a copy that fails is removed.
 pub(super) fn copy(from: &CStr, to: &CStr, mode: u32, cancelled: &AtomicBool) -> Result<i32> {
     let source = fs::open(from, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
@@ -254,13 +311,6 @@ fn copy_bytes(source: &OwnedFd, target: &OwnedFd, cancelled: &AtomicBool) -> Res
             Err(Errno::INTR) => continue,
             Err(error) => return Err(error),
         };
-        let mut rest = &buffer[..read];
-        while !rest.is_empty() {
-            match io::write(target, rest) {
-                Ok(written) => rest = &rest[written..],
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error),
-            }
-        }
+        write_all(target, &buffer[..read])?;
     }
 }
