@@ -96,6 +96,28 @@ for (const depth of [1, 100]) {
   });
 }
 
+for (const [what, work] of [
+  ['stat', 'call.stat(link, __filename, true, (view) => view.size)'],
+  ['readFile', 'call.readFile(link, __filename)'],
+] as const) {
+  test.serial(`1,000 times ${what} of a path, 100 in flight`, async (t) => {
+    const { driver, native, enters } = await counted(
+      t,
+      `
+const call = require(${JSON.stringify(join(root, 'dist/lib/api/call.js'))});
+const link = require(${JSON.stringify(join(root, 'dist/lib/api/executor.js'))}).currentLink();
+const round = async () => {
+  for (let index = 0; index < 10; index++) assert.notEqual(await ${work}, 0);
+};
+const all = () => Promise.all(Array.from({ length: 100 }, round));
+await all();
+await count(all);`,
+    );
+    checkCount(t, `api: native calls per 1,000 ${what}, 100 at a time`, driver, native);
+    checkCount(t, `api: enters per 1,000 ${what}, 100 at a time`, driver, enters);
+  });
+}
+
 test.serial('1,000 reads into plain arrays, 100 in flight', async (t) => {
   const { driver, native, enters } = await counted(
     t,

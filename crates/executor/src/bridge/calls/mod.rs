@@ -354,7 +354,8 @@ fn job(
             Ok(call) => perform(&call, file, early, &data, &shared.cancelled, &mut out),
             Err(_) => Err(Errno::INVAL), // It was decoded before.
         };
-        let (parcel, failure) = (out.parcel.take(), out.failure);
+        let (parcel, failure, used) = (out.parcel.take(), out.failure, out.used);
+        room.truncate(used);
         let answer = Answer { room, parcel, failure };
         *shared.answer.lock().unwrap_or_else(PoisonError::into_inner) = answer;
         result.unwrap_or_else(|errno| -errno.raw_os_error())

@@ -31,6 +31,8 @@ pub enum Step {
 /// See the file's head.
 pub(super) struct Out<'a> {
     room: &'a mut [u8],
+    /// Bytes of the room that were written.
+    pub used: usize,
     /// The answer, when it did not fit.
     pub parcel: Option<Parcel>,
     /// Of a failure: the [`Step`] in the low 8 bits, and the bytes of the path at which it failed, in `room`, above.
@@ -41,16 +43,23 @@ const PATH_SHIFT: u32 = 8;
 
 impl<'a> Out<'a> {
     pub fn new(room: &'a mut [u8]) -> Out<'a> {
-        Out { room, parcel: None, failure: 0 }
+        Out { room, used: 0, parcel: None, failure: 0 }
     }
 
     /// Answers with these bytes. Returns how many.
     pub fn put(&mut self, bytes: &[u8]) -> i32 {
-        match self.room.get_mut(..bytes.len()) {
-            Some(place) => place.copy_from_slice(bytes),
-            None => self.parcel = Some(bytes.to_vec().into()),
+        if !self.write(bytes) {
+            self.parcel = Some(bytes.to_vec().into());
         }
         length(bytes.len())
+    }
+
+    /// Writes at the room's start. False when it does not fit.
+    fn write(&mut self, bytes: &[u8]) -> bool {
+        let Some(place) = self.room.get_mut(..bytes.len()) else { return false };
+        place.copy_from_slice(bytes);
+        self.used = bytes.len();
+        true
     }
 
     /// Answers with these bytes, in their own memory when they do not fit.
@@ -64,7 +73,7 @@ impl<'a> Out<'a> {
         bytes
     }
 
-    /// Room for an answer that is read into it.
+    /// Room for an answer that is read into it; set [`Out::used`] then.
     pub fn room(&mut self) -> &mut [u8] {
         self.room
     }
@@ -81,8 +90,7 @@ impl<'a> Out<'a> {
     pub fn at_path<T>(&mut self, step: Step, path: &[u8], result: Result<T>) -> Result<T> {
         if result.is_err() {
             self.failure = step as u32;
-            if let Some(place) = self.room.get_mut(..path.len()) {
-                place.copy_from_slice(path);
+            if self.write(path) {
                 self.failure |= (path.len() as u32) << PATH_SHIFT;
             }
         }
@@ -92,9 +100,7 @@ impl<'a> Out<'a> {
     /// A file is larger than the caller takes.
     pub fn too_large(&mut self, bytes: u64) -> rustix::io::Errno {
         self.failure = Step::TooLarge as u32;
-        if let Some(place) = self.room.get_mut(..8) {
-            place.copy_from_slice(&(bytes as f64).to_le_bytes());
-        }
+        self.write(&(bytes as f64).to_le_bytes());
         rustix::io::Errno::FBIG
     }
 }

@@ -123,7 +123,8 @@ pub(super) fn read_rest(
     let size = usize::try_from(size).map_err(|_| Errno::NOMEM)?;
     if size <= out.room().len() {
         let read = fill(file, &mut out.room()[..size], cancelled);
-        return out.at(Step::Read, read).map(|read| read as i32);
+        out.used = out.at(Step::Read, read)?;
+        return Ok(out.used as i32);
     }
     let mut parcel = Parcel::with_room(size)?;
     let read = fill(file, parcel.room(), cancelled);
