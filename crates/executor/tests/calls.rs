@@ -439,39 +439,44 @@ fn what_is_never_taken_goes_with_the_bridge() {
 }
 
 #[test]
-fn stats_allocate_nothing_and_enter_nothing() {
+fn stats_and_small_files_allocate_nothing_and_enter_nothing() {
     both_drivers(|executor| {
         let folder = Folder::new("allocations");
         let mut script = Script::new(executor);
-        let driver = script.driver();
-        let leases: Vec<_> = (0..50).map(|_| script.lease(512)).collect();
-        let path = folder.file("file", b"");
-        let asked = block(CallNumber::Stat, 0, 0.0, &[&path]);
-        script.answers.reserve(100);
-        let mut counts = (0, 0);
-        for _ in 0..3 {
-            let mut allocations = 0;
-            let enters = script.executor.stats().driver.enters;
-            let pooled = script.bridge.call_stats().pooled;
-            for _ in 0..20 {
-                for lease in &leases {
-                    script.call(*lease, NO_FILE, &asked);
-                }
-                let before = allocations_here();
-                while script.answers.len() < leases.len() {
-                    script.turn();
-                }
-                allocations += allocations_here() - before;
-                script.answers.clear();
-            }
-            // On a busy machine some are held up, and then the next of their kind go to the pool, which allocates: count another round.
-            counts = (allocations, script.executor.stats().driver.enters - enters);
-            if script.bridge.call_stats().pooled == pooled {
-                check("bridge: allocations per 1,000 stat calls", driver, counts.0 as f64);
-                check("bridge: enters per 1,000 stat calls", driver, counts.1 as f64);
-                return;
-            }
-        }
-        eprintln!("the machine was too busy to count: {counts:?}");
+        let path = folder.file("file", &[1; 4096]);
+        count_calls(&mut script, "stat", 512, 50, &block(CallNumber::Stat, 0, 0.0, &[&path]));
+        count_calls(&mut script, "readFile", 8192, 2, &block(CallNumber::ReadFile, 0, 1e9, &[&path]));
     });
+}
+
+/// Gates what 1,000 calls cost in the steady state, `together` at a time, each with a lease of so many bytes.
+fn count_calls(script: &mut Script, name: &str, bytes: usize, together: usize, asked: &[u8]) {
+    let driver = script.driver();
+    let leases: Vec<_> = (0..together).map(|_| script.lease(bytes)).collect();
+    script.answers.reserve(100);
+    let mut counts = (0, 0);
+    for _ in 0..3 {
+        let mut allocations = 0;
+        let enters = script.executor.stats().driver.enters;
+        let pooled = script.bridge.call_stats().pooled;
+        for _ in 0..1_000 / together {
+            for lease in &leases {
+                script.call(*lease, NO_FILE, asked);
+            }
+            let before = allocations_here();
+            while script.answers.len() < leases.len() {
+                script.turn();
+            }
+            allocations += allocations_here() - before;
+            script.answers.clear();
+        }
+        // On a busy machine some are held up, and then the next of their kind go to the pool, which allocates: count another round.
+        counts = (allocations, script.executor.stats().driver.enters - enters);
+        if script.bridge.call_stats().pooled == pooled {
+            check(&format!("bridge: allocations per 1,000 {name} calls"), driver, counts.0 as f64);
+            check(&format!("bridge: enters per 1,000 {name} calls"), driver, counts.1 as f64);
+            return;
+        }
+    }
+    eprintln!("the machine was too busy to count: {counts:?}");
 }
