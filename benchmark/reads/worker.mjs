@@ -137,7 +137,10 @@ const modes = {
     }, words);
     const lane = async () => {
       for (let turn = 0; !stopping; turn++) {
-        const ranges = Array.from({ length: depth }, () => ({ position: nextBlock() * blockBytes, length: blockBytes }));
+        const ranges = Array.from({ length: depth }, () => ({
+          position: nextBlock() * blockBytes,
+          length: blockBytes,
+        }));
         const since = sampling && (turn & 7) === 0 ? performance.now() : 0;
         const batch = await opened.readMany(ranges);
         if (since !== 0) sample(since);
