@@ -212,6 +212,11 @@ impl Bridge {
         self.desk.calls.cancel_all();
     }
 
+    /// Sends every call to the pool, for measurements: `examples/calls.rs` compares.
+    pub fn call_on_pool(&mut self, always: bool) {
+        self.desk.calls.always_pool(always);
+    }
+
     /// Counters of calls.
     pub fn call_stats(&self) -> CallStats {
         self.desk.calls.stats()

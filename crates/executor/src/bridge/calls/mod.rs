@@ -125,6 +125,11 @@ impl Calls {
         self.policy.interrupted();
     }
 
+    /// For measurements: sends every call to the pool.
+    pub fn always_pool(&mut self, always: bool) {
+        self.policy.always_pool = always;
+    }
+
     /// Copies a block (once: INV-5), and says which call it asks for.
     ///
     /// # Errors

@@ -69,10 +69,24 @@ pub(super) fn read_here(path: &CStr, flags: u32, limit: u64, out: &mut Out<'_>) 
         return Ok(Tried::Blocks(Some(file)));
     }
     let room = if size == 0 { &mut out.room()[..1.min(wanted)] } else { &mut out.room()[..size as usize] };
-    match io::preadv2(&file, &mut [IoSliceMut::new(room)], 0, io::ReadWriteFlags::NOWAIT) {
+    let read = match io::preadv2(&file, &mut [IoSliceMut::new(&mut *room)], 0, io::ReadWriteFlags::NOWAIT) {
+        Err(Errno::OPNOTSUPP) if never_says(&file) => io::pread(&file, room, 0),
+        read => read,
+    };
+    match read {
         Ok(read) if read as u64 == size => Ok(Tried::Done(read as i32)),
         _ => Ok(Tried::Blocks(Some(file))),
     }
+}
+
+/// True on file systems that cannot say whether a read would wait: those in memory, where none does, and overlayfs, which a container's
+/// files are mostly on. There a read that has to wait makes the next of its kind go to the pool.
+#[cfg(target_os = "linux")]
+fn never_says(file: &OwnedFd) -> bool {
+    const TMPFS: u32 = 0x0102_1994;
+    const RAMFS: u32 = 0x8584_58f6;
+    const OVERLAYFS: u32 = 0x794c_7630;
+    fs::fstatfs(file).is_ok_and(|stat| matches!(stat.f_type as u32, TMPFS | RAMFS | OVERLAYFS))
 }
 
 /// Elsewhere nothing says whether a read would block.
