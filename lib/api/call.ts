@@ -42,7 +42,7 @@ import {
   CALL_WRITE_FILE,
 } from '../wire/layout.generated.js';
 import { Entries, type FailedAt, type StatfsFields, StatView, statfsFields } from './call-answers.js';
-import { call } from './calling.js';
+import { type Call, call } from './calling.js';
 
 export type { Path } from '../ring/call-ranges.js';
 export { Entries, FailedAt, type StatfsFields, StatView } from './call-answers.js';
@@ -74,20 +74,23 @@ export function access(link: Link, path: Path, mode: number): Promise<number> {
 
 const view = new StatView();
 
+function statAnswer<T>(_result: number, _parcel: number, hold: Hold, link: Link, make: unknown): T {
+  const shown = view.show(link.calls.words, hold.offset / Uint32Array.BYTES_PER_ELEMENT);
+  return (make as (stat: StatView) => T)(shown);
+}
+
+const STAT = { number: CALL_STAT, flags: CALL_FLAG_FOLLOW, answer: statAnswer };
+const LSTAT = { number: CALL_STAT, answer: statAnswer };
+
 /** stat(2), or lstat(2) without `follow`. `make` is called at once, with a view that it must not keep. @internal */
 export function stat<T>(link: Link, path: Path, follow: boolean, make: (stat: StatView) => T): Promise<T | number> {
-  const flags = follow ? CALL_FLAG_FOLLOW : 0;
-  return simple(link, { number: CALL_STAT, flags, answer: statAnswer(make) }, path);
+  return call(link, (follow ? STAT : LSTAT) as Call<T>, path, undefined, make) as Promise<T | number>;
 }
 
 /** fstat(2), as {@link stat}. @internal */
 export function fstat<T>(link: Link, file: FileState, make: (stat: StatView) => T): Promise<T | number> {
-  return simple(link, { number: CALL_FILE_STAT, file, answer: statAnswer(make) });
-}
-
-function statAnswer<T>(make: (stat: StatView) => T) {
-  return (_result: number, _parcel: number, hold: Hold, link: Link): T =>
-    make(view.show(link.calls.words, hold.offset / Uint32Array.BYTES_PER_ELEMENT));
+  const asked: Call<T> = { number: CALL_FILE_STAT, file, answer: statAnswer };
+  return call(link, asked, undefined, undefined, make) as Promise<T | number>;
 }
 
 /** statfs(2). @internal */

@@ -19,8 +19,11 @@ const KIND = OPCODE_CALL | RAW;
 const FAILED_STEP = 0xff;
 const FAILED_PATH_SHIFT = 8;
 
-/** Makes a value of an answer: the result, the number of a parcel or 0, and the range, which is another's as this returns. */
-export type Answer<T> = (result: number, parcel: number, hold: Hold, link: Link) => T;
+/**
+ * Makes a value of an answer: the result, the number of a parcel or 0, and the range, which is another's as this returns. `make` is the
+ * caller's own, so that what is asked can be one object for all calls of a kind.
+ */
+export type Answer<T> = (result: number, parcel: number, hold: Hold, link: Link, make: unknown) => T;
 
 /** What a call is, beside its paths and numbers. */
 export interface Call<T> extends Asked {
@@ -41,7 +44,13 @@ export interface Call<T> extends Asked {
  * @returns The answer; a number below 0, minus an errno, when the system refused; a {@link FailedAt} where a step of it did.
  * @throws A RingwheelError when the executor ends meanwhile; the signal's reason, at once, when it aborts.
  */
-export function call<T>(link: Link, asked: Call<T>, first?: Path, second?: Path): Promise<T | number | FailedAt> {
+export function call<T>(
+  link: Link,
+  asked: Call<T>,
+  first?: Path,
+  second?: Path,
+  make?: unknown,
+): Promise<T | number | FailedAt> {
   if (tooLong(first) || tooLong(second)) return Promise.resolve(-ENAMETOOLONG);
   let bytes = BLOCK_HEADER + bytesOf(first) + bytesOf(second) + 2;
   if (asked.data !== undefined) bytes += asked.a as number;
@@ -52,7 +61,7 @@ export function call<T>(link: Link, asked: Call<T>, first?: Path, second?: Path)
     const hold = ranges.takeWhole(wanted);
     if (hold !== undefined) {
       return new Promise((resolve) => {
-        begin(link, asked, ranges, hold, first, second, resolve);
+        begin(link, asked, ranges, hold, first, second, make, resolve);
       });
     }
   }
@@ -60,7 +69,7 @@ export function call<T>(link: Link, asked: Call<T>, first?: Path, second?: Path)
   const [one, two] = [kept(first), kept(second)];
   if (asked.data instanceof Uint8Array) asked = { ...asked, data: Uint8Array.prototype.slice.call(asked.data) };
   return asked.signal === undefined
-    ? waitThenCall(link, asked, wanted, bytes, one, two)
+    ? waitThenCall(link, asked, wanted, bytes, one, two, make)
     : waitWithSignal(link, asked, wanted, bytes, one, two, asked.signal);
 }
 
@@ -76,6 +85,7 @@ function begin<T>(
   hold: Hold,
   first: Path | undefined,
   second: Path | undefined,
+  make: unknown,
   resolve: (value: T | number | FailedAt | Promise<never>) => void,
 ): number {
   const file = asked.file ?? NO_FILE;
@@ -90,7 +100,7 @@ function begin<T>(
   const settle = (result: number, extra: number): void => {
     let value: T | number | FailedAt | Promise<never>;
     try {
-      value = result >= 0 ? asked.answer(result, extra, hold, link) : failure(link, result, extra, hold, file);
+      value = result >= 0 ? asked.answer(result, extra, hold, link, make) : failure(link, result, extra, hold, file);
     } catch (error) {
       value = Promise.reject(error);
     }
@@ -129,6 +139,7 @@ function waitThenCall<T>(
   needed: number,
   first: Path | undefined,
   second: Path | undefined,
+  make: unknown,
 ): Promise<T | number | FailedAt> {
   const { file = NO_FILE } = asked;
   const ranges = rangesFor(link, wanted);
@@ -146,7 +157,7 @@ function waitThenCall<T>(
         resolve(link.ended !== 0 ? link.fail(link.ended, OPCODE_CALL, file) : Promise.reject(noRange(needed)));
       } else if (link.ready) {
         const mine = range;
-        link.scheduler.runAs(current, () => begin(link, asked, ranges, mine, first, second, resolve));
+        link.scheduler.runAs(current, () => begin(link, asked, ranges, mine, first, second, make, resolve));
       } else {
         link.whenReady(go);
         return;
@@ -211,7 +222,7 @@ function waitWithSignal<T>(
       waited();
     };
     const answer: Answer<T> = (result, parcel, hold) => {
-      if (!left) return asked.answer(result, parcel, hold, link);
+      if (!left) return asked.answer(result, parcel, hold, link, undefined);
       if (parcel !== 0) link.native.dropParcel(parcel);
       return undefined as T;
     };
@@ -222,7 +233,7 @@ function waitWithSignal<T>(
         end(link.fail(link.ended, OPCODE_CALL, file));
         return;
       }
-      slot = begin(link, { ...asked, answer }, ranges, hold, first, second, end);
+      slot = begin(link, { ...asked, answer }, ranges, hold, first, second, undefined, end);
       if (slot !== -1) generation = link.table.generations[slot];
       waited();
     };
