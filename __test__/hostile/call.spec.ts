@@ -109,6 +109,22 @@ test('when a program keeps all memory in leases, calls still get some', async (t
   ended(t, result);
 });
 
+test('ranges of calls that lie idle are given back for a lease', async (t) => {
+  const result = await script(`
+    ${CALLS}
+    const executor = Executor.start({ memory: 65536 });
+    const link = currentLink();
+    for (let round = 0; round < 3; round++) {
+      await Promise.all(Array.from({ length: 500 }, () => call.stat(link, __filename, true, size)));
+      await Promise.all(Array.from({ length: 50 }, () => call.readFile(link, __filename)));
+      const lease = executor.lease(49152); // All but what is kept for ever.
+      lease.release();
+    }
+    await executor.close();
+  `);
+  ended(t, result);
+});
+
 test('a call whose range was moved away is refused, never another one', async (t) => {
   const result = await script(`
     ${CALLS}

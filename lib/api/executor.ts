@@ -213,7 +213,10 @@ export class Executor implements AsyncDisposable {
       throw ourError('ERR_RINGWHEEL_BUFFER', message, this.lease);
     }
     let lease = link.native.lease(bytes);
-    if (lease === null && link.scratch.evict()) lease = link.native.lease(bytes);
+    if (lease === null) {
+      const given = [link.scratch.evict(), link.calls.evict()];
+      if (given.includes(true)) lease = link.native.lease(bytes);
+    }
     if (lease === null) {
       const { arenaBytes, arenaFreeBytes } = link.native.stats();
       const message =
