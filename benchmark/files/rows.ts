@@ -1,5 +1,15 @@
 // `bench files`: everything that is done with files, beside Node, Bun, Deno, fio and native runtimes.
-import { closeSync, constants, fsyncSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fsyncSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { builtPackage } from '../harness/built';
 import type { BenchOptions } from '../harness/options';
@@ -60,6 +70,7 @@ export async function files(options: BenchOptions, leftOut: Result['leftOut']): 
   whenEnding(() => rmSync(scratch, { recursive: true, force: true }));
   const tree = makeTree(scratch, options.smoke ? 200 : 100_000);
   say(`${options.fileMebibytes} MiB and ${tree.count} files on ${filesystem(directory)}, all of it in the page cache`);
+  warnOfMemory(size);
   const given = { ringwheel, file, size, warmFile, warmSize, target: path.join(scratch, 'written') };
   const plans = [...sequentialPlans(given), ...manyPlans(ringwheel, tree, options.smoke)];
   const names = plans.flatMap(({ ways }) => ways.map((way) => (typeof way === 'string' ? way : way.name)));
@@ -163,6 +174,20 @@ function makeTree(directory: string, count: number): Tree {
     }
   }
   return { tree, directories, perDirectory, count, entries: directories + count, bytes };
+}
+
+/** Where memory is short, reading a file whole measures how the kernel finds some, and finds no huge pages. */
+function warnOfMemory(size: number): void {
+  try {
+    const free = Number(/^MemFree:\s+(\d+)/m.exec(readFileSync('/proc/meminfo', 'latin1'))?.[1]) * 1024;
+    if (free >= 3 * size) return;
+    const [has, wants] = [free, 3 * size].map((bytes) => Math.round(bytes / 2 ** 20));
+    say(
+      `only ${has} MiB of memory are free, not ${wants}: whole files are slower for everybody (sysctl vm.drop_caches=3)`,
+    );
+  } catch {
+    // Not Linux.
+  }
 }
 
 /** Whether the file system opens a file past its cache. What was written of it is on the disk then. */
