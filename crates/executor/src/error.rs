@@ -249,7 +249,7 @@ impl From<SpawnError> for io::Error {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueueError {
-    /// No executor is running on this thread, or not the one that the queue belongs to.
+    /// The executor that the queue belongs to is not running on this thread.
     Elsewhere,
     /// The queue was removed.
     Removed,
@@ -264,7 +264,7 @@ pub enum QueueError {
     Shares(u32),
     /// A latency bound out of range: the value.
     Latency(Duration),
-    /// The task was not taken.
+    /// No executor is running on this thread, or it does not take the task.
     Spawn(SpawnError),
 }
 

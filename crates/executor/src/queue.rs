@@ -4,6 +4,7 @@ use crate::{
     core::Core,
     current,
     task::queues::{DEFAULT, QUEUES_MAX, Queue, SHARES_DEFAULT, State},
+    try_spawn,
 };
 use ringwheel_driver::Distribution;
 use std::{
@@ -152,12 +153,12 @@ impl TaskQueue {
     /// Makes a queue in the executor that runs on this thread. One allocation, the first of several queues also makes preemption.
     ///
     /// # Errors
-    /// [`QueueError::Elsewhere`] outside of an executor, [`QueueError::Shares`] and [`QueueError::Latency`] out of range,
+    /// [`QueueError::Spawn`] outside of an executor, [`QueueError::Shares`] and [`QueueError::Latency`] out of range,
     /// [`QueueError::TooMany`] beyond 64.
     pub fn new(options: QueueOptions) -> Result<TaskQueue, QueueError> {
         let shares = checked_shares(options.shares)?;
         let latency = checked_latency(options.latency)?;
-        let core = current::get().map_err(|_| QueueError::Elsewhere)?;
+        let core = current::get()?;
         core.preempt();
         let index = core
             .tasks
@@ -173,9 +174,9 @@ impl TaskQueue {
     /// The queue of the running task; the default queue in an executor outside of tasks.
     ///
     /// # Errors
-    /// [`QueueError::Elsewhere`] outside of an executor.
+    /// [`QueueError::Spawn`] outside of an executor.
     pub fn current() -> Result<TaskQueue, QueueError> {
-        let core = current::get().map_err(|_| QueueError::Elsewhere)?;
+        let core = current::get()?;
         Ok(core.queue_handle(core.tasks.current_queue()))
     }
 
@@ -250,10 +251,11 @@ impl TaskQueue {
     }
 }
 
-/// Spawns a task into a queue. As [`crate::spawn`] otherwise.
+/// Spawns a task into a queue. As [`crate::spawn`] otherwise. A queue that was removed cancels the task, as its removal does with those
+/// that it has: joining gives [`crate::JoinError::Cancelled`].
 ///
 /// # Panics
-/// Where [`try_spawn_into`] gives an error.
+/// Where [`crate::spawn`] does, and for a queue of another executor. [`try_spawn_into`] gives an error instead.
 ///
 /// ```
 /// use ringwheel_executor::{Executor, TaskQueue, spawn_into};
@@ -267,7 +269,15 @@ impl TaskQueue {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn spawn_into<F: Future + 'static>(queue: TaskQueue, future: F) -> JoinHandle<F::Output> {
-    match try_spawn_into(queue, future) {
+    let spawned = match queue.open(|_, _| ()) {
+        Ok(()) => try_spawn_into(queue, future),
+        // Somebody else may have removed it: no reason for this task to panic.
+        Err(QueueError::Removed) => {
+            try_spawn(future).inspect(|handle| handle.cancel()).map_err(QueueError::Spawn)
+        }
+        Err(error) => Err(error),
+    };
+    match spawned {
         Ok(handle) => handle,
         Err(error) => panic!("{error}"),
     }

@@ -84,7 +84,8 @@ fn a_panic_and_a_cancel_end_one_job() {
 
 #[test]
 fn dropping_it_lets_its_jobs_end_and_gives_its_task_queue_back() {
-    assert_eq!(DeadlineQueue::new("nowhere").unwrap_err(), QueueError::Elsewhere);
+    let nowhere = DeadlineQueue::new("nowhere").unwrap_err();
+    assert_eq!(nowhere, QueueError::Spawn(ringwheel_executor::SpawnError::NoExecutor));
     both_drivers(|mut executor| {
         let left = executor
             .run(async {

@@ -312,6 +312,9 @@ fn a_queue_may_be_removed_by_its_own_task_and_its_place_is_used_again() {
                     });
                     assert!(matches!(task.await, Err(JoinError::Cancelled)));
                     assert_eq!(queue.stats().err(), Some(QueueError::Removed));
+                    assert_eq!(try_spawn_into(queue, async {}).err(), Some(QueueError::Removed));
+                    let late = spawn_into(queue, async { unreachable!() });
+                    assert!(matches!(late.await, Err::<(), _>(JoinError::Cancelled)));
                     last = Some(queue);
                 }
                 assert_eq!(queue_stats().len(), 1);
@@ -324,8 +327,8 @@ fn a_queue_may_be_removed_by_its_own_task_and_its_place_is_used_again() {
 fn errors_name_what_was_wrong() {
     let shares = |shares| QueueOptions { shares, ..Default::default() };
     let bound = |time| QueueOptions { latency: Latency::Matters(time), ..Default::default() };
-    assert_eq!(TaskQueue::new(shares(1)).err(), Some(QueueError::Elsewhere));
-    assert_eq!(TaskQueue::current().err(), Some(QueueError::Elsewhere));
+    assert_eq!(TaskQueue::new(shares(1)).err(), Some(QueueError::Spawn(SpawnError::NoExecutor)));
+    assert_eq!(TaskQueue::current().err(), Some(QueueError::Spawn(SpawnError::NoExecutor)));
     both_drivers(|mut executor| {
         let here = executor
             .run(async {

@@ -24,7 +24,7 @@ use ringwheel_driver::{
 use ringwheel_executor::{
     Executor, OperationLatency, Options,
     bridge::{Bridge, plain_open},
-    io::{Adaptive, DiskProperties},
+    io::{Adaptive, DiskProperties, PropertiesError},
 };
 use std::{ffi::CString, os::fd::BorrowedFd, rc::Rc, time::Duration};
 
@@ -226,7 +226,10 @@ fn adaptive_of(options: &NativeAdaptive) -> Result<Adaptive> {
         Err(error) => {
             let text = error.to_string();
             let said = text.strip_prefix("ERR_RINGWHEEL_PROPERTIES: ").unwrap_or(&text);
-            Err(coded("PROPERTIES", format_args!("the properties file {path:?} is of no use: {said}")))
+            Err(match error {
+                PropertiesError::Read(..) => coded("PROPERTIES", format_args!("the properties file {said}")),
+                _ => coded("PROPERTIES", format_args!("the properties file {path:?} is of no use: {said}")),
+            })
         }
     }
 }

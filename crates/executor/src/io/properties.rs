@@ -1,5 +1,8 @@
 //! What is known of a disk beforehand: the file that `ringwheel calibrate` writes, and what an operation costs by it.
-use std::{fmt, io, path::Path};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
 
 /// The version of the file that is read.
 const VERSION: u64 = 1;
@@ -37,8 +40,8 @@ pub struct DiskProperties {
 /// Why a properties file was not taken. Every message says what to do.
 #[derive(Debug)]
 pub enum PropertiesError {
-    /// It cannot be read.
-    Read(io::Error),
+    /// The file of this path cannot be read.
+    Read(PathBuf, io::Error),
     /// It is no JSON, or larger than any such file.
     Parse(String),
     /// It has another version, or none.
@@ -51,7 +54,9 @@ impl fmt::Display for PropertiesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ERR_RINGWHEEL_PROPERTIES: ")?;
         match self {
-            PropertiesError::Read(error) => write!(f, "it cannot be read: {error}")?,
+            PropertiesError::Read(path, error) => {
+                write!(f, "{} cannot be read: {error}", path.display())?;
+            }
             PropertiesError::Parse(what) => write!(f, "it is not JSON: {what}")?,
             PropertiesError::Version(found) => {
                 write!(f, "its version is {found}; this release reads {VERSION}")?
@@ -79,11 +84,12 @@ impl DiskProperties {
     /// ```
     pub fn read(path: impl AsRef<Path>) -> Result<DiskProperties, PropertiesError> {
         let path = path.as_ref();
-        let length = std::fs::metadata(path).map_err(PropertiesError::Read)?.len();
+        let unread = |error| PropertiesError::Read(path.to_owned(), error);
+        let length = std::fs::metadata(path).map_err(unread)?.len();
         if length > FILE_MAX {
             return Err(PropertiesError::Parse(format!("{length} bytes are more than {FILE_MAX}")));
         }
-        DiskProperties::parse(&std::fs::read(path).map_err(PropertiesError::Read)?)
+        DiskProperties::parse(&std::fs::read(path).map_err(unread)?)
     }
 
     /// Reads the file's content. Fields that it does not need are not looked at.
@@ -199,7 +205,7 @@ mod tests {
             assert!(said.ends_with("`ringwheel calibrate` writes a good one"), "{said}");
         }
         let missing = DiskProperties::read("/nonexistent/ringwheel-io.json").expect_err("there is none");
-        assert!(matches!(missing, PropertiesError::Read(_)), "{missing}");
+        assert!(matches!(missing, PropertiesError::Read(..)), "{missing}");
         assert!(DiskProperties::read("/").is_err(), "a directory is none");
     }
 

@@ -108,7 +108,7 @@ impl DeadlineQueue {
     /// Makes one, with a task queue of that name, in the executor that runs on this thread.
     ///
     /// # Errors
-    /// [`QueueError::Elsewhere`] outside of an executor, [`QueueError::TooMany`] beyond 64 task queues.
+    /// [`QueueError::Spawn`] outside of an executor, [`QueueError::TooMany`] beyond 64 task queues.
     pub fn new(name: &str) -> Result<DeadlineQueue, QueueError> {
         let options = QueueOptions { name: name.to_owned(), shares: SHARES_FIRST, ..Default::default() };
         let inner = Inner {
@@ -218,7 +218,7 @@ impl Inner {
             }
             inner.watched.set(false);
         };
-        let default = current::get().map_err(|_| QueueError::Elsewhere)?.queue_handle(DEFAULT);
+        let default = current::get()?.queue_handle(DEFAULT);
         let spawned = try_spawn_into(default, watching);
         self.watched.set(spawned.is_ok());
         spawned.map(drop)
