@@ -172,6 +172,22 @@ test('metrics work without prom-client, and are of the one executor, from both m
   t.is(node(requires + body, 'metrics.cjs').trim(), wanted);
 });
 
+test('ringwheel/fs stands in for node:fs/promises, from both module systems', (t) => {
+  const body = `(async () => {
+    const missing = Object.keys(node).filter((name) => typeof named[name] !== typeof node[name] || fs[name] !== named[name]);
+    const handle = await fs.open('site/index.html');
+    const text = await handle.readFile('utf8');
+    await handle.close();
+    console.log(missing.join(), text, await named.readFile('site/index.html', 'utf8') === text);
+  })();`;
+  const wanted = ' <p>from the package</p> true';
+  const imports = `import fs from 'ringwheel/fs'; import * as named from 'ringwheel/fs'; import * as nodes from 'node:fs/promises';
+    const { default: _, ...node } = nodes;`;
+  const requires = `const named = require('ringwheel/fs'); const fs = named.default; const node = require('node:fs/promises');`;
+  t.is(node(imports + body, 'fs.mjs').trimEnd(), wanted);
+  t.is(node(requires + body, 'fs.cjs').trimEnd(), wanted);
+});
+
 const resolutions: [string, string, string[]][] = [
   ['an ES module under node16', 'types.mts', ['--module', 'node16']],
   ['CommonJS under node16', 'types.cts', ['--module', 'node16']],
@@ -183,6 +199,12 @@ for (const [what, file, options] of resolutions) {
   test(`types resolve for ${what}`, (t) => {
     const source = `import { type ErrorCode, Executor, File, FileServer, RingwheelError, sleep } from 'ringwheel';
       import { collectMetrics, type MetricsRegistry } from 'ringwheel/metrics';
+      import fs, { type FileHandle, open, readFile } from 'ringwheel/fs';
+      export const text: Promise<string> = readFile('x', 'utf8');
+      export const bytes: Promise<Buffer> = fs.readFile('x');
+      export const handle: Promise<FileHandle> = open('x');
+      // @ts-expect-error there is no such flag
+      readFile('x', { flagg: 'r' });
       export const stop = (register: MetricsRegistry): (() => void) => collectMetrics(register, { prefix: 'a_' });
       export async function use(): Promise<number> {
         const lease = Executor.current().lease(4096);

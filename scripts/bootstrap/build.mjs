@@ -62,6 +62,8 @@ export async function buildJavaScript() {
     'index.mts',
     'metrics.ts',
     'metrics.mts',
+    'fs.ts',
+    'fs.mts',
     'lib',
     'tsconfig.json',
     'package.json',

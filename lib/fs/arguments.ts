@@ -1,0 +1,117 @@
+// The argument rules. Each function here says what a *plainly valid* argument means to us, or undefined: then Node's own function gets
+// the whole call. It refuses it in its own words, or does what it does with such arguments. So nothing here makes an error.
+import { constants } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { isUint8Array } from 'node:util/types';
+import { isSignal } from '../api/abort.js';
+import type { Path } from './errors.js';
+
+const { O_APPEND, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_SYNC, O_TRUNC, O_WRONLY } = constants;
+
+const FLAGS: ReadonlyMap<unknown, number> = new Map<unknown, number>([
+  [undefined, O_RDONLY],
+  [null, O_RDONLY],
+  ['r', O_RDONLY],
+  ['rs', O_RDONLY | O_SYNC],
+  ['sr', O_RDONLY | O_SYNC],
+  ['r+', O_RDWR],
+  ['rs+', O_RDWR | O_SYNC],
+  ['sr+', O_RDWR | O_SYNC],
+  ['w', O_TRUNC | O_CREAT | O_WRONLY],
+  ['wx', O_TRUNC | O_CREAT | O_WRONLY | O_EXCL],
+  ['xw', O_TRUNC | O_CREAT | O_WRONLY | O_EXCL],
+  ['w+', O_TRUNC | O_CREAT | O_RDWR],
+  ['wx+', O_TRUNC | O_CREAT | O_RDWR | O_EXCL],
+  ['xw+', O_TRUNC | O_CREAT | O_RDWR | O_EXCL],
+  ['a', O_APPEND | O_CREAT | O_WRONLY],
+  ['ax', O_APPEND | O_CREAT | O_WRONLY | O_EXCL],
+  ['xa', O_APPEND | O_CREAT | O_WRONLY | O_EXCL],
+  ['as', O_APPEND | O_CREAT | O_WRONLY | O_SYNC],
+  ['sa', O_APPEND | O_CREAT | O_WRONLY | O_SYNC],
+  ['a+', O_APPEND | O_CREAT | O_RDWR],
+  ['ax+', O_APPEND | O_CREAT | O_RDWR | O_EXCL],
+  ['xa+', O_APPEND | O_CREAT | O_RDWR | O_EXCL],
+  ['as+', O_APPEND | O_CREAT | O_RDWR | O_SYNC],
+  ['sa+', O_APPEND | O_CREAT | O_RDWR | O_SYNC],
+]);
+
+/** True where a process may not do everything: Node's own functions know what it may. */
+const LIMITED = (process as { permission?: unknown }).permission !== undefined;
+
+/** A path: text, the bytes of one (copied: the caller may change theirs), or what a `file:` URL names; none has a NUL. */
+export function plainPath(path: unknown): Path | undefined {
+  if (LIMITED) return undefined;
+  if (typeof path === 'string') return path === '' || path.includes('\0') ? undefined : path;
+  if (isUint8Array(path)) return path.length === 0 || path.includes(0) ? undefined : Buffer.from(path);
+  if (!(path instanceof URL)) return undefined;
+  try {
+    const text = fileURLToPath(path);
+    return text.includes('\0') ? undefined : text;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Open flags: Node's words, or bits. */
+export function plainFlags(flags: unknown): number | undefined {
+  const bits = FLAGS.get(flags);
+  if (bits !== undefined) return bits;
+  return Number.isInteger(flags) && (flags as number) >= 0 && (flags as number) <= 0x7fffffff
+    ? (flags as number)
+    : undefined;
+}
+
+/** Permission bits: a number, or octal digits. Without a fallback they must be given. */
+export function plainMode(mode: unknown, fallback?: number): number | undefined {
+  if (mode === undefined || mode === null) return fallback;
+  const bits = typeof mode === 'string' && /^[0-7]{1,10}$/.test(mode) ? Number.parseInt(mode, 8) : mode;
+  return isWhole(bits, 0, 0xffffffff) ? bits : undefined;
+}
+
+/** A user or group; −1 leaves it as it is. */
+export function plainId(id: unknown): number | undefined {
+  return isWhole(id, -1, 0xffffffff) ? id : undefined;
+}
+
+/** Seconds since 1970: a number ≥ 0, its text, or a Date. */
+export function plainTime(time: unknown): number | undefined {
+  if (typeof time === 'number' && Number.isFinite(time)) return time < 0 ? Date.now() / 1000 : time;
+  if (typeof time === 'string') return /^\d{1,15}(\.\d+)?$/.test(time) ? Number(time) : undefined;
+  if (Object.prototype.toString.call(time) !== '[object Date]' || !(time instanceof Date)) return undefined;
+  const seconds = time.getTime() / 1000;
+  return Number.isFinite(seconds) ? seconds : undefined;
+}
+
+/** Whether a value is a whole number in a range. */
+export function isWhole(value: unknown, least: number, most: number): value is number {
+  return Number.isInteger(value) && (value as number) >= least && (value as number) <= most;
+}
+
+/** True for one of Node's names of encodings; not for `buffer`. */
+export function isEncoding(value: unknown): value is BufferEncoding {
+  return typeof value === 'string' && Buffer.isEncoding(value);
+}
+
+/** An options argument, as an object: nothing, an encoding's name, or an object whose encoding and signal are valid. */
+export function plainOptions(options: unknown): Record<string, unknown> | undefined {
+  if (options === undefined || options === null || typeof options === 'function') return {};
+  if (typeof options === 'string') {
+    return options === '' || options === 'buffer' || isEncoding(options) ? { encoding: options } : undefined;
+  }
+  if (typeof options !== 'object') return undefined;
+  const { encoding, signal } = options as { encoding?: unknown; signal?: unknown };
+  if (signal !== undefined && !isSignal(signal)) return undefined;
+  if (encoding && encoding !== 'buffer' && !isEncoding(encoding)) return undefined;
+  return options as Record<string, unknown>;
+}
+
+/** A boolean option with a default. Undefined when it is neither. */
+export function plainTruth(value: unknown, fallback: boolean): boolean | undefined {
+  if (value === undefined) return fallback;
+  return typeof value === 'boolean' ? value : undefined;
+}
+
+/** The bytes of a view, of whatever kind, in the buffer that it is a view of. */
+export function bytesOf(view: ArrayBufferView, offset = 0, length: number = view.byteLength - offset): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset + offset, length);
+}

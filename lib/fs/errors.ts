@@ -1,0 +1,59 @@
+// The errors of a failed call, as Node makes them: the same words, the same properties in the same order.
+//
+// Each is made by an async function of this room after its await, so that V8 writes the frames of whoever awaits it into the stack.
+import { getSystemErrorMap } from 'node:util';
+import { node } from './node.js';
+
+/** A path that was found valid: text, or bytes of our own. */
+export type Path = string | Uint8Array;
+
+/** An error of the system in Node's shape. */
+export type UvError = NodeJS.ErrnoException & { dest?: string };
+
+/** What a path looks like in a message: what its bytes are as UTF-8. */
+function shownPath(path: Path): string {
+  return Buffer.from(path as string).toString(); // Also of text: half a surrogate pair is no UTF-8.
+}
+
+/**
+ * Makes the error of a system call.
+ *
+ * @param errno - Negative, as in Node.
+ * @param syscall - The name under which Node reports the call.
+ * @param path - Of calls with a path.
+ * @param dest - Of calls with two.
+ */
+export function uvError(errno: number, syscall: string, path?: Path, dest?: Path): UvError {
+  const unknown = `Unknown system error ${errno}`;
+  const [code, what] = getSystemErrorMap().get(errno) ?? [unknown, unknown];
+  let message = `${code}: ${what}, ${syscall}`;
+  if (path !== undefined) message += ` '${shownPath(path)}'`;
+  if (dest !== undefined) message += ` -> '${shownPath(dest)}'`;
+  const error = new Error(message) as UvError;
+  error.errno = errno;
+  error.code = code;
+  error.syscall = syscall;
+  if (path !== undefined) error.path = shownPath(path);
+  if (dest !== undefined) error.dest = shownPath(dest);
+  return error;
+}
+
+/** An error that lower rooms made, as Node would make it; one that is none of the system stays as it is. */
+export function remade(error: unknown, syscall: string, path?: Path): unknown {
+  const { errno } = error as UvError;
+  return error instanceof Error && typeof errno === 'number' ? uvError(errno, syscall, path) : error;
+}
+
+/** Throws Node's own AbortError, whose cause is the signal's reason. The signal has aborted: Node opens nothing. */
+export async function throwAbort(signal: AbortSignal | undefined): Promise<never> {
+  await node.readFile('/', { signal });
+  throw signal?.reason; // Not reached.
+}
+
+/** What an operation on a file and its close threw, as Node joins them. */
+export function joined(closing: unknown, error: unknown): unknown {
+  if (!(closing instanceof Error) || !(error instanceof Error)) return closing;
+  const both = new AggregateError([closing, error], closing.message) as AggregateError & { code?: string | undefined };
+  both.code = (closing as UvError).code;
+  return both;
+}

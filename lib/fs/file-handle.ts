@@ -1,0 +1,292 @@
+// FileHandle: Node's class, whose operations go through the executor.
+//
+// It extends Node's own, so that it is one to everything that asks `instanceof` (fs.createReadStream, node:http2, Node's own functions):
+// the descriptor, 'close', reference counts, streams, readLines and async-dispose are inherited and call the methods that are overridden
+// here. An argument that is not plainly valid goes to the method of Node's, which works on the same descriptor.
+import type { FileHandle } from 'node:fs/promises';
+import { ReadableStream } from 'node:stream/web';
+import { ourError } from '../api/errors.js';
+import { OPCODE_DATASYNC, OPCODE_SYNC, OPCODE_TRUNCATE } from '../wire/layout.generated.js';
+import { bytesOf, isEncoding, plainOptions } from './arguments.js';
+import { isContent, readToEnd, TOO_LARGE, writeAll } from './content.js';
+import { HERE, type Kernel } from './kernel.js';
+import { type NodeFileHandleClass, nodeFileHandle } from './node.js';
+import { bigStatsOf, statsOf } from './stats.js';
+
+/** Node's handles give a web stream of ArrayBuffers up to here, and of bytes from 24 on. */
+const STREAMS_BYTES = Number.parseInt(process.versions.node, 10) >= 24;
+/** What a web stream reads at a time. */
+const STREAM_BYTES = 65536;
+/** As many parts as one readv(2) takes. */
+const MOST_PARTS = 1024;
+
+type View = ArrayBufferView;
+type Method = (...args: unknown[]) => Promise<never>;
+type Maker = new (kernel: Kernel) => FileHandle;
+
+const kernels = new WeakMap<object, Kernel>();
+let maker: Promise<Maker> | undefined;
+
+/** The kernel of a handle of ours that is open; undefined for everything else. */
+export function kernelOf(value: unknown): Kernel | undefined {
+  const kernel = typeof value === 'object' && value !== null ? kernels.get(value) : undefined;
+  return kernel?.file.open ? kernel : undefined;
+}
+
+/** The class; known from the first call on. */
+export function handleClass(): Promise<Maker> {
+  maker ??= nodeFileHandle().then(define);
+  maker.catch(() => {
+    maker = undefined; // Out of descriptors, say: the next call may have more luck.
+  });
+  return maker;
+}
+
+/** The symbol under which Node keeps a method of its handles. */
+function hidden(prototype: object, name: string): symbol {
+  const found = Object.getOwnPropertySymbols(prototype).find(({ description }) => description === name);
+  if (found !== undefined) return found;
+  const message = `ringwheel/fs does not know the FileHandle of Node ${process.version}: open files with node:fs/promises, and please report this`;
+  throw ourError('ERR_RINGWHEEL_INTERNAL', message);
+}
+
+/** A position argument: whole numbers from 0 on, else the file's own. Node takes bigints in its own ways. */
+function plainPosition(position: unknown): number {
+  return Number.isSafeInteger(position) && (position as number) >= 0 ? (position as number) : HERE;
+}
+
+/** The part of a view that an offset and a length say; undefined when they are not plainly valid. */
+function partOf(view: View, offset: unknown, length: unknown): Uint8Array | undefined {
+  const start = offset ?? 0;
+  const size = length ?? view.byteLength - (start as number);
+  if (!Number.isInteger(start) || !Number.isInteger(size)) return undefined;
+  if ((start as number) < 0 || (size as number) <= 0) return undefined;
+  return (start as number) + (size as number) > view.byteLength
+    ? undefined
+    : bytesOf(view, start as number, size as number);
+}
+
+/** The bytes of all parts of a readv or writev in a row; undefined when Node should look at them. */
+function totalOf(parts: unknown): number | undefined {
+  if (!Array.isArray(parts) || parts.length > MOST_PARTS) return undefined;
+  let total = 0;
+  for (const part of parts) {
+    if (!ArrayBuffer.isView(part)) return undefined;
+    total += part.byteLength;
+  }
+  return total === 0 ? undefined : total;
+}
+
+/** What is left of Node's class for the compiler: our methods have the signatures of Node's types only outside. */
+interface Bare {
+  readonly fd: number;
+  [hidden: symbol]: () => void;
+}
+
+function define(Base: NodeFileHandleClass): Maker {
+  const REF = hidden(Base.prototype, 'kRef');
+  const UNREF = hidden(Base.prototype, 'kUnref');
+  const TRANSFER = hidden(Base.prototype, 'messaging_transfer_symbol');
+  const methods = Base.prototype as unknown as Record<string, Method>;
+  const Parent = Base as unknown as new (kernel: Kernel) => Bare;
+
+  class FileHandle extends Parent {
+    readonly #kernel: Kernel;
+
+    constructor(kernel: Kernel) {
+      super(kernel);
+      this.#kernel = kernel;
+      kernels.set(this, kernel);
+      kernel.belongsTo(this);
+    }
+
+    async read(target: unknown, offset?: unknown, length?: unknown, position?: unknown): Promise<unknown> {
+      let [buffer, start, size, place] = [target, offset, length, position];
+      if (!ArrayBuffer.isView(buffer)) {
+        const options = buffer ?? {};
+        if (typeof options !== 'object' || Array.isArray(options)) {
+          return this.#nodes('read', target, offset, length, position);
+        }
+        ({ buffer = Buffer.alloc(16384), offset: start, length: size, position: place } = options as never);
+      } else if (typeof start === 'object' && start !== null) {
+        ({ offset: start, length: size, position: place } = start as never);
+      }
+      const part = ArrayBuffer.isView(buffer) ? partOf(buffer, start, size) : undefined;
+      if (part === undefined || typeof place === 'bigint' || this.fd === -1) {
+        return this.#nodes('read', target, offset, length, position);
+      }
+      this[REF]();
+      try {
+        const bytesRead = await this.#kernel.read(part, plainPosition(place));
+        return { __proto__: null, bytesRead, buffer };
+      } finally {
+        this[UNREF]();
+      }
+    }
+
+    async write(source: unknown, offset?: unknown, length?: unknown, position?: unknown): Promise<unknown> {
+      let [start, size, place]: unknown[] = [offset, length, position];
+      let part: Uint8Array | undefined;
+      if (typeof source === 'string') {
+        place = start;
+        // Of hex Node wants to see an even number of digits.
+        const encoding = size === undefined || size === null ? 'utf8' : size;
+        if (isEncoding(encoding) && encoding.toLowerCase() !== 'hex') part = Buffer.from(source, encoding);
+        if (part?.length === 0) part = undefined;
+      } else if (ArrayBuffer.isView(source)) {
+        if (typeof start === 'object' && start !== null) {
+          ({ offset: start, length: size, position: place } = start as never);
+        }
+        part = partOf(source, start, typeof size === 'number' ? size : undefined);
+      }
+      if (part === undefined || typeof place === 'bigint' || this.fd === -1) {
+        return this.#nodes('write', source, offset, length, position);
+      }
+      this[REF]();
+      try {
+        const bytesWritten = await this.#kernel.write(part, plainPosition(place));
+        return { __proto__: null, bytesWritten, buffer: source };
+      } finally {
+        this[UNREF]();
+      }
+    }
+
+    async readv(buffers: unknown, position?: unknown): Promise<unknown> {
+      const total = totalOf(buffers);
+      if (total === undefined || typeof position === 'bigint' || this.fd === -1) {
+        return this.#nodes('readv', buffers, position);
+      }
+      this[REF]();
+      try {
+        const joined = Buffer.allocUnsafeSlow(total);
+        const bytesRead = await this.#kernel.read(joined, plainPosition(position));
+        let taken = 0;
+        for (const part of buffers as View[]) {
+          const bytes = bytesOf(part);
+          bytes.set(joined.subarray(taken, Math.min(bytesRead, taken + bytes.length)));
+          taken += bytes.length;
+          if (taken >= bytesRead) break;
+        }
+        return { __proto__: null, bytesRead, buffers };
+      } finally {
+        this[UNREF]();
+      }
+    }
+
+    async writev(buffers: unknown, position?: unknown): Promise<unknown> {
+      const total = totalOf(buffers);
+      if (total === undefined || typeof position === 'bigint' || this.fd === -1) {
+        return this.#nodes('writev', buffers, position);
+      }
+      this[REF]();
+      try {
+        const joined = Buffer.concat((buffers as View[]).map((part) => bytesOf(part)));
+        const bytesWritten = await this.#kernel.write(joined, plainPosition(position));
+        return { __proto__: null, bytesWritten, buffers };
+      } finally {
+        this[UNREF]();
+      }
+    }
+
+    async readFile(options?: unknown): Promise<unknown> {
+      const plain = plainOptions(options);
+      const encoding = plain?.encoding;
+      if (plain === undefined || (encoding && !isEncoding(encoding)) || this.fd === -1) {
+        return this.#nodes('readFile', options);
+      }
+      this[REF]();
+      try {
+        const content = await readToEnd(this.#kernel, plain.signal as AbortSignal | undefined);
+        if (content === TOO_LARGE) return await this.#nodes('readFile', options);
+        return encoding ? content.toString(encoding as BufferEncoding) : content;
+      } finally {
+        this[UNREF]();
+      }
+    }
+
+    async writeFile(data: unknown, options?: unknown): Promise<void> {
+      const plain = plainOptions(options);
+      const encoding = plain?.encoding || 'utf8';
+      const flush = plain?.flush;
+      const valid = isContent(data) && isEncoding(encoding) && typeof (flush ?? false) === 'boolean';
+      if (plain === undefined || !valid || this.fd === -1) return this.#nodes('writeFile', data, options);
+      this[REF]();
+      try {
+        await writeAll(this.#kernel, data, encoding, plain.signal as AbortSignal | undefined);
+      } finally {
+        this[UNREF]();
+      }
+    }
+
+    // Node's is the same function.
+    async appendFile(data: unknown, options?: unknown): Promise<void> {
+      return this.writeFile(data, options);
+    }
+
+    async stat(options?: unknown): Promise<unknown> {
+      if (options === null || (options !== undefined && typeof options !== 'object') || this.fd === -1) {
+        return this.#nodes('stat', options);
+      }
+      const big = (options as { bigint?: unknown } | undefined)?.bigint === true;
+      this[REF]();
+      try {
+        return await this.#kernel.stat<unknown>(big ? bigStatsOf : statsOf);
+      } finally {
+        this[UNREF]();
+      }
+    }
+
+    async truncate(length: unknown = 0): Promise<void> {
+      if (!Number.isSafeInteger(length) || this.fd === -1) return this.#nodes('truncate', length);
+      return this.#run(OPCODE_TRUNCATE, Math.max(0, length as number), 'ftruncate');
+    }
+
+    async sync(): Promise<void> {
+      if (this.fd === -1) return this.#nodes('sync');
+      return this.#run(OPCODE_SYNC, 0, 'fsync');
+    }
+
+    async datasync(): Promise<void> {
+      if (this.fd === -1) return this.#nodes('datasync');
+      return this.#run(OPCODE_DATASYNC, 0, 'fdatasync');
+    }
+
+    readableWebStream(options?: { type?: unknown }): unknown {
+      const { type } = options ?? {};
+      if (STREAMS_BYTES || type === 'bytes' || (type !== undefined && typeof type !== 'string')) {
+        return this.#nodes('readableWebStream', options);
+      }
+      const bytes = this.#nodes('readableWebStream', { ...options, type: 'bytes' }) as unknown as ReadableStream;
+      const reader = bytes.getReader({ mode: 'byob' });
+      return new ReadableStream({
+        async pull(controller) {
+          const { done, value } = await reader.read(new Uint8Array(STREAM_BYTES));
+          if (done) return controller.close();
+          controller.enqueue(value.buffer.slice(value.byteOffset, value.byteOffset + value.byteLength));
+        },
+        cancel: (reason) => reader.cancel(reason),
+      });
+    }
+
+    /** A handle is its executor's, and that one its thread's: without this, Node's would lose the descriptor. */
+    [TRANSFER](): never {
+      const message = 'A FileHandle of ringwheel/fs cannot be moved to another thread: open the file there';
+      throw new DOMException(message, 'DataCloneError');
+    }
+
+    async #run(opcode: number, operand: number, syscall: string): Promise<void> {
+      this[REF]();
+      try {
+        await this.#kernel.run(opcode, operand, syscall);
+      } finally {
+        this[UNREF]();
+      }
+    }
+
+    /** Node's method of this name, on this handle. */
+    #nodes(name: string, ...args: unknown[]): Promise<never> {
+      return methods[name].apply(this, args);
+    }
+  }
+  return FileHandle as unknown as Maker;
+}

@@ -1,0 +1,128 @@
+// An open file as this room uses it: opened, moved and closed through the executor, with Node's errors.
+//
+// Node's FileHandle is constructed over this: it asks it for the descriptor, counts who uses it, and calls `close` when nobody does.
+import { executionAsyncId } from 'node:async_hooks';
+import { events } from '../api/events.js';
+import { currentLink } from '../api/executor.js';
+import { openThrough, operate, scratchFor } from '../api/operation.js';
+import { readCopied, writeCopied } from '../api/transfer.js';
+import type { Link } from '../ring/link.js';
+import { FileState, NO_HOLD } from '../ring/state.js';
+import { OPCODE_CLOSE, OPCODE_STAT, STAT_BYTES } from '../wire/layout.generated.js';
+import { type Path, remade } from './errors.js';
+
+/** The kernel's own position in the file. */
+export const HERE = -1;
+
+/** Closes what a program forgot, and says so in Node's words. */
+const forgotten = new FinalizationRegistry<Kernel>(({ link, file, fd }) => {
+  if (!link.open || !link.native.forget(file.slot, file.generation)) return;
+  link.forgotten++;
+  const closed = events['ringwheel:file:close'];
+  if (closed.hasSubscribers) closed.publish({ path: file.path, forgotten: true });
+  process.emitWarning(`Closing file descriptor ${fd} on garbage collection`);
+  if (warned) return;
+  warned = true;
+  process.emitWarning(
+    'Closing a FileHandle object on garbage collection is deprecated. Please close FileHandle objects explicitly using ' +
+      'FileHandle.prototype.close(). In the future, an error will be thrown if a file descriptor is closed during garbage collection.',
+    'DeprecationWarning',
+    'DEP0137',
+  );
+});
+let warned = false;
+
+/** See the file's head. */
+export class Kernel {
+  readonly fd: number;
+  readonly link: Link;
+  readonly file: FileState;
+  readonly #asyncId = executionAsyncId();
+
+  constructor(link: Link, file: FileState) {
+    this.link = link;
+    this.file = file;
+    this.fd = link.native.fileDescriptor(file.slot, file.generation);
+  }
+
+  /** From now on the file is closed when `handle` is collected. */
+  belongsTo(handle: object): void {
+    forgotten.register(handle, this, this);
+  }
+
+  /** Reads at a position, or {@link HERE}. Bytes read. */
+  async read(target: Uint8Array, position: number): Promise<number> {
+    try {
+      return await readCopied(this.link, this.file, target, target.length, position);
+    } catch (error) {
+      throw remade(error, 'read');
+    }
+  }
+
+  /** Writes at a position, or {@link HERE}. Bytes written. */
+  async write(source: Uint8Array, position: number): Promise<number> {
+    try {
+      return await writeCopied(this.link, this.file, source, source.length, position);
+    } catch (error) {
+      throw remade(error, 'write');
+    }
+  }
+
+  /** What `make` reads from the file's struct statx. */
+  async stat<T>(make: (statx: DataView) => T): Promise<T> {
+    const { link } = this;
+    const hold = link.scratch.take(STAT_BYTES) ?? (await scratchFor(link, STAT_BYTES));
+    try {
+      await operate(link, OPCODE_STAT, this.file, hold, STAT_BYTES, 0);
+      return make(new DataView(hold.bytes.buffer, hold.bytes.byteOffset, STAT_BYTES));
+    } catch (error) {
+      throw remade(error, 'fstat');
+    } finally {
+      link.scratch.give(hold);
+    }
+  }
+
+  /** An operation without memory. */
+  async run(opcode: number, operand: number, syscall: string): Promise<void> {
+    try {
+      await operate(this.link, opcode, this.file, NO_HOLD, 0, operand);
+    } catch (error) {
+      throw remade(error, syscall);
+    }
+  }
+
+  /** Closes the descriptor; operations in flight are awaited first. */
+  async close(): Promise<void> {
+    const { link, file } = this;
+    if (!file.open) return;
+    file.open = false;
+    forgotten.unregister(this);
+    if (!link.open) return; // The executor closes its files itself.
+    await new Promise<void>((resolve) => file.whenIdle(resolve));
+    if (!link.open) return;
+    await this.run(OPCODE_CLOSE, 0, 'close');
+    const closed = events['ringwheel:file:close'];
+    if (closed.hasSubscribers) closed.publish({ path: file.path, forgotten: false });
+  }
+
+  /** Of the context that opened it. */
+  getAsyncId(): number {
+    return this.#asyncId;
+  }
+}
+
+/** Opens a file. */
+export async function openKernel(path: Path, flags: number, mode: number): Promise<Kernel> {
+  const link = currentLink();
+  const bytes = Buffer.from(path as string);
+  const text = typeof path === 'string' ? path : bytes.toString();
+  try {
+    const { slot, generation } = await openThrough(link, bytes, text, flags, mode & 0o7777);
+    const kernel = new Kernel(link, new FileState(slot, generation, text));
+    const opened = events['ringwheel:file:open'];
+    if (opened.hasSubscribers) opened.publish({ path: text, fd: kernel.fd });
+    return kernel;
+  } catch (error) {
+    throw remade(error, 'open', path);
+  }
+}

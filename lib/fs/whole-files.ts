@@ -1,0 +1,109 @@
+// open, and the functions of whole files: readFile, writeFile, appendFile, truncate.
+import { constants } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
+import { isAborted } from '../api/abort.js';
+import { OPCODE_SYNC, OPCODE_TRUNCATE } from '../wire/layout.generated.js';
+import { isEncoding, plainFlags, plainMode, plainOptions, plainPath } from './arguments.js';
+import { type Content, isContent, readToEnd, TOO_LARGE, writeAll } from './content.js';
+import { joined, type Path, throwAbort } from './errors.js';
+import { handleClass, kernelOf } from './file-handle.js';
+import { type Kernel, openKernel } from './kernel.js';
+import { node } from './node.js';
+
+const PERMISSIONS = 0o666;
+
+/** open(2) as a FileHandle. */
+export async function open(path: unknown, flags?: unknown, mode?: unknown): Promise<FileHandle> {
+  const valid = plainPath(path);
+  const bits = plainFlags(flags);
+  const permissions = plainMode(mode, PERMISSIONS);
+  if (valid === undefined || bits === undefined || permissions === undefined) {
+    return await node.open(path as never, flags as never, mode as never);
+  }
+  const Handle = await handleClass();
+  return new Handle(await openKernel(valid, bits, permissions));
+}
+
+/** Opens a file, lets `work` have it, closes it; errors of both are joined as Node does. */
+async function opened<T>(path: Path, flags: number, mode: number, work: (kernel: Kernel) => Promise<T>): Promise<T> {
+  const kernel = await openKernel(path, flags, mode);
+  let result: T;
+  try {
+    result = await work(kernel);
+  } catch (error) {
+    try {
+      await kernel.close();
+    } catch (closing) {
+      throw joined(closing, error);
+    }
+    throw error;
+  }
+  await kernel.close();
+  return result;
+}
+
+/** The content of a file, as bytes or text. */
+export async function readFile(path: unknown, options?: unknown): Promise<Buffer | string> {
+  const plain = plainOptions(options);
+  const encoding = plain?.encoding;
+  const flags = plainFlags(plain?.flag || 'r');
+  if (plain === undefined || flags === undefined || (encoding && !isEncoding(encoding))) {
+    return await node.readFile(path as never, options as never);
+  }
+  const handle = kernelOf(path);
+  if (handle !== undefined) return (path as FileHandle).readFile(options as never) as Promise<Buffer | string>;
+  const valid = plainPath(path);
+  if (valid === undefined) return await node.readFile(path as never, options as never);
+  const signal = plain.signal as AbortSignal | undefined;
+  if (isAborted(signal)) await throwAbort(signal);
+  const content = await opened(valid, flags, PERMISSIONS, (kernel) => readToEnd(kernel, signal));
+  if (content === TOO_LARGE) return await node.readFile(path as never, options as never);
+  return encoding ? content.toString(encoding as BufferEncoding) : content;
+}
+
+/** Replaces a file, or writes at a handle's position. */
+export async function writeFile(path: unknown, data: unknown, options?: unknown): Promise<void> {
+  return await written(path, data, options, 'w', 'writeFile');
+}
+
+/** Adds to a file, or writes at a handle's position. */
+export async function appendFile(path: unknown, data: unknown, options?: unknown): Promise<void> {
+  return await written(path, data, options, 'a', 'appendFile');
+}
+
+async function written(
+  path: unknown,
+  data: unknown,
+  options: unknown,
+  flag: string,
+  name: 'writeFile' | 'appendFile',
+): Promise<void> {
+  const plain = plainOptions(options);
+  const encoding = plain?.encoding || 'utf8';
+  const flags = plainFlags(plain?.flag || flag);
+  const mode = plainMode(plain?.mode, PERMISSIONS);
+  const flush = plain?.flush ?? false;
+  const valid = isContent(data) && isEncoding(encoding) && flags !== undefined && mode !== undefined;
+  const target = kernelOf(path) ?? plainPath(path);
+  if (plain === undefined || !valid || typeof flush !== 'boolean' || target === undefined) {
+    return await node[name](path as never, data as never, options as never);
+  }
+  if (typeof target === 'object' && 'file' in target)
+    return await (path as FileHandle).writeFile(data as never, options as never);
+  const signal = plain.signal as AbortSignal | undefined;
+  if (isAborted(signal)) await throwAbort(signal);
+  // Text becomes bytes before the file is touched, as in Node: bytes that cannot be made leave it as it was.
+  const content: Content = typeof data === 'string' ? Buffer.from(data, encoding) : data;
+  await opened(target as Path, flags, mode, async (kernel) => {
+    await writeAll(kernel, content, encoding, signal);
+    if (flush) await kernel.run(OPCODE_SYNC, 0, 'fsync');
+  });
+}
+
+/** Sets a file's length. */
+export async function truncate(path: unknown, length: unknown = 0): Promise<void> {
+  const valid = plainPath(path);
+  if (valid === undefined || !Number.isSafeInteger(length)) return await node.truncate(path as never, length as never);
+  const bytes = Math.max(0, length as number);
+  await opened(valid, constants.O_RDWR, PERMISSIONS, (kernel) => kernel.run(OPCODE_TRUNCATE, bytes, 'ftruncate'));
+}
