@@ -21,6 +21,7 @@ export {
   type PoolOptions,
 } from './lib/api/executor-pool.js';
 export { File } from './lib/api/file.js';
+export type { ReadRange } from './lib/api/file-many.js';
 export { FileServer, type ServerCloseOptions, type ServerStats } from './lib/api/file-server.js';
 export { Event, type EventWaitOptions, Gate } from './lib/api/gate.js';
 export { interval } from './lib/api/interval.js';
@@ -33,6 +34,7 @@ export type {
   LatencyOptions,
   OpenOptions,
   QueuesOptions,
+  ReadManyOptions,
   SleepOptions,
   SqpollOptions,
   StallOptions,
@@ -44,6 +46,7 @@ export type {
 export type { CpuFilter, CustomPlacement, FilteredPlacement, FixedPlacement, Placement } from './lib/api/placement.js';
 export { TaskQueue } from './lib/api/queue.js';
 export type { QueueStats } from './lib/api/queue-stats.js';
+export { ReadBatch } from './lib/api/read-batch.js';
 export { type LockOptions, RwLock } from './lib/api/rwlock.js';
 export { type AcquireOptions, type Guard, Permit, Semaphore } from './lib/api/semaphore.js';
 export type { FileServerOptions, ServerCacheOptions, ServerLimits } from './lib/api/server-options.js';

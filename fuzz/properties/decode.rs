@@ -49,6 +49,10 @@ pub fn check_command(command: &Command) {
                     inside(lease);
                     assert!((BLOCK_HEADER..=BLOCK_MAX).contains(&(lease.length as usize)));
                 }
+                Action::ReadMany { lease, table, .. } => {
+                    inside(lease);
+                    assert_eq!(f64::from(table), command.operand.abs());
+                }
                 Action::Truncate { length, .. } => assert_eq!(length as f64, command.operand),
                 Action::Nop
                 | Action::Sync { .. }

@@ -45,6 +45,16 @@ export interface ExecutorStats extends NativeStats {
   queues: number;
   /** Files that were collected without `close()`, and closed then. */
   forgotten: number;
+  /** Operations and batches that wait for a slot or for memory now. */
+  waiting: number;
+  /** Bytes of the arena that copies of plain Uint8Arrays go through, in use and idle. */
+  copyBytes: number;
+  /** The most they may be: the option `copyMemory`. */
+  copyBytesMax: number;
+  /** Bytes of the arena that readMany and stream have handed out, and idle ones. */
+  readBytes: number;
+  /** The most they may be: the option `readMemory`. */
+  readBytesMax: number;
 }
 
 const KEY = Symbol('executor');
@@ -128,6 +138,7 @@ export class Executor implements AsyncDisposable {
       },
       (what) => this.#end(what),
       options.queues?.turnMs ?? TURN_MS,
+      options,
     );
     self = this.#link;
     this.#preempt = self.preempt;
@@ -213,10 +224,7 @@ export class Executor implements AsyncDisposable {
       throw ourError('ERR_RINGWHEEL_BUFFER', message, this.lease);
     }
     let lease = link.native.lease(bytes);
-    if (lease === null) {
-      const given = [link.scratch.evict(), link.calls.evict()];
-      if (given.includes(true)) lease = link.native.lease(bytes);
-    }
+    if (lease === null && evictAll(link)) lease = link.native.lease(bytes);
     if (lease === null) {
       const { arenaBytes, arenaFreeBytes } = link.native.stats();
       const message =
@@ -270,7 +278,7 @@ export class Executor implements AsyncDisposable {
    * @throws ERR_RINGWHEEL_CLOSED after close.
    */
   stats(): ExecutorStats {
-    const { pending, forgotten, scheduler } = this.#link;
+    const { pending, forgotten, scheduler, scratch, calls, slabs, waitingForSlots } = this.#link;
     const { slices, count: queues } = scheduler;
     try {
       const { native, timers } = this.#link;
@@ -282,6 +290,11 @@ export class Executor implements AsyncDisposable {
         forgotten,
         slices,
         queues,
+        waiting: waitingForSlots + scratch.waiting + calls.waiting + slabs.waiting,
+        copyBytes: scratch.held,
+        copyBytesMax: scratch.heldMax,
+        readBytes: slabs.bytes,
+        readBytesMax: slabs.bytesMax,
       };
     } catch (error) {
       throw nativeError(error);
@@ -380,6 +393,7 @@ export class Executor implements AsyncDisposable {
     const grace = setTimeout(() => {
       link.cancelAll();
       link.calls.abandon();
+      link.slabs.abandon();
       link.scratch.abandon(); // Whoever waits for memory that a program keeps in leases waits for ever.
     }, CLOSE_GRACE_MS);
     // What the kernel does not end even then is left to native.close, which leaks its memory rather than freeing it.
@@ -394,6 +408,11 @@ export class Executor implements AsyncDisposable {
     link.abandon(REJECT_CLOSED);
     this.#leave();
   }
+}
+
+/** Has all who keep memory idle give it back; true when that was any. */
+function evictAll(link: Link): boolean {
+  return [link.scratch.evict(), link.calls.evict(), link.slabs.evict()].includes(true);
 }
 
 function closedWhile(): Error {
@@ -425,7 +444,7 @@ function startNative(
 }
 
 function nativeOptions(options: ExecutorOptions): object {
-  const { sqpoll, cpu, queues, stall, adaptive, spinUs = SPIN_US, ...others } = options;
+  const { sqpoll, cpu, queues, stall, adaptive, copyMemory, readMemory, spinUs = SPIN_US, ...others } = options;
   // For tests: do as where the host refuses external memory.
   const copies = process.env.RINGWHEEL_COPIES === '1';
   return {

@@ -20,10 +20,19 @@ import { isAborted, reasonOf } from './abort.js';
 import { ourError, quoted, type RingwheelError, rejected } from './errors.js';
 import { events } from './events.js';
 import { currentLink } from './executor.js';
+import { READ_MANY_DEFAULTS, type ReadRange, readRanges } from './file-many.js';
 import { openFlags, pathOf } from './flags.js';
 import { Lease } from './lease.js';
 import { openThrough, operate, scratchFor } from './operation.js';
-import { OPEN_RULES, type OpenOptions, TRANSFER_RULES, type TransferOptions } from './options.js';
+import {
+  OPEN_RULES,
+  type OpenOptions,
+  READ_MANY_RULES,
+  type ReadManyOptions,
+  TRANSFER_RULES,
+  type TransferOptions,
+} from './options.js';
+import type { ReadBatch } from './read-batch.js';
 import { Stats } from './stats.js';
 import { moveDirect, moveInRanges, readCopied, writeCopied } from './transfer.js';
 import { checked, shown } from './validate.js';
@@ -186,6 +195,36 @@ export class File implements AsyncDisposable {
   async write(source: Uint8Array | Lease | string, options?: TransferOptions): Promise<number> {
     const bytes = typeof source === 'string' ? Buffer.from(source) : source;
     return this.#move('write', 'source', OPCODE_WRITE, bytes, options);
+  }
+
+  /**
+   * Reads many ranges at once, into leased memory. Ranges that lie near each other become one read.
+   *
+   * @param ranges - What to read, in any order; ranges may overlap.
+   * @param options - See {@link ReadManyOptions}.
+   * @returns Views of the ranges' bytes, in the order of `ranges`. Release it. One that is cut by the end of the file is shorter.
+   * @throws ERR_RINGWHEEL_INVALID_OPTION, ERR_RINGWHEEL_CLOSED; ERR_RINGWHEEL_NO_MEMORY when the ranges need more memory than a batch may
+   * have; the signal's `reason`; a system error of syscall `read`: that of the first read that failed. The memory went back then.
+   *
+   * Memory that others have not released is waited for, in the order of the calls. Cost: one promise, and 64 bytes of shared memory for
+   * each 512 KiB; a range costs 16 bytes more.
+   *
+   * @example
+   * ```ts
+   * import { File } from 'ringwheel';
+   * await using file = await File.open('data.bin');
+   * const ranges = [{ position: 200_000, length: 100 }, { position: 0, length: 100 }];
+   * using batch = await file.readMany(ranges, { amplification: 0 });
+   * console.log(batch.view(0).length, batch.view(1)[0]);
+   * ```
+   */
+  async readMany(ranges: readonly ReadRange[], options?: ReadManyOptions): Promise<ReadBatch> {
+    const { signal, ...given } = checked('file.readMany', options, READ_MANY_RULES);
+    if (!Array.isArray(ranges)) {
+      const message = `file.readMany: ranges must be an array of objects with position and length; got ${shown(ranges)}`;
+      throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message);
+    }
+    return readRanges(this.#usable('readMany'), this.#state, ranges, { ...READ_MANY_DEFAULTS, ...given }, signal);
   }
 
   /** Metadata of the file. Cost: one statx(2). @throws A system error of syscall `fstat`. */

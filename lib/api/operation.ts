@@ -13,6 +13,9 @@ import { ourError } from './errors.js';
 
 const { ECANCELED, EINTR } = constants.errno;
 
+/** What the kernel says of an operation that was ended early. */
+export const CANCELLED = -ECANCELED;
+
 /** True when a result says that an operation was ended early. */
 export function wasCancelled(result: number): boolean {
   return result === -ECANCELED || result === -EINTR;

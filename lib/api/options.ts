@@ -28,6 +28,16 @@ export interface ExecutorOptions {
   /** Bytes of the arena that leases come from: a multiple of 4096 from 65536 to 1073741824. Default 4194304. */
   memory?: number;
   /**
+   * Bytes of the arena, at most, through which plain Uint8Arrays are copied: from 65536 to `memory`. Default: half of it. Copies beyond
+   * that wait for each other, in order.
+   */
+  copyMemory?: number;
+  /**
+   * Bytes of the arena, at most, that {@link File.readMany} and {@link File.stream} hand out: from 65536 to `memory`. Default: half of
+   * it. Calls beyond that wait, in order, until batches and chunks are released.
+   */
+  readMemory?: number;
+  /**
    * A kernel thread that submits without system calls. Default false. It needs a CPU of its own, so it is refused with fewer
    * than 4 usable CPUs unless `force` is set. It keeps the user and groups of its start: after `process.setuid()` files are not
    * opened (ERR_RINGWHEEL_DRIVER) until another executor is started.
@@ -104,6 +114,8 @@ export const EXECUTOR_RULES: Record<string, Rule> = {
   driver: oneOf('auto', 'uring', 'poll'),
   entries: powerOfTwo(8, 32768),
   memory: multipleOf(4096, 65536, 2 ** 30),
+  copyMemory: whole(65536, 2 ** 30),
+  readMemory: whole(65536, 2 ** 30),
   cpu: either(whole(0, 65_535), listOf(whole(0, 65_535), 65_536)),
   sqpoll: either(off, shape({ idleMs: whole(1, 10_000), cpu: whole(0, 4095), force: truth })),
   queues: shape({ turnMs: between(0.05, 1000) }),
@@ -168,6 +180,29 @@ export interface TransferOptions {
 export const TRANSFER_RULES: Record<string, Rule> = {
   position: whole(0, Number.MAX_SAFE_INTEGER),
   length: whole(0, Number.MAX_SAFE_INTEGER),
+  signal: abortSignal,
+};
+
+/** Options of {@link File.readMany}. */
+export interface ReadManyOptions {
+  /** Bytes of one merged read at most: ranges that lie near each other are read together up to here. Default 262144; 0 merges none. */
+  mergeBytes?: number;
+  /** Bytes between two ranges, at most, that are read in vain to read both at once, from 0 to 2^30. Default 4096. */
+  amplification?: number;
+  /** Reads of the batch in flight at once at most, from 1 to 65536. Default 128. */
+  concurrency?: number;
+  /** Bytes of leased memory, at most, that the batch may take. Default: the executor's `readMemory`. */
+  memory?: number;
+  /** Ends the batch early: the promise rejects with the signal's reason once the kernel has let go of the memory. */
+  signal?: AbortSignal;
+}
+
+/** @internal */
+export const READ_MANY_RULES: Record<string, Rule> = {
+  mergeBytes: whole(0, 2 ** 30),
+  amplification: whole(0, 2 ** 30),
+  concurrency: whole(1, 65_536),
+  memory: whole(1, 2 ** 30),
   signal: abortSignal,
 };
 

@@ -55,7 +55,7 @@ export class CallRanges extends Scratch {
   readonly #doubles: Float64Array;
 
   constructor(native: NativeExecutor, arena: ArrayBuffer) {
-    super(native, arena, SMALL_SIZES, arena.byteLength * SHARE);
+    super(native, arena, arena.byteLength * SHARE, () => false, SMALL_SIZES);
     this.bytes = Buffer.from(arena);
     this.words = new Uint32Array(arena);
     this.#doubles = new Float64Array(arena);

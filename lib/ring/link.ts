@@ -9,6 +9,7 @@ import {
   KEEP_WORD,
   OPCODE_CALL,
   OPCODE_READ,
+  OPCODE_READ_MANY,
   OPCODE_WRITE,
   QUEUE_CURRENT_WORD,
   REGION_BYTES,
@@ -24,6 +25,7 @@ import { OPCODE_BITS, OPCODE_QUEUE, PendingTable, QUEUED, QUIET, RAW, type Settl
 import { Preempt } from './preempt.js';
 import { type Rings, Scheduler } from './scheduler.js';
 import { Scratch } from './scratch.js';
+import { Slabs } from './slabs.js';
 import { type FileState, HELD, type Hold, IN_OPERATION, NO_FILE, NO_HOLD, RELEASED } from './state.js';
 import { Timers } from './timers.js';
 
@@ -32,6 +34,12 @@ export type Fail = (result: number, opcode: number, file: FileState) => Promise<
 
 /** A result that is none: the user's array was detached or shrank. Not an errno, not a reject. */
 export const BUFFER_GONE = -200_000;
+
+/** How much of the arena may be used for what; undefined: half of it. */
+export interface MemoryLimits {
+  readonly copyMemory?: number;
+  readonly readMemory?: number;
+}
 
 /** Starts the addon's executor over the shared memory. */
 export type StartNative = (
@@ -55,6 +63,11 @@ export class Link {
   readonly native: NativeExecutor;
   readonly scratch: Scratch;
   readonly calls: CallRanges;
+  readonly slabs: Slabs;
+  /** The whole arena, for the tables that commands have in their leases. */
+  readonly arenaWords: Uint32Array;
+  readonly arenaResults: Int32Array;
+  readonly arenaDoubles: Float64Array;
   readonly scheduler: Scheduler;
   readonly doors = new Doors();
   readonly preempt: Preempt;
@@ -81,7 +94,7 @@ export class Link {
   #kept = 0;
   #whenIdle: (() => void)[] = [];
 
-  constructor(start: StartNative, fail: Fail, onBroken: (what: string) => void, turnMs: number) {
+  constructor(start: StartNative, fail: Fail, onBroken: (what: string) => void, turnMs: number, limits: MemoryLimits) {
     const memory = new SharedArrayBuffer(REGION_BYTES);
     this.#words = new Uint32Array(memory);
     this.#writer = new CommandWriter(memory);
@@ -105,9 +118,16 @@ export class Link {
     this.timers = new Timers(this, alarm, () => this.native.now());
     this.copies = this.native.copies;
     const { arena } = this.native;
-    this.scratch = new Scratch(this.native, arena);
+    const { copyMemory = arena.byteLength / 2, readMemory = arena.byteLength / 2 } = limits;
+    this.scratch = new Scratch(this.native, arena, copyMemory, () => this.slabs.evict());
     this.scratch.reserve();
     this.calls = new CallRanges(this.native, arena);
+    this.slabs = new Slabs(this.native, arena, readMemory, () =>
+      [this.scratch.evict(), this.calls.evict()].includes(true),
+    );
+    this.arenaWords = new Uint32Array(arena);
+    this.arenaResults = new Int32Array(arena);
+    this.arenaDoubles = new Float64Array(arena);
   }
 
   /** True when a command can be written now. Whoever waits was served when there was last room, so nobody is overtaken. */
@@ -240,6 +260,11 @@ export class Link {
     return this.table.free === this.table.size && this.#waiting.empty && this.transfers === 0 && this.scheduler.idle;
   }
 
+  /** Operations that wait for a slot. */
+  get waitingForSlots(): number {
+    return this.#waiting.count;
+  }
+
   /** Operations that have a slot. */
   get pending(): number {
     return this.table.size - this.table.free;
@@ -265,6 +290,7 @@ export class Link {
     this.scheduler.abandon(() => this.#fail(result, OPCODE_QUEUE, NO_FILE));
     this.scratch.abandon();
     this.calls.abandon();
+    this.slabs.abandon();
     this.doors.abandon();
   }
 
@@ -310,9 +336,14 @@ export class Link {
     }
     hold.state = RELEASED;
     if (this.ended !== 0) return;
+    if (hold.slab !== undefined) {
+      this.slabs.give(hold.slab);
+      return;
+    }
     this.native.release(hold.slot, hold.generation);
     this.scratch.serve();
     this.calls.serve();
+    this.slabs.serve();
   }
 
   /** Ends an operation of the copying path: copies what was read into the user's array, gives the range back, settles. */
@@ -364,7 +395,7 @@ export class Link {
 
   /** The same the other way, before a write, or a call, which may have something to write behind its block. */
   #pushed(opcode: number, hold: Hold, length: number): boolean {
-    if (opcode !== OPCODE_WRITE && opcode !== OPCODE_CALL) return true;
+    if (opcode !== OPCODE_WRITE && opcode !== OPCODE_CALL && opcode !== OPCODE_READ_MANY) return true;
     try {
       this.native.push(hold.slot, hold.generation, opcode === OPCODE_CALL ? hold.length : length);
       return true;

@@ -14,25 +14,38 @@ export class Scratch {
   readonly #sizes: readonly number[];
   readonly #kept: Hold[][];
   readonly #waiting = new Fifo();
-  /** Bytes of all ranges, in use and idle, and the most they may be: half of the arena stays for leases of users. */
-  #bytes = 0;
-  readonly #bytesMax: number;
+  /** Bytes of all ranges, in use and idle, and the most they may be: the rest of the arena stays for leases of users. */
+  held = 0;
+  readonly heldMax: number;
+  readonly #evictOthers: () => boolean;
   #abandoned = false;
 
-  constructor(native: NativeExecutor, arena: ArrayBuffer, sizes = SIZES, bytesMax = arena.byteLength / 2) {
+  constructor(
+    native: NativeExecutor,
+    arena: ArrayBuffer,
+    bytesMax: number,
+    evictOthers: () => boolean,
+    sizes: readonly number[] = SIZES,
+  ) {
     this.#native = native;
     this.#arena = arena;
     this.#sizes = sizes;
     this.#kept = sizes.map(() => []);
-    this.#bytesMax = bytesMax;
+    this.heldMax = bytesMax;
+    this.#evictOthers = evictOthers;
   }
 
   /** Makes one range ours for ever, so that leases that a user keeps can slow a copy down but never stop it. False when there is no room. */
   reserve(): boolean {
-    if (this.#bytes > 0) return true;
+    if (this.held > 0) return true;
     const reserve = this.#allocate(0);
     if (reserve !== undefined) this.#kept[0].push(reserve);
     return reserve !== undefined;
+  }
+
+  /** Those who wait. */
+  get waiting(): number {
+    return this.#waiting.count;
   }
 
   /**
@@ -82,7 +95,7 @@ export class Scratch {
       while (kept.length > spare) {
         const hold = kept.pop() as Hold;
         this.#native.release(hold.slot, hold.generation);
-        this.#bytes -= hold.length;
+        this.held -= hold.length;
         given = true;
       }
     }
@@ -108,7 +121,8 @@ export class Scratch {
   }
 
   #afterEviction(sizeClass: number): Hold | undefined {
-    return this.evict() ? this.#allocate(sizeClass) : undefined;
+    const own = this.evict();
+    return this.#evictOthers() || own ? this.#allocate(sizeClass) : undefined;
   }
 
   #smaller(than: number): Hold | undefined {
@@ -129,10 +143,10 @@ export class Scratch {
 
   #allocate(sizeClass: number): Hold | undefined {
     const size = this.#sizes[sizeClass];
-    if (this.#bytes + size > this.#bytesMax) return undefined;
+    if (this.held + size > this.heldMax) return undefined;
     const lease = this.#native.lease(size);
     if (lease === null) return undefined;
-    this.#bytes += size;
+    this.held += size;
     // Detached, where the host cannot prevent it: then copies to and from the range fail, and with them the operation.
     const bytes = this.#arena.byteLength === 0 ? new Uint8Array(0) : new Uint8Array(this.#arena, lease.offset, size);
     return new Hold(lease.slot, lease.generation, lease.offset, size, bytes, sizeClass);

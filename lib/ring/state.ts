@@ -6,6 +6,8 @@ export class FileState {
   inFlight = 0;
   /** False from the first call of close on. */
   open = true;
+  /** Opened with `direct`: positions, lengths and memory of transfers are multiples of this. Else 0. */
+  alignment = 0;
   #whenIdle: (() => void) | undefined = undefined;
 
   constructor(
@@ -42,6 +44,8 @@ export class Hold {
   state = HELD;
   /** Its release was asked for while an operation had it; it is done when the operation ends. */
   releaseLater = false;
+  /** The range of slabs.ts that this one is the start of. */
+  slab: Hold | undefined = undefined;
 
   constructor(
     readonly slot: number,

@@ -21,6 +21,12 @@ export const LENGTH_MAX = 2147479552;
 export const STAT_BYTES = 256;
 /** Position that means: at the file position, and move it. */
 export const POSITION_CURRENT = -1;
+/** Ranges of one READ_MANY at most. */
+export const RANGES_MAX = 1023;
+/** Bytes of its table before the ranges. */
+export const RANGES_HEAD_BYTES = 16;
+/** Bytes of one range of its table. */
+export const RANGE_BYTES = 16;
 
 // Header.
 /** Holds LAYOUT_MAGIC once Rust has attached. */
@@ -107,8 +113,9 @@ export const OPCODE_STAT = 7;
 export const OPCODE_CLOSE = 8;
 export const OPCODE_CANCEL = 10;
 export const OPCODE_CALL = 11;
+export const OPCODE_READ_MANY = 12;
 /** Opcode number → name; empty where no opcode has the number. */
-export const OPCODE_NAMES = ['', 'nop', 'read', 'write', 'sync', 'datasync', 'truncate', 'stat', 'close', '', 'cancel', 'call'] as const;
+export const OPCODE_NAMES = ['', 'nop', 'read', 'write', 'sync', 'datasync', 'truncate', 'stat', 'close', '', 'cancel', 'call', 'read_many'] as const;
 
 // Calls. crates/command/src/call.rs says what each takes and gives, and draws the block.
 export const CALL_ACCESS = 1;

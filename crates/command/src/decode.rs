@@ -93,6 +93,8 @@ pub enum Action {
     Truncate { file: FileId, length: u64 },
     /// statx(2) into a lease of at least 256 bytes.
     Stat { file: FileId, lease: LeaseRange },
+    /// Read the ranges of the table that starts at this byte of the lease, which decides everything else.
+    ReadMany { file: FileId, lease: LeaseRange, table: u32 },
     /// Close the file.
     Close { file: FileId },
     /// Run what the block in the lease says; its `length` bytes, of which nothing is known yet. [`crate::call`] decodes them.
@@ -130,12 +132,12 @@ pub fn decode(command: &Command) -> Result<Request, Reject> {
         Opcode::Read => Action::Read {
             file,
             lease: lease(command).map_err(reject)?,
-            position: position(command.operand).map_err(reject)?,
+            position: position_of(command.operand).map_err(reject)?,
         },
         Opcode::Write => Action::Write {
             file,
             lease: lease(command).map_err(reject)?,
-            position: position(command.operand).map_err(reject)?,
+            position: position_of(command.operand).map_err(reject)?,
         },
         Opcode::Sync => Action::Sync { file },
         Opcode::Datasync => Action::Datasync { file },
@@ -149,6 +151,11 @@ pub fn decode(command: &Command) -> Result<Request, Reject> {
                 return Err(reject(RejectCode::Length));
             }
             Action::Stat { file, lease }
+        }
+        Opcode::ReadMany => {
+            let lease = lease(command).map_err(reject)?;
+            let table = safe_integer(command.operand).and_then(|table| u32::try_from(table).ok());
+            Action::ReadMany { file, lease, table: table.ok_or(reject(RejectCode::LeaseRange))? }
         }
         Opcode::Close => Action::Close { file },
         Opcode::Call => {
@@ -177,7 +184,7 @@ fn lease(command: &Command) -> Result<LeaseRange, RejectCode> {
 }
 
 /// A byte position, or −1 for the file position.
-fn position(operand: f64) -> Result<Position, RejectCode> {
+pub(crate) fn position_of(operand: f64) -> Result<Position, RejectCode> {
     if operand == POSITION_CURRENT {
         return Ok(Position::Current);
     }

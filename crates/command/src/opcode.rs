@@ -27,11 +27,14 @@ pub enum Opcode {
     /// (offset, length = bytes of the block), file where the call is about one. The answer goes into the lease, from the same offset on, or,
     /// when it is longer than that, into a parcel. Result: by call; flags: the parcel's number or 0, and of a failure its step.
     Call = 11,
+    /// Many preads into one lease. Arguments: file, lease, operand = where in the lease its table starts (see
+    /// [`crate::ranges`]). Result: 0 when all have ended; the table has the result of each.
+    ReadMany = 12,
 }
 
 impl Opcode {
     /// Every opcode with its name in TypeScript, in the order of their numbers.
-    pub const ALL: [(Opcode, &'static str); 10] = [
+    pub const ALL: [(Opcode, &'static str); 11] = [
         (Opcode::Nop, "NOP"),
         (Opcode::Read, "READ"),
         (Opcode::Write, "WRITE"),
@@ -42,6 +45,7 @@ impl Opcode {
         (Opcode::Close, "CLOSE"),
         (Opcode::Cancel, "CANCEL"),
         (Opcode::Call, "CALL"),
+        (Opcode::ReadMany, "READ_MANY"),
     ];
 
     /// The opcode with this number, if there is one.
@@ -58,6 +62,7 @@ impl Opcode {
             8 => Opcode::Close,
             10 => Opcode::Cancel,
             11 => Opcode::Call,
+            12 => Opcode::ReadMany,
             _ => return None,
         })
     }

@@ -34,7 +34,7 @@ fn operand() -> impl Strategy<Value = f64> {
 prop_compose! {
     /// A command with a known opcode and mostly legal fields, so that the rules behind the first ones are reached too.
     fn plausible()(
-        opcode in 1u8..=11, flags in prop_oneof![9 => Just(0u8), 1 => any::<u8>()],
+        opcode in 1u8..=17, flags in prop_oneof![9 => Just(0u8), 1 => any::<u8>()],
         queue in prop_oneof![9 => Just(0u16), 1 => any::<u16>()],
         pending_slot in prop_oneof![9 => 0..PENDING_CAPACITY, 1 => any::<u32>()],
         names in any::<[u32; 5]>(),

@@ -6,6 +6,7 @@ use ringwheel_command::{
         self, COMMAND_BYTES, COMMAND_CAPACITY, COMPLETION_BYTES, COMPLETION_CAPACITY, Header, LAYOUT_VERSION,
         LENGTH_MAX, MAGIC, PENDING_CAPACITY, STAT_BYTES,
     },
+    ranges::{RANGE_BYTES, RANGES_HEAD_BYTES, RANGES_MAX},
     reply::REJECT_CEILING,
 };
 use std::{fmt::Write, fs, mem::offset_of, path::Path};
@@ -101,6 +102,10 @@ fn layout_text() -> String {
         "POSITION_CURRENT",
         layout::POSITION_CURRENT,
     );
+
+    script.constant("Ranges of one READ_MANY at most.", "RANGES_MAX", RANGES_MAX);
+    script.constant("Bytes of its table before the ranges.", "RANGES_HEAD_BYTES", RANGES_HEAD_BYTES);
+    script.constant("Bytes of one range of its table.", "RANGE_BYTES", RANGE_BYTES);
 
     script.line("\n// Header.");
     script.word("Holds LAYOUT_MAGIC once Rust has attached.", "MAGIC_WORD", offset_of!(Header, magic));

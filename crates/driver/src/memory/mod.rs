@@ -3,10 +3,12 @@ pub mod arena;
 mod lines;
 mod mapping;
 mod pages;
+pub mod piece;
 pub mod provided;
 
 pub use arena::{Arena, Lease, LeaseError, LeaseId, NoMemory};
 pub use mapping::Mapping;
+pub use piece::{Piece, Pieces};
 pub use provided::Chunk;
 
 use crate::limits::TRANSFER;
@@ -17,6 +19,8 @@ use std::{ops::Range, rc::Rc};
 pub enum Target {
     /// A range of a lease: registered memory, no copy.
     Lease(Lease, Range<u32>),
+    /// A piece of a lease that other operations have pieces of, too.
+    Piece(Piece),
     /// A vector; the operation fills `0..capacity` from 0 and sets its length to the result.
     Vec(Vec<u8>),
 }
@@ -39,6 +43,7 @@ impl Target {
     pub fn room(&self) -> usize {
         match self {
             Target::Lease(_, range) => range.len(),
+            Target::Piece(piece) => piece.len() as usize,
             Target::Vec(vector) => vector.capacity(),
         }
     }
@@ -54,6 +59,7 @@ impl Target {
                 }
                 Some((lease.pointer_at(range.start), length.min(TRANSFER as u32)))
             }
+            Target::Piece(piece) => Some((piece.pointer(), piece.len().min(TRANSFER as u32))),
             Target::Vec(vector) => Some((vector.as_mut_ptr(), vector.capacity().min(TRANSFER) as u32)),
         }
     }
@@ -74,8 +80,15 @@ impl Target {
     pub fn bytes(&self) -> &[u8] {
         match self {
             Target::Lease(lease, range) => lease.get(range.start as usize..range.end as usize).unwrap_or(&[]),
+            Target::Piece(piece) => piece.bytes(),
             Target::Vec(vector) => vector,
         }
+    }
+
+    /// True when it lies in the arena.
+    #[inline]
+    pub(crate) fn is_registered(&self) -> bool {
+        matches!(self, Target::Lease(..) | Target::Piece(_))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     handle::Registry,
     inflight::Key,
     limits::MULTISHOT,
-    memory::{Source, Target},
+    memory::Source,
     op::{self, Aside},
     poll::pool::{Reason, Rejected, Work},
 };
@@ -284,7 +284,7 @@ impl Uring {
     #[inline]
     fn count_use(&mut self, operation: &Operation) {
         let (handle, leased) = match operation {
-            Operation::Read(read) => (&read.file, matches!(read.target, Target::Lease(..))),
+            Operation::Read(read) => (&read.file, read.target.is_registered()),
             Operation::Write(write) => (&write.file, matches!(write.source, Source::Lease(..))),
             Operation::Send(send) => (&send.socket, false),
             Operation::Receive(_) if !self.buffers_asked => return self.register_buffers(),

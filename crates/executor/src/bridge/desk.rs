@@ -1,6 +1,7 @@
 //! What a command becomes: an operation that owns all it needs, or an answer at once; and the answers' way back.
 use super::{
     BridgeStats,
+    batches::{self, Batches, Ended},
     calls::{Called, Calls},
     files::Files,
     pending::{PendingTable, Running},
@@ -41,6 +42,8 @@ pub(super) struct Desk {
     /// Accepted and not answered yet: bounds `waiting`.
     pub unanswered: u32,
     pub closing: bool,
+    /// Commands that are many reads.
+    pub batches: Batches,
     /// Where reads and writes wait when submission is adaptive.
     pub shares: Option<Box<Shares>>,
     pub calls: Calls,
@@ -68,6 +71,7 @@ impl Desk {
             waiting: VecDeque::new(),
             unanswered: 0,
             closing: false,
+            batches: Batches::default(),
             shares: adaptive.map(|adaptive| Box::new(Shares::new(adaptive))),
             calls: Calls::new(),
             stats: BridgeStats::default(),
@@ -112,6 +116,16 @@ impl Desk {
             return self.call(edge, pending, file, lease);
         }
         self.calls.interrupted();
+        if let Action::ReadMany { file, lease, table } = action {
+            return match self.read_many(pending, file, lease, table) {
+                Ok(()) => {
+                    // What finds no room is submitted when completions have made some.
+                    let _all_sent = self.run_batches(edge);
+                    Outcome::Taken
+                }
+                Err(code) => self.refuse(Reject { pending: Some(pending), code }),
+            };
+        }
         let operation = match self.operation(pending, action) {
             Ok(Some(operation)) => operation,
             Ok(None) => return Outcome::Taken,
@@ -203,6 +217,7 @@ impl Desk {
                 let file = self.files.remove(file).ok_or(RejectCode::StaleFile)?;
                 Operation::Close(Close { file })
             }
+            Action::ReadMany { .. } => return Err(RejectCode::Unsupported), // It is many operations, and was dealt with.
             Action::Nop => {
                 self.unanswered += 1;
                 self.answer(pending, 0, 0);
@@ -210,6 +225,66 @@ impl Desk {
             }
             Action::Cancel | Action::Call { .. } => return Ok(None), // Dealt with before anything was looked up.
         }))
+    }
+
+    /// Begins a batch of reads; nothing of it is submitted yet.
+    fn read_many(
+        &mut self,
+        pending: PendingId,
+        file: FileId,
+        lease: LeaseRange,
+        table: u32,
+    ) -> Result<(), RejectCode> {
+        if self.closing {
+            return Err(RejectCode::Closed);
+        }
+        let file = self.file(file)?;
+        let (lease, range) = self.memory(lease)?;
+        if range.start != 0 {
+            self.arena.lend(lease);
+            return Err(RejectCode::LeaseRange);
+        }
+        let index = self.batches.insert(pending, file, lease, table).map_err(|(code, lease)| {
+            self.arena.lend(lease);
+            code
+        })?;
+        self.pending.insert(pending, Running::Batch(index));
+        self.unanswered += 1;
+        Ok(())
+    }
+
+    /// Submits reads of batches. True when the driver had room for all that may go.
+    pub fn run_batches(&mut self, edge: &mut Edge<'_>) -> bool {
+        while let Some((index, part, operation)) = self.batches.next() {
+            match edge.driver.submit(operation, CLIENT_TOKEN | batches::token(index, part)) {
+                Ok(ticket) => self.batches.sent(index, part, ticket),
+                Err(refused) => match refused.reason {
+                    RefusedReason::Full => {
+                        self.batches.keep(index, part, refused.operation);
+                        return false;
+                    }
+                    RefusedReason::Unsupported(errno) => {
+                        let ended = self.batches.ended(index, part, -errno.0, None, false);
+                        self.end_batch(ended);
+                    }
+                    RefusedReason::Closed => {
+                        let ended = self.batches.ended(index, part, -ECANCELED, None, false);
+                        self.end_batch(ended);
+                    }
+                },
+            }
+        }
+        true
+    }
+
+    /// Answers a batch that has ended.
+    fn end_batch(&mut self, ended: Option<Ended>) {
+        let Some(Ended { pending, lease, result }) = ended else { return };
+        if let Some(lease) = lease {
+            self.arena.lend(lease);
+        }
+        self.pending.remove(pending);
+        self.answer(pending, result, 0);
     }
 
     fn submit(
@@ -307,6 +382,10 @@ impl Desk {
                 if let Some(ticket) = self.calls.cancel(index) {
                     edge.driver.cancel(ticket);
                 }
+            }
+            Some(Running::Batch(index)) => {
+                let ended = self.batches.cancel(index, |ticket| edge.driver.cancel(ticket));
+                self.end_batch(ended);
             }
             Some(Running::Waiting(place)) => {
                 if let Some(operation) = self.shares.as_mut().and_then(|shares| shares.take(pending, place)) {
@@ -421,6 +500,10 @@ impl Desk {
         let Completion { token, result, more, handle, operation, .. } = completion;
         if token & CALL_TOKEN != 0 {
             return self.call_ended(token as u32, result);
+        }
+        if let Some((index, part)) = batches::part_of(token) {
+            let ended = self.batches.ended(index, part, result, operation, true);
+            return self.end_batch(ended);
         }
         let pending = PendingTable::name(token);
         if let Some(operation) = operation {

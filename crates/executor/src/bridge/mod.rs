@@ -3,6 +3,7 @@
 //! The JavaScript client's side of a turn: reads commands, checks what they name against the tables of files and leases,
 //! submits operations; takes their completions and fired timers, and writes them to the completion ring. Nothing here
 //! trusts a byte of the shared memory (INV-5), and nothing a script does makes it panic, block or lose a completion.
+mod batches;
 mod calls;
 mod desk;
 mod files;
@@ -80,7 +81,10 @@ impl Bridge {
     /// True when commands or opens wait to be handed in.
     pub fn has_commands(&self) -> bool {
         self.corrupt.is_none()
-            && (self.commands.has_entries() || !self.desk.opens.is_empty() || self.desk.has_shared())
+            && (self.commands.has_entries()
+                || !self.desk.opens.is_empty()
+                || self.desk.has_shared()
+                || self.desk.batches.has_next())
     }
 
     /// True while JavaScript says that pending work is to keep the process alive.
@@ -231,7 +235,11 @@ impl Bridge {
 impl Client for Bridge {
     fn commands(&mut self, edge: &mut Edge<'_>) -> bool {
         let desk = &mut self.desk;
-        if !desk.retry_opens(edge) || !desk.run_shared(edge) || self.corrupt.is_some() {
+        if !desk.retry_opens(edge)
+            || !desk.run_shared(edge)
+            || !desk.run_batches(edge)
+            || self.corrupt.is_some()
+        {
             return false;
         }
         let mut batch = match self.commands.batch() {

@@ -11,6 +11,8 @@ pub(super) enum Running {
     Waiting(u32),
     /// A call on the pool, under this index of [`super::calls::Calls`].
     Call(u32),
+    /// Many reads: this place of [`super::batches::Batches`].
+    Batch(u32),
 }
 
 /// Slot → generation and what runs. Grows to the highest slot used, which `decode` bounds. It serves cancels only: a script

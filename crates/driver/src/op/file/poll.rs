@@ -81,6 +81,7 @@ impl Read {
             Target::Lease(lease, range) => {
                 read_cached(&self.file, &mut lease[range.start as usize..range.end as usize], self.offset)
             }
+            Target::Piece(piece) => read_cached(&self.file, piece.bytes_mut(), self.offset),
             Target::Vec(vector) => {
                 vector.clear();
                 vector.resize(vector.capacity(), 0); // preadv2 takes initialised memory.
@@ -117,6 +118,11 @@ impl Read {
         let result = match &mut self.target {
             Target::Lease(lease, range) => {
                 let bytes = &mut lease[range.start as usize..range.end as usize];
+                let bytes_max = bytes.len().min(STREAM_BYTES);
+                retry_on_intr(|| rustix::io::read(file, &mut bytes[..bytes_max]))
+            }
+            Target::Piece(piece) => {
+                let bytes = piece.bytes_mut();
                 let bytes_max = bytes.len().min(STREAM_BYTES);
                 retry_on_intr(|| rustix::io::read(file, &mut bytes[..bytes_max]))
             }

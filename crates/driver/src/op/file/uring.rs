@@ -4,7 +4,7 @@ use crate::{
     Handle,
     error::Errno,
     limits::STATX,
-    memory::{Source, Target},
+    memory::Source,
     op::Aside,
     uring::{Kit, Plan, descriptor},
 };
@@ -84,7 +84,7 @@ pub(crate) fn close(close: &Close) -> Plan {
 pub(crate) fn read(read: &mut Read, kit: Kit) -> Plan {
     let Some((pointer, length)) = read.target.destination() else { return Plan::Refuse(INVALID) };
     let (fd, flags) = descriptor(&read.file, kit);
-    let fixed = kit.arena_registered && length > 0 && matches!(read.target, Target::Lease(..));
+    let fixed = kit.arena_registered && length > 0 && read.target.is_registered();
     let entry = if fixed {
         opcode::ReadFixed::new(fd, pointer, length, ARENA).offset(read.offset).build()
     } else {

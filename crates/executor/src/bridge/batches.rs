@@ -1,0 +1,286 @@
+//! READ_MANY: one command, many reads into pieces of one lease, one answer when all have ended.
+//!
+//! The table of ranges is copied out of the lease once (INV-5), and the results are written back into it at the end. At most
+//! `concurrency` reads are in flight; a read that ends early, but not at the end of the file, goes on where it stopped.
+use ringwheel_command::{
+    PendingId, RejectCode,
+    ranges::{self, Head, RANGES_MAX, Range},
+};
+use ringwheel_driver::{
+    Handle, Lease, Operation, Ticket,
+    memory::{Piece, Pieces, Target},
+    op::file::Read,
+};
+use std::collections::VecDeque;
+
+/// Where a range's index lies in a driver's token: 0 is no range, so it counts from 1. Below is the place of its batch, not the pending
+/// slot: a script may name one slot twice. The place is not used again while a read of its batch is in flight.
+const PART_SHIFT: u32 = 52;
+const PART_MASK: u64 = 0x3ff;
+const ECANCELED: i32 = 125;
+
+const _: () = assert!(RANGES_MAX as u64 <= PART_MASK);
+
+/// One range on its way.
+#[derive(Debug)]
+struct Part {
+    range: Range,
+    /// Bytes read so far, or minus an errno.
+    done: i32,
+    /// While its read is in flight.
+    ticket: Option<Ticket>,
+}
+
+/// One command.
+#[derive(Debug)]
+struct Batch {
+    pending: PendingId,
+    file: Handle,
+    pieces: Pieces,
+    table: u32,
+    head: Head,
+    parts: Vec<Part>,
+    /// The first range that was not begun.
+    next: usize,
+    running: u32,
+    cancelled: bool,
+    /// A part of it was not read because of that.
+    cut_short: bool,
+    /// Reads that go on where they stopped.
+    again: Vec<(u32, Piece)>,
+    /// It is in the list of those that have reads to submit.
+    listed: bool,
+}
+
+/// All that are on their way. Slots and their vectors are used again.
+#[derive(Debug, Default)]
+pub(super) struct Batches {
+    entries: Vec<Option<Batch>>,
+    free: Vec<u32>,
+    /// Those that have reads to submit, in the order in which they get to it.
+    eager: VecDeque<u32>,
+    /// Vectors of batches that ended.
+    spare: Vec<Vec<Part>>,
+    ranges: Vec<Range>,
+}
+
+/// A batch that has ended: its lease goes back and its answer is due.
+pub(super) struct Ended {
+    pub pending: PendingId,
+    pub lease: Option<Lease>,
+    pub result: i32,
+}
+
+/// The batch and the range that a driver's token names, if it is one of a batch's.
+#[inline]
+pub(super) fn part_of(token: u64) -> Option<(u32, u32)> {
+    let part = ((token >> PART_SHIFT & PART_MASK) as u32).checked_sub(1)?;
+    Some((token as u32, part))
+}
+
+/// The driver's token of a batch's range, beside the executor's own bit.
+pub(super) fn token(index: u32, part: u32) -> u64 {
+    u64::from(part + 1) << PART_SHIFT | u64::from(index)
+}
+
+impl Batches {
+    /// Takes one in.
+    ///
+    /// # Errors
+    /// The reject, and the lease back.
+    pub fn insert(
+        &mut self,
+        pending: PendingId,
+        file: Handle,
+        lease: Lease,
+        table: u32,
+    ) -> Result<u32, (RejectCode, Lease)> {
+        let head = match ranges::decode(&lease, table, &mut self.ranges) {
+            Ok(head) => head,
+            Err(code) => return Err((code, lease)),
+        };
+        let mut parts = self.spare.pop().unwrap_or_default();
+        parts.extend(self.ranges.iter().map(|&range| Part { range, done: 0, ticket: None }));
+        let batch = Batch {
+            pending,
+            file,
+            pieces: Pieces::new(lease),
+            table,
+            head,
+            parts,
+            next: 0,
+            running: 0,
+            cancelled: false,
+            cut_short: false,
+            again: Vec::new(),
+            listed: true,
+        };
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(None);
+            self.entries.len() as u32 - 1
+        });
+        self.entries[index as usize] = Some(batch);
+        self.eager.push_back(index);
+        Ok(index)
+    }
+
+    /// True when reads could be submitted.
+    pub fn has_next(&self) -> bool {
+        !self.eager.is_empty()
+    }
+
+    /// The next read to submit: its batch, its range. Tell [`Batches::sent`] or [`Batches::keep`] what became of it.
+    pub fn next(&mut self) -> Option<(u32, u32, Operation)> {
+        while let Some(&index) = self.eager.front() {
+            if let Some(Some(batch)) = self.entries.get_mut(index as usize) {
+                if let Some((part, operation)) = batch.next() {
+                    return Some((index, part, operation));
+                }
+                batch.listed = false;
+            }
+            self.eager.pop_front();
+        }
+        None
+    }
+
+    /// The driver has it.
+    pub fn sent(&mut self, index: u32, part: u32, ticket: Ticket) {
+        if let Some(Some(batch)) = self.entries.get_mut(index as usize) {
+            batch.running += 1;
+            batch.parts[part as usize].ticket = Some(ticket);
+        }
+    }
+
+    /// The driver has no room: it goes first next time.
+    pub fn keep(&mut self, index: u32, part: u32, operation: Operation) {
+        if let (Some(Some(batch)), Some(piece)) = (self.entries.get_mut(index as usize), piece_of(operation))
+        {
+            batch.again.push((part, piece));
+        }
+    }
+
+    /// A read has ended: with a result of the driver's, or because it was refused. Gives the batch out when it was the last one.
+    pub fn ended(
+        &mut self,
+        index: u32,
+        part: u32,
+        result: i32,
+        operation: Option<Operation>,
+        was_sent: bool,
+    ) -> Option<Ended> {
+        let batch = self.entries.get_mut(index as usize)?.as_mut()?;
+        batch.running -= u32::from(was_sent);
+        batch.note(part, result, operation);
+        if !batch.listed && batch.has_next() {
+            batch.listed = true;
+            self.eager.push_back(index);
+        }
+        self.take_ended(index)
+    }
+
+    /// Ends one early: what was not begun never is. The tickets of what is in flight go to `cancel`.
+    pub fn cancel(&mut self, index: u32, mut cancel: impl FnMut(Ticket)) -> Option<Ended> {
+        let batch = self.entries.get_mut(index as usize)?.as_mut()?;
+        batch.cut_short |= batch.has_work();
+        batch.cancelled = true;
+        batch.again.clear();
+        batch.parts.iter().filter_map(|part| part.ticket).for_each(&mut cancel);
+        self.take_ended(index)
+    }
+
+    /// Takes a batch out of which nothing is in flight or to be begun.
+    fn take_ended(&mut self, index: u32) -> Option<Ended> {
+        let entry = self.entries.get_mut(index as usize)?;
+        let batch = entry.take_if(|batch| batch.running == 0 && !batch.has_work())?;
+        if batch.listed {
+            self.eager.retain(|&listed| listed != index);
+        }
+        self.free.push(index);
+        let Batch { pending, pieces, table, mut parts, cut_short, .. } = batch;
+        // All reads gave their pieces back; were one missing, the lease would stay with it, and the answer still be due.
+        let mut lease = pieces.whole().ok();
+        if let Some(lease) = &mut lease {
+            for (at, part) in parts.iter().enumerate() {
+                ranges::write_result(lease, table, at, part.done);
+            }
+        }
+        parts.clear();
+        self.spare.push(parts);
+        Some(Ended { pending, lease, result: if cut_short { -ECANCELED } else { 0 } })
+    }
+}
+
+impl Batch {
+    /// True when something is left that may be begun, now or later.
+    fn has_work(&self) -> bool {
+        !self.cancelled && (self.next < self.parts.len() || !self.again.is_empty())
+    }
+
+    /// True when a read may be submitted now.
+    fn has_next(&self) -> bool {
+        self.has_work() && self.running < self.head.concurrency
+    }
+
+    /// A read to submit.
+    fn next(&mut self) -> Option<(u32, Operation)> {
+        if !self.has_next() {
+            return None;
+        }
+        let (part, piece) = match self.again.pop() {
+            Some(stopped) => stopped,
+            None => {
+                let part = self.next;
+                // `decode` checked that the lengths add up to no more than the lease has before its table.
+                let piece = self.pieces.cut(self.parts[part].range.length)?;
+                self.next += 1;
+                (part as u32, piece)
+            }
+        };
+        let Part { range, done, .. } = &self.parts[part as usize];
+        let offset = range.position + *done as u64;
+        Some((part, Operation::Read(Read { file: self.file.clone(), target: Target::Piece(piece), offset })))
+    }
+
+    /// Adds what a read has brought. One that ended early goes on, unless it met the end of the file.
+    fn note(&mut self, part: u32, result: i32, operation: Option<Operation>) {
+        let entry = &mut self.parts[part as usize];
+        entry.ticket = None;
+        if result < 0 {
+            entry.done = result;
+            return;
+        }
+        entry.done += result;
+        let stopped = result > 0
+            && (entry.done as u32) < entry.range.length
+            && (entry.done as u32).is_multiple_of(self.head.granule);
+        self.cut_short |= stopped && self.cancelled;
+        if stopped
+            && !self.cancelled
+            && let Some(mut piece) = operation.and_then(piece_of)
+        {
+            piece.skip(result as u32);
+            self.again.push((part, piece));
+        }
+    }
+}
+
+/// The memory of a batch's read.
+fn piece_of(operation: Operation) -> Option<Piece> {
+    match operation {
+        Operation::Read(Read { target: Target::Piece(piece), .. }) => Some(piece),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_names_its_part() {
+        for part in [0, 1, RANGES_MAX - 1] {
+            assert_eq!(part_of(token(u32::MAX, part) | crate::turn::CLIENT_TOKEN), Some((u32::MAX, part)));
+        }
+        assert_eq!(part_of(crate::turn::CLIENT_TOKEN | ((1 << 52) - 1)), None);
+    }
+}
