@@ -8,8 +8,10 @@ import * as calls from '../../lib/api/call';
 import { FailedAt, type StatView } from '../../lib/api/call';
 import { currentLink } from '../../lib/api/executor';
 import { openThrough } from '../../lib/api/operation';
+import { moveInRanges } from '../../lib/api/transfer';
 import type { Link } from '../../lib/ring/link';
 import { FileState } from '../../lib/ring/state';
+import { OPCODE_READ } from '../../lib/wire/layout.generated';
 import { executorOf, fileOf, folder, pattern } from '../drivers';
 
 const { ENOENT, EEXIST, ENOTDIR, EISDIR, ENAMETOOLONG, ENOTEMPTY, EINVAL } = constants.errno;
@@ -278,6 +280,13 @@ test.serial('whole files are read, small and large, by path and from where an op
       t.is(failed.size, length);
       t.is(((await calls.readFile(link, path, { limit: length })) as Buffer).length, length);
     }
+  }
+  for (const length of [5000, 50_000]) {
+    const bytes = pattern(length);
+    const file = await opened(link, fileOf(bytes));
+    const some = new Uint8Array(1000);
+    t.is(await moveInRanges(link, OPCODE_READ, file, some, 1000, -1), 1000);
+    t.is(Buffer.compare((await calls.readRest(link, file)) as Buffer, bytes.subarray(1000)), 0, 'the rest only');
   }
   const text = fileOf('grüße 🦀');
   t.is(await calls.readFile(link, text, { encoding: 'utf8' }), 'grüße 🦀');

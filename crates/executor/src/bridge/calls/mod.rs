@@ -285,8 +285,6 @@ fn runs_here(call: &Call<'_>) -> bool {
     match call {
         Call::Copy { .. } => false,
         Call::Remove { recursive, .. } | Call::List { recursive, .. } => !recursive,
-        // Their length is not known: they are tried where a path says it is short.
-        Call::FileReadRest { .. } => false,
         Call::Unlink { path } => {
             !rustix::fs::lstat(*path).is_ok_and(|stat| stat.st_size > CUT_HERE_BYTES && stat.st_nlink == 1)
         }
@@ -302,6 +300,7 @@ fn try_here(
 ) -> rustix::io::Result<Tried> {
     match *call {
         Call::ReadFile { path, flags, limit } => whole::read_here(path, flags, limit, out),
+        Call::FileReadRest { limit } => whole::read_rest_here(file.ok_or(Errno::BADF)?, limit, out),
         Call::WriteFile { path, flags, mode, sync, .. } => {
             whole::write_here(Writing { path, flags, mode, sync, data }, out)
         }

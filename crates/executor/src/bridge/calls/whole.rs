@@ -79,6 +79,36 @@ pub(super) fn read_here(path: &CStr, flags: u32, limit: u64, out: &mut Out<'_>) 
     }
 }
 
+/// The same for what is left of an open file. When it would block, the file stands where it stood before.
+#[cfg(target_os = "linux")]
+pub(super) fn read_rest_here(file: BorrowedFd<'_>, limit: u64, out: &mut Out<'_>) -> Result<Tried> {
+    use std::io::IoSliceMut;
+    /// At the file's own position, and move it.
+    const CURRENT: u64 = u64::MAX;
+    let stat = out.at(Step::Stat, fs::fstat(file))?;
+    let (size, wanted) = (stat.st_size as u64, out.room().len() as u64);
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || size == 0 || size > wanted.min(limit)
+    {
+        return Ok(Tried::Blocks(None));
+    }
+    let room = &mut out.room()[..size as usize];
+    let Ok(read) = io::preadv2(file, &mut [IoSliceMut::new(room)], CURRENT, io::ReadWriteFlags::NOWAIT)
+    else {
+        return Ok(Tried::Blocks(None));
+    };
+    if read as u64 == size || fs::tell(file)? >= size {
+        return Ok(Tried::Done(read as i32));
+    }
+    fs::seek(file, fs::SeekFrom::Current(-(read as i64)))?;
+    Ok(Tried::Blocks(None))
+}
+
+/// Elsewhere nothing says whether a read would block.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn read_rest_here(_file: BorrowedFd<'_>, _limit: u64, _out: &mut Out<'_>) -> Result<Tried> {
+    Ok(Tried::Blocks(None))
+}
+
 /// True on file systems that cannot say whether a read would wait: those in memory, where none does, and overlayfs, which a container's
 /// files are mostly on. There a read that has to wait makes the next of its kind go to the pool.
 #[cfg(target_os = "linux")]
