@@ -76,10 +76,18 @@ function check(found, { bytes }) {
     throw new Error('a stat of a file says it is none');
 }
 
+/** `ringwheel/fs`, beside the entry of the package. */
+const ours = (operation) =>
+  each(async ({ ringwheel }) => {
+    const { default: rfs } = await import(new URL('fs.mjs', ringwheel));
+    return async (path, given) => check(await operation(rfs, path), given);
+  });
+
 const promised = (operation) => each(() => async (path, given) => check(await operation(path), given));
 const blocking = (operation) => eachSync((path, given) => check(operation(path), given));
 
 export const stat = {
+  ringwheel: ours((rfs, path) => rfs.stat(path)),
   'fs.promises': promised((path) => fsp.stat(path)),
   'fs.stat': eachCallback((path, done) => fs.stat(path, done)),
   statSync: blocking((path) => fs.statSync(path)),
@@ -89,6 +97,7 @@ export const stat = {
 };
 
 export const readFile = {
+  ringwheel: ours((rfs, path) => rfs.readFile(path)),
   'fs.promises': promised((path) => fsp.readFile(path)),
   'fs.readFile': eachCallback((path, done) => fs.readFile(path, done)),
   readFileSync: blocking((path) => fs.readFileSync(path)),
@@ -111,6 +120,10 @@ const listing = (list) => async (given) => {
 };
 
 export const readdir = {
+  ringwheel: listing(async (path, { ringwheel }) => {
+    const { default: rfs } = await import(new URL('fs.mjs', ringwheel));
+    return rfs.readdir(path, { recursive: true });
+  }),
   'fs.promises': listing((path) => fsp.readdir(path, { recursive: true })),
   readdirSync: listing((path) => fs.readdirSync(path, { recursive: true })),
   'bun fs.promises': listing((path) => fsp.readdir(path, { recursive: true })),

@@ -112,10 +112,12 @@ function sequentialPlans(given: Record<string, unknown>): Plan[] {
       ...['bun writer', 'deno write 1 MiB'],
     ]),
     plan('whole file read', 'readWhole', [
+      'ringwheel',
       ...['fs.promises', 'fs.readFile', 'readFileSync'],
       ...['bun bytes', 'bun fs.promises', 'deno readFile'],
     ]),
     plan('whole file written', 'writeWhole', [
+      'ringwheel',
       ...['fs.promises', 'writeFileSync'],
       ...['bun write', 'bun fs.promises', 'deno writeFile'],
     ]),
@@ -141,16 +143,19 @@ function manyPlans(ringwheel: string, tree: Tree, smoke: boolean): Plan[] {
   });
   return [
     plan('stat of 100,000 files', 'stat', tree.count, [
+      'ringwheel',
       ...withPools('fs.promises'),
       ...withPools('fs.stat'),
       ...['statSync', 'bun fs.promises', 'deno fs.promises', 'deno stat'],
     ]),
     plan('readFile of 10,000 files of 4 KiB', 'readFile', smoke ? tree.count : 10_000, [
+      'ringwheel',
       ...withPools('fs.promises'),
       ...withPools('fs.readFile'),
       ...['readFileSync', 'bun fs.promises', 'bun bytes', 'deno readFile'],
     ]),
     plan('recursive readdir of 100,000 entries', 'readdir', tree.count, [
+      'ringwheel',
       ...withPools('fs.promises'),
       ...['readdirSync', 'bun fs.promises', 'deno fs.promises'],
     ]),

@@ -160,7 +160,11 @@ const wholeRead = (readAll) =>
     take(await readAll(path, given));
   });
 
+/** `ringwheel/fs`, beside the entry of the package. */
+const fsOf = async ({ ringwheel }) => (await import(new URL('fs.mjs', ringwheel))).default;
+
 export const readWhole = {
+  ringwheel: wholeRead(async (path, given) => (await fsOf(given)).readFile(path)),
   'fs.promises': wholeRead((path) => fsp.readFile(path)),
   'fs.readFile': wholeRead(
     (path) =>
@@ -175,6 +179,7 @@ export const readWhole = {
 };
 
 export const writeWhole = {
+  ringwheel: writing(whole(async (path, data, given) => (await fsOf(given)).writeFile(path, data))),
   'fs.promises': writing(whole((path, data) => fsp.writeFile(path, data))),
   writeFileSync: writing(whole((path, data) => fs.writeFileSync(path, data))),
   'bun write': writing(whole((path, data) => Bun.write(path, data))),
