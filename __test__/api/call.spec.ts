@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import type { Executor } from '../../index';
+import { type Executor, TaskQueue } from '../../index';
 import * as calls from '../../lib/api/call';
 import { FailedAt, type StatView } from '../../lib/api/call';
 import { currentLink } from '../../lib/api/executor';
@@ -350,4 +350,21 @@ test.serial('a signal ends a whole read at once, and its parcel is not left behi
   await t.throwsAsync(calls.readFile(link, path, { signal: AbortSignal.abort(reason) }), { is: reason });
   while (!link.idle) await new Promise((resolve) => setImmediate(resolve));
   t.is(executor.stats().parcelsWaiting, 0);
+});
+
+test.serial('calls of a task queue settle in its slices, also those that had to wait', async (t) => {
+  const { link } = start(t);
+  const path = fileOf(pattern(10));
+  await using queue = new TaskQueue({ name: 'calls' });
+  await queue.spawn(async () => {
+    const mine = link.scheduler.current;
+    t.truthy(mine);
+    const one = async (): Promise<void> => {
+      await calls.stat(link, path, true, (view) => view.size);
+      if (link.scheduler.current !== mine) throw new Error('it settled elsewhere');
+      await calls.readFile(link, path, { signal: new AbortController().signal });
+      if (link.scheduler.current !== mine) throw new Error('it settled elsewhere');
+    };
+    await Promise.all(Array.from({ length: 1500 }, one));
+  });
 });

@@ -2,7 +2,7 @@
 use super::{
     BridgeStats,
     batches::{self, Batches, Ended},
-    calls::{Called, Calls},
+    calls::{CALL_TOKEN, Calls},
     files::Files,
     pending::{PendingTable, Running},
     shares::{Shares, Way},
@@ -23,8 +23,6 @@ use ringwheel_driver::{
 };
 use std::collections::VecDeque;
 
-/// Marks the token of a call's job, whose low half is the job's index: a pending slot and its generation have 52 bits.
-const CALL_TOKEN: u64 = 1 << 62;
 const ECANCELED: i32 = 125;
 const EMFILE: i32 = 24;
 
@@ -406,96 +404,6 @@ impl Desk {
         }
     }
 
-    /// Runs a call, or sends it to the pool.
-    fn call(&mut self, edge: &mut Edge<'_>, pending: PendingId, file: FileId, range: LeaseRange) -> Outcome {
-        match self.try_call(edge, pending, file, range) {
-            Ok(outcome) => outcome,
-            Err(code) => self.refuse(Reject { pending: Some(pending), code }),
-        }
-    }
-
-    fn try_call(
-        &mut self,
-        edge: &mut Edge<'_>,
-        pending: PendingId,
-        file: FileId,
-        range: LeaseRange,
-    ) -> Result<Outcome, RejectCode> {
-        if self.closing {
-            return Err(RejectCode::Closed);
-        }
-        let (lease, block) = self.memory(range)?;
-        let block = block.start as usize..block.end as usize;
-        let (start, length) = (block.start, block.len());
-        let read = self.calls.read(&lease[block]).and_then(|number| {
-            let file = if number.takes_file() { Some(self.file(file)?) } else { None };
-            Ok((number, file))
-        });
-        let (number, file) = match read {
-            Ok(read) => read,
-            Err(code) => {
-                self.arena.lend(lease);
-                return Err(code);
-            }
-        };
-        match self.calls.run(length, number, pending, file, lease, start) {
-            Ok((called, lease)) => {
-                if let Some(lease) = lease {
-                    self.arena.lend(lease);
-                }
-                Ok(self.called(edge, pending, called))
-            }
-            Err((code, lease)) => {
-                self.arena.lend(lease);
-                Err(code)
-            }
-        }
-    }
-
-    fn called(&mut self, edge: &mut Edge<'_>, pending: PendingId, called: Called) -> Outcome {
-        let (index, job) = match called {
-            Called::Done(result, extra) => {
-                self.unanswered += 1;
-                self.answer(pending, result, extra);
-                return Outcome::Taken;
-            }
-            Called::NextTurn => return Outcome::NextTurn,
-            Called::Job(index, job) => (index, job),
-        };
-        match edge.driver.submit(Operation::Job(job), CLIENT_TOKEN | CALL_TOKEN | u64::from(index)) {
-            Ok(ticket) => {
-                self.calls.submitted(index, ticket);
-                self.pending.insert(pending, Running::Call(index));
-                self.unanswered += 1;
-                Outcome::Taken
-            }
-            Err(refused) => {
-                if let Some(lease) = self.calls.refused(index) {
-                    self.arena.lend(lease);
-                }
-                match refused.reason {
-                    RefusedReason::Full => Outcome::NoRoom,
-                    RefusedReason::Closed => {
-                        self.refuse(Reject { pending: Some(pending), code: RejectCode::Closed })
-                    }
-                    RefusedReason::Unsupported(errno) => {
-                        self.unanswered += 1;
-                        self.answer(pending, -errno.0, 0);
-                        Outcome::Taken
-                    }
-                }
-            }
-        }
-    }
-
-    fn call_ended(&mut self, index: u32, result: i32) {
-        if let Some((pending, result, extra, lease)) = self.calls.ended(index, result) {
-            self.arena.lend(lease);
-            self.pending.remove(pending);
-            self.answer(pending, result, extra);
-        }
-    }
-
     pub fn complete(&mut self, completion: Completion) {
         let Completion { token, result, more, handle, operation, .. } = completion;
         if token & CALL_TOKEN != 0 {
@@ -537,12 +445,12 @@ impl Desk {
         }
     }
 
-    fn file(&self, file: FileId) -> Result<Handle, RejectCode> {
+    pub fn file(&self, file: FileId) -> Result<Handle, RejectCode> {
         self.files.get(file).cloned().ok_or(RejectCode::StaleFile)
     }
 
     /// Takes a lease out of JavaScript's hand.
-    fn memory(
+    pub fn memory(
         &self,
         range: LeaseRange,
     ) -> Result<(ringwheel_driver::Lease, std::ops::Range<u32>), RejectCode> {

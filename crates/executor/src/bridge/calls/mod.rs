@@ -11,6 +11,7 @@
 //!
 //! A job holds no pointer into the arena; the lease waits here, in the operation's hand (INV-3). What it opens it owns, so a job that ends
 //! after its cancel, or after the executor, closes it (INV-7).
+mod desk;
 mod entries;
 mod out;
 mod parcel;
@@ -19,6 +20,7 @@ mod simple;
 mod tree;
 mod whole;
 
+pub(super) use desk::CALL_TOKEN;
 use out::Out;
 pub use parcel::Parcel;
 use parcel::Parcels;
@@ -332,7 +334,7 @@ fn perform(
         Call::WriteFile { path, flags, mode, sync, .. } => {
             whole::write_whole(Writing { path, flags, mode, sync, data }, out)
         }
-        _ => simple::run(call, file, out),
+        _ => rustix::io::retry_on_intr(|| simple::run(call, file, out)),
     }
 }
 

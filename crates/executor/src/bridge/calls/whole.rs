@@ -125,6 +125,11 @@ pub(super) fn read_here(_path: &CStr, _flags: u32, _limit: u64, _out: &mut Out<'
     Ok(Tried::Blocks(None))
 }
 
+/// open(2) of a FIFO or a device may wait, and a signal may end that: then again.
+fn open(path: &CStr, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
+    io::retry_on_intr(|| fs::open(path, flags, mode))
+}
+
 /// Reads a file by path. `early` is the file, opened without waiting.
 pub(super) fn read_path(
     path: &CStr,
@@ -142,7 +147,7 @@ pub(super) fn read_path(
         // A FIFO or a device, which NONBLOCK changes: opened again to wait, and kept until then, since a writer may have seen it.
         early => {
             let flags = OFlags::from_bits_retain(flags) | OFlags::CLOEXEC;
-            (out.at(Step::Open, fs::open(path, flags, Mode::from_raw_mode(0o666)))?, early)
+            (out.at(Step::Open, open(path, flags, Mode::from_raw_mode(0o666)))?, early)
         }
     };
     read_rest(file.as_fd(), limit, cancelled, out)
@@ -250,7 +255,7 @@ pub(super) fn write_here(writing: Writing<'_>, out: &mut Out<'_>) -> Result<Trie
 pub(super) fn write_whole(writing: Writing<'_>, out: &mut Out<'_>) -> Result<i32> {
     let flags = OFlags::from_bits_retain(writing.flags as _) | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(writing.mode as _);
-    let file = out.at(Step::Open, fs::open(writing.path, flags, mode))?;
+    let file = out.at(Step::Open, open(writing.path, flags, mode))?;
     out.at(Step::Write, write_all(&file, writing.data))?;
     if writing.sync {
         out.at(Step::Sync, fs::fsync(&file))?;
@@ -271,13 +276,13 @@ fn write_all(file: &OwnedFd, mut rest: &[u8]) -> Result<()> {
 
 /// Copies content and mode of a file, as libuv's copyfile: a copy that fails is removed.
 pub(super) fn copy(from: &CStr, to: &CStr, mode: u32, cancelled: &AtomicBool) -> Result<i32> {
-    let source = fs::open(from, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let source = open(from, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let stat = fs::fstat(&source)?;
     let permissions = Mode::from_raw_mode(stat.st_mode);
     let exclusive = mode & COPY_EXCLUSIVE != 0;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
     let flags = if exclusive { flags | OFlags::EXCL } else { flags };
-    let target = fs::open(to, flags, permissions)?;
+    let target = open(to, flags, permissions)?;
     let written = fs::fstat(&target)?;
     if (written.st_dev, written.st_ino) == (stat.st_dev, stat.st_ino) {
         return Ok(0);
