@@ -5,6 +5,7 @@ import { Readable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
 import test from 'ava';
 import { pattern } from '../drivers';
+import { BAD_PATHS } from './bad-paths';
 import { type Fs, ring, same } from './twins';
 
 const ENCODINGS = [
@@ -21,27 +22,6 @@ const ENCODINGS = [
   'hex',
 ];
 const TEXT = 'grüße, 世界 🎡\n\u0000 end';
-
-/** Arguments that no function takes as a path. */
-export const BAD_PATHS: unknown[] = [
-  undefined,
-  null,
-  true,
-  5,
-  -1,
-  1n,
-  {},
-  [],
-  () => {},
-  Symbol('x'),
-  'a\0b',
-  Buffer.from('a\0b'),
-  new Uint16Array(2),
-  new URL('http://example.org/x'),
-  new URL('file://host/x'),
-  new URL('file:///a%00b'),
-  new URL('file:///a%2Fb'),
-];
 
 /** The ways in which options can be wrong. */
 const BAD_OPTIONS: unknown[] = [

@@ -1,6 +1,9 @@
 // The public face of `ringwheel/fs`: every function of node:fs/promises with Node's own type, and what it costs here.
 import { constants as nodeConstants, type promises } from 'node:fs';
+import * as dir from './dir.js';
+import * as directories from './directories.js';
 import { node } from './node.js';
+import * as paths from './paths.js';
 import * as whole from './whole-files.js';
 
 /** The constants of node:fs: `F_OK`, `O_CREAT`, `COPYFILE_EXCL`, … */
@@ -35,77 +38,77 @@ export const appendFile = whole.appendFile as unknown as typeof promises.appendF
 /** Sets the length of a file: cuts it, or fills it up with zeros. @throws A system error of syscall `open` or `ftruncate`. */
 export const truncate = whole.truncate as unknown as typeof promises.truncate;
 
-/** Node's own. */
-export const access: typeof promises.access = node.access;
+/** Whether a path exists and, with `R_OK`, `W_OK`, `X_OK`, may be used so. access(2). @throws A system error of syscall `access`. */
+export const access = paths.access as unknown as typeof promises.access;
 
-/** Node's own. */
-export const copyFile: typeof promises.copyFile = node.copyFile;
+/** Copies a file, on the pool; shares its blocks where the file system can. `mode`: `COPYFILE_` bits. @throws A system error of syscall `copyfile`. */
+export const copyFile = paths.copyFile as unknown as typeof promises.copyFile;
 
-/** Node's own. */
+/** Renames, over what is there. rename(2). @throws A system error of syscall `rename`. */
+export const rename = paths.rename as unknown as typeof promises.rename;
+
+/** Removes a name. unlink(2). @throws A system error of syscall `unlink`. */
+export const unlink = paths.unlink as unknown as typeof promises.unlink;
+
+/** Removes an empty directory. rmdir(2). The deprecated options go to Node. @throws A system error of syscall `rmdir`. */
+export const rmdir = directories.rmdir as unknown as typeof promises.rmdir;
+
+/** Removes a file or, with `recursive`, a tree, on the pool; with `force` also what is not there. @throws A system error of syscall `lstat, unlink, rmdir or scandir`. */
+export const rm = directories.rm as unknown as typeof promises.rm;
+
+/** Makes a directory; with `recursive` those above it too, and gives the first that was made. @throws A system error of syscall `mkdir`. */
+export const mkdir = directories.mkdir as unknown as typeof promises.mkdir;
+
+/** The names in a directory, or `Dirent`s; with `recursive` of the tree below it. One call, whatever there is. @throws A system error of syscall `scandir`. */
+export const readdir = directories.readdir as unknown as typeof promises.readdir;
+
+/** The target of a symbolic link. readlink(2). @throws A system error of syscall `readlink`. */
+export const readlink = paths.readlink as unknown as typeof promises.readlink;
+
+/** Makes a symbolic link. symlink(2). @throws A system error of syscall `symlink`. */
+export const symlink = paths.symlink as unknown as typeof promises.symlink;
+
+/** Metadata of a path, of a link itself. statx(2). @throws A system error of syscall `lstat`. */
+export const lstat = paths.lstat as unknown as typeof promises.lstat;
+
+/** Metadata of a path: `Stats`, or `BigIntStats` with `bigint`. statx(2). @throws A system error of syscall `stat`. */
+export const stat = paths.stat as unknown as typeof promises.stat;
+
+/** Figures of a file system. statfs(2). @throws A system error of syscall `statfs`. */
+export const statfs = paths.statfs as unknown as typeof promises.statfs;
+
+/** Makes a hard link. link(2). @throws A system error of syscall `link`. */
+export const link = paths.link as unknown as typeof promises.link;
+
+/** Sets permission bits. chmod(2). @throws A system error of syscall `chmod`. */
+export const chmod = paths.chmod as unknown as typeof promises.chmod;
+
+/** Sets the owner and the group; −1 leaves one as it is. chown(2). @throws A system error of syscall `chown`. */
+export const chown = paths.chown as unknown as typeof promises.chown;
+
+/** The same of a link itself. lchown(2). @throws A system error of syscall `lchown`. */
+export const lchown = paths.lchown as unknown as typeof promises.lchown;
+
+/** Sets the times of access and change: seconds, or a Date. utimensat(2). @throws A system error of syscall `utime`. */
+export const utimes = paths.utimes as unknown as typeof promises.utimes;
+
+/** The same of a link itself. @throws A system error of syscall `lutime`. */
+export const lutimes = paths.lutimes as unknown as typeof promises.lutimes;
+
+/** The path without links, `.` and `..`. realpath(3). @throws A system error of syscall `realpath`. */
+export const realpath = paths.realpath as unknown as typeof promises.realpath;
+
+/** Makes a directory whose name begins with `prefix`. mkdtemp(3). @throws A system error of syscall `mkdtemp`. */
+export const mkdtemp = paths.mkdtemp as unknown as typeof promises.mkdtemp;
+
+/** Opens a directory to be read entry by entry: a `Dir` of Node's class. @throws A system error of syscall `opendir` or `scandir`. */
+export const opendir = dir.opendir as unknown as typeof promises.opendir;
+
+/** Node's own. Copies a file or a tree. */
 export const cp: typeof promises.cp = node.cp;
 
-/** Node's own. */
-export const opendir: typeof promises.opendir = node.opendir;
-
-/** Node's own. */
-export const rename: typeof promises.rename = node.rename;
-
-/** Node's own. */
-export const rm: typeof promises.rm = node.rm;
-
-/** Node's own. */
-export const rmdir: typeof promises.rmdir = node.rmdir;
-
-/** Node's own. */
-export const mkdir: typeof promises.mkdir = node.mkdir;
-
-/** Node's own. */
-export const readdir: typeof promises.readdir = node.readdir;
-
-/** Node's own. */
-export const readlink: typeof promises.readlink = node.readlink;
-
-/** Node's own. */
-export const symlink: typeof promises.symlink = node.symlink;
-
-/** Node's own. */
-export const lstat: typeof promises.lstat = node.lstat;
-
-/** Node's own. */
-export const stat: typeof promises.stat = node.stat;
-
-/** Node's own. */
-export const statfs: typeof promises.statfs = node.statfs;
-
-/** Node's own. */
-export const link: typeof promises.link = node.link;
-
-/** Node's own. */
-export const unlink: typeof promises.unlink = node.unlink;
-
-/** Node's own. */
-export const chmod: typeof promises.chmod = node.chmod;
-
-/** Node's own. */
+/** Node's own: only macOS has what it needs. */
 export const lchmod: typeof promises.lchmod = node.lchmod;
 
-/** Node's own. */
-export const lchown: typeof promises.lchown = node.lchown;
-
-/** Node's own. */
-export const chown: typeof promises.chown = node.chown;
-
-/** Node's own. */
-export const utimes: typeof promises.utimes = node.utimes;
-
-/** Node's own. */
-export const lutimes: typeof promises.lutimes = node.lutimes;
-
-/** Node's own. */
-export const realpath: typeof promises.realpath = node.realpath;
-
-/** Node's own. */
-export const mkdtemp: typeof promises.mkdtemp = node.mkdtemp;
-
-/** Node's own. */
+/** Node's own: events of the system about a file or a directory, as an async iterator. */
 export const watch: typeof promises.watch = node.watch;

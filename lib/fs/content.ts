@@ -1,12 +1,10 @@
 // Whole content of an open file: reading it to its end, writing everything there is. FileHandle and the functions share it.
-import { constants } from 'node:fs';
 import { isAborted } from '../api/abort.js';
+import * as calls from '../api/call.js';
 import { bytesOf } from './arguments.js';
-import { throwAbort } from './errors.js';
+import { failed, type Path, throwAbort, uvError } from './errors.js';
 import { HERE, type Kernel } from './kernel.js';
 
-/** What is read at a time of a file whose size is not known. */
-const UNKNOWN_BYTES = 64 * 1024;
 /** What is moved between two looks at the signal. */
 const CHUNK_BYTES = 512 * 1024;
 /** Node's limit, beyond which it refuses: that is left to it. */
@@ -15,40 +13,34 @@ const MOST_BYTES = 2 ** 31 - 1;
 /** What Node refuses to read: the caller lets it do so. */
 export const TOO_LARGE = Symbol('too large');
 
-/** Reads from the file's position to its end. */
-export async function readToEnd(kernel: Kernel, signal: AbortSignal | undefined): Promise<Buffer | typeof TOO_LARGE> {
-  if (isAborted(signal)) await throwAbort(signal);
-  const size = await kernel.stat(sizeOf);
-  if (size > MOST_BYTES) return TOO_LARGE;
-  if (size === 0) return readUnknown(kernel, signal);
-  const buffer = Buffer.allocUnsafeSlow(size);
-  let done = 0;
-  while (done < size) {
-    if (isAborted(signal)) await throwAbort(signal);
-    const moved = await kernel.read(buffer.subarray(done, Math.min(size, done + CHUNK_BYTES)), HERE);
-    if (moved === 0) break;
-    done += moved;
-  }
-  if (isAborted(signal)) await throwAbort(signal);
-  return done === size ? buffer : buffer.subarray(0, done);
+/** How a whole file is read: up to Node's limit. */
+export function reading(encoding: unknown, signal: AbortSignal | undefined): calls.ReadWhole {
+  return {
+    limit: MOST_BYTES,
+    ...(encoding ? { encoding: encoding as BufferEncoding } : {}),
+    ...(signal === undefined ? {} : { signal }),
+  };
 }
 
-/** Pipes, devices and the files of /proc: until a read gives nothing. */
-async function readUnknown(kernel: Kernel, signal: AbortSignal | undefined): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  for (;;) {
+/** What reading a whole file gave; an abort becomes Node's error. The path is shown where open failed. */
+export async function readWhole(
+  work: Promise<Buffer | string | calls.Failed>,
+  signal: AbortSignal | undefined,
+  path?: Path,
+): Promise<Buffer | string | typeof TOO_LARGE> {
+  let content: Buffer | string | calls.Failed;
+  try {
+    content = await work;
+  } catch (error) {
     if (isAborted(signal)) await throwAbort(signal);
-    const buffer = Buffer.allocUnsafeSlow(UNKNOWN_BYTES);
-    const moved = await kernel.read(buffer, HERE);
-    if (moved === 0) return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts);
-    parts.push(moved === UNKNOWN_BYTES ? buffer : buffer.subarray(0, moved));
+    throw error;
   }
-}
-
-/** The size of a regular file; 0 of everything else. */
-function sizeOf(statx: DataView): number {
-  const regular = (statx.getUint16(28, true) & constants.S_IFMT) === constants.S_IFREG;
-  return regular ? Number(statx.getBigUint64(40, true)) : 0;
+  if (typeof content === 'number') throw failed(content, path === undefined ? 'read' : 'open', path, false);
+  if (!(content instanceof calls.FailedAt)) return content;
+  if (content.size !== undefined) return TOO_LARGE;
+  // The calls report fstat under the name of their own.
+  if (content.syscall === 'lstat') throw uvError(content.errno, 'fstat');
+  throw failed(content, 'read', path, false);
 }
 
 /** What can be written: bytes, text, or something that gives one after the other. */

@@ -2,6 +2,7 @@
 //
 // Each is made by an async function of this room after its await, so that V8 writes the frames of whoever awaits it into the stack.
 import { getSystemErrorMap } from 'node:util';
+import { type Failed, FailedAt } from '../api/call.js';
 import { node } from './node.js';
 
 /** A path that was found valid: text, or bytes of our own. */
@@ -36,6 +37,20 @@ export function uvError(errno: number, syscall: string, path?: Path, dest?: Path
   if (path !== undefined) error.path = shownPath(path);
   if (dest !== undefined) error.dest = shownPath(dest);
   return error;
+}
+
+/**
+ * The error of a call with several steps.
+ *
+ * @param failure - A number, or the step that failed.
+ * @param syscall - Of a number: what failed then.
+ * @param path - What was asked for.
+ * @param shown - Whether errors of all steps tell a path; else only those of open.
+ */
+export function failed(failure: Failed, syscall: string, path: Path | undefined, shown: boolean): UvError {
+  if (!(failure instanceof FailedAt)) return uvError(failure, syscall, path);
+  const told = shown || failure.syscall === 'open';
+  return uvError(failure.errno, failure.syscall || syscall, told ? (failure.path ?? path) : undefined);
 }
 
 /** An error that lower rooms made, as Node would make it; one that is none of the system stays as it is. */

@@ -5,10 +5,15 @@
 // here. An argument that is not plainly valid goes to the method of Node's, which works on the same descriptor.
 import type { FileHandle } from 'node:fs/promises';
 import { ReadableStream } from 'node:stream/web';
+import { isAborted } from '../api/abort.js';
+import * as calls from '../api/call.js';
 import { ourError } from '../api/errors.js';
+import type { Link } from '../ring/link.js';
+import type { FileState } from '../ring/state.js';
 import { OPCODE_DATASYNC, OPCODE_SYNC, OPCODE_TRUNCATE } from '../wire/layout.generated.js';
-import { bytesOf, isEncoding, plainOptions } from './arguments.js';
-import { isContent, readToEnd, TOO_LARGE, writeAll } from './content.js';
+import { bytesOf, isEncoding, plainId, plainMode, plainOptions, plainTime } from './arguments.js';
+import { isContent, reading, readWhole, TOO_LARGE, writeAll } from './content.js';
+import { throwAbort } from './errors.js';
 import { HERE, type Kernel } from './kernel.js';
 import { type NodeFileHandleClass, nodeFileHandle } from './node.js';
 import { bigStatsOf, statsOf } from './stats.js';
@@ -19,6 +24,7 @@ const STREAMS_BYTES = Number.parseInt(process.versions.node, 10) >= 24;
 const STREAM_BYTES = 65536;
 /** As many parts as one readv(2) takes. */
 const MOST_PARTS = 1024;
+const PERMISSIONS = 0o7777;
 
 type View = ArrayBufferView;
 type Method = (...args: unknown[]) => Promise<never>;
@@ -196,9 +202,11 @@ function define(Base: NodeFileHandleClass): Maker {
       }
       this[REF]();
       try {
-        const content = await readToEnd(this.#kernel, plain.signal as AbortSignal | undefined);
-        if (content === TOO_LARGE) return await this.#nodes('readFile', options);
-        return encoding ? content.toString(encoding as BufferEncoding) : content;
+        const signal = plain.signal as AbortSignal | undefined;
+        const { link, file } = this.#kernel;
+        if (isAborted(signal)) await throwAbort(signal);
+        const content = await readWhole(calls.readRest(link, file, reading(encoding, signal)), signal);
+        return content === TOO_LARGE ? await this.#nodes('readFile', options) : content;
       } finally {
         this[UNREF]();
       }
@@ -230,10 +238,31 @@ function define(Base: NodeFileHandleClass): Maker {
       const big = (options as { bigint?: unknown } | undefined)?.bigint === true;
       this[REF]();
       try {
-        return await this.#kernel.stat<unknown>(big ? bigStatsOf : statsOf);
+        return await this.#kernel.ask<unknown>(
+          (link, file) => calls.fstat<unknown>(link, file, big ? bigStatsOf : statsOf),
+          'fstat',
+        );
       } finally {
         this[UNREF]();
       }
+    }
+
+    async chmod(mode?: unknown): Promise<void> {
+      const bits = plainMode(mode);
+      if (bits === undefined || this.fd === -1) return this.#nodes('chmod', mode);
+      return this.#ask((link, file) => calls.fchmod(link, file, bits & PERMISSIONS), 'fchmod');
+    }
+
+    async chown(uid?: unknown, gid?: unknown): Promise<void> {
+      const [user, group] = [plainId(uid), plainId(gid)];
+      if (user === undefined || group === undefined || this.fd === -1) return this.#nodes('chown', uid, gid);
+      return this.#ask((link, file) => calls.fchown(link, file, user, group), 'fchown');
+    }
+
+    async utimes(atime?: unknown, mtime?: unknown): Promise<void> {
+      const [a, m] = [plainTime(atime), plainTime(mtime)];
+      if (a === undefined || m === undefined || this.fd === -1) return this.#nodes('utimes', atime, mtime);
+      return this.#ask((link, file) => calls.futimes(link, file, a, m), 'futime');
     }
 
     async truncate(length: unknown = 0): Promise<void> {
@@ -278,6 +307,15 @@ function define(Base: NodeFileHandleClass): Maker {
       this[REF]();
       try {
         await this.#kernel.run(opcode, operand, syscall);
+      } finally {
+        this[UNREF]();
+      }
+    }
+
+    async #ask(asked: (link: Link, file: FileState) => Promise<number>, syscall: string): Promise<void> {
+      this[REF]();
+      try {
+        await this.#kernel.ask(asked, syscall);
       } finally {
         this[UNREF]();
       }

@@ -4,24 +4,24 @@
 import { executionAsyncId } from 'node:async_hooks';
 import { events } from '../api/events.js';
 import { currentLink } from '../api/executor.js';
-import { openThrough, operate, scratchFor } from '../api/operation.js';
+import { openThrough, operate } from '../api/operation.js';
 import { readCopied, writeCopied } from '../api/transfer.js';
 import type { Link } from '../ring/link.js';
 import { FileState, NO_HOLD } from '../ring/state.js';
-import { OPCODE_CLOSE, OPCODE_STAT, STAT_BYTES } from '../wire/layout.generated.js';
-import { type Path, remade } from './errors.js';
+import { OPCODE_CLOSE } from '../wire/layout.generated.js';
+import { type Path, remade, uvError } from './errors.js';
 
 /** The kernel's own position in the file. */
 export const HERE = -1;
 
 /** Closes what a program forgot, and says so in Node's words. */
-const forgotten = new FinalizationRegistry<Kernel>(({ link, file, fd }) => {
+const forgotten = new FinalizationRegistry<Kernel>(({ link, file, fd, directory }) => {
   if (!link.open || !link.native.forget(file.slot, file.generation)) return;
   link.forgotten++;
   const closed = events['ringwheel:file:close'];
   if (closed.hasSubscribers) closed.publish({ path: file.path, forgotten: true });
-  process.emitWarning(`Closing file descriptor ${fd} on garbage collection`);
-  if (warned) return;
+  process.emitWarning(`Closing ${directory ? 'directory handle' : `file descriptor ${fd}`} on garbage collection`);
+  if (warned || directory) return;
   warned = true;
   process.emitWarning(
     'Closing a FileHandle object on garbage collection is deprecated. Please close FileHandle objects explicitly using ' +
@@ -37,6 +37,8 @@ export class Kernel {
   readonly fd: number;
   readonly link: Link;
   readonly file: FileState;
+  /** Whether it is a Dir's. */
+  directory = false;
   readonly #asyncId = executionAsyncId();
 
   constructor(link: Link, file: FileState) {
@@ -68,18 +70,12 @@ export class Kernel {
     }
   }
 
-  /** What `make` reads from the file's struct statx. */
-  async stat<T>(make: (statx: DataView) => T): Promise<T> {
-    const { link } = this;
-    const hold = link.scratch.take(STAT_BYTES) ?? (await scratchFor(link, STAT_BYTES));
-    try {
-      await operate(link, OPCODE_STAT, this.file, hold, STAT_BYTES, 0);
-      return make(new DataView(hold.bytes.buffer, hold.bytes.byteOffset, STAT_BYTES));
-    } catch (error) {
-      throw remade(error, 'fstat');
-    } finally {
-      link.scratch.give(hold);
-    }
+  /** Asks for what a system call says of the file; below 0 is its errno. */
+  async ask<T>(asked: (link: Link, file: FileState) => Promise<T | number>, syscall: string): Promise<T> {
+    const { link, file } = this;
+    const result = await asked(link, file);
+    if (typeof result === 'number' && result < 0) throw uvError(result, syscall);
+    return result as T;
   }
 
   /** An operation without memory. */
@@ -105,6 +101,14 @@ export class Kernel {
     if (closed.hasSubscribers) closed.publish({ path: file.path, forgotten: false });
   }
 
+  /** The same now, without waiting: nothing is in flight. */
+  closeNow(): void {
+    const { link, file } = this;
+    file.open = false;
+    forgotten.unregister(this);
+    if (link.open) link.native.forget(file.slot, file.generation);
+  }
+
   /** Of the context that opened it. */
   getAsyncId(): number {
     return this.#asyncId;
@@ -112,7 +116,7 @@ export class Kernel {
 }
 
 /** Opens a file. */
-export async function openKernel(path: Path, flags: number, mode: number): Promise<Kernel> {
+export async function openKernel(path: Path, flags: number, mode: number, syscall = 'open'): Promise<Kernel> {
   const link = currentLink();
   const bytes = Buffer.from(path as string);
   const text = typeof path === 'string' ? path : bytes.toString();
@@ -123,6 +127,6 @@ export async function openKernel(path: Path, flags: number, mode: number): Promi
     if (opened.hasSubscribers) opened.publish({ path: text, fd: kernel.fd });
     return kernel;
   } catch (error) {
-    throw remade(error, 'open', path);
+    throw remade(error, syscall, path);
   }
 }

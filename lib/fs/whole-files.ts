@@ -2,10 +2,12 @@
 import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { isAborted } from '../api/abort.js';
+import * as calls from '../api/call.js';
+import { currentLink } from '../api/executor.js';
 import { OPCODE_SYNC, OPCODE_TRUNCATE } from '../wire/layout.generated.js';
-import { isEncoding, plainFlags, plainMode, plainOptions, plainPath } from './arguments.js';
-import { type Content, isContent, readToEnd, TOO_LARGE, writeAll } from './content.js';
-import { joined, type Path, throwAbort } from './errors.js';
+import { bytesOf, isEncoding, plainFlags, plainMode, plainOptions, plainPath } from './arguments.js';
+import { type Content, isContent, reading, readWhole, TOO_LARGE, writeAll } from './content.js';
+import { failed, joined, type Path, throwAbort } from './errors.js';
 import { handleClass, kernelOf } from './file-handle.js';
 import { type Kernel, openKernel } from './kernel.js';
 import { node } from './node.js';
@@ -56,9 +58,9 @@ export async function readFile(path: unknown, options?: unknown): Promise<Buffer
   if (valid === undefined) return await node.readFile(path as never, options as never);
   const signal = plain.signal as AbortSignal | undefined;
   if (isAborted(signal)) await throwAbort(signal);
-  const content = await opened(valid, flags, PERMISSIONS, (kernel) => readToEnd(kernel, signal));
-  if (content === TOO_LARGE) return await node.readFile(path as never, options as never);
-  return encoding ? content.toString(encoding as BufferEncoding) : content;
+  const work = calls.readFile(currentLink(), valid, { flags, ...reading(encoding, signal) });
+  const content = await readWhole(work, signal, valid);
+  return content === TOO_LARGE ? await node.readFile(path as never, options as never) : content;
 }
 
 /** Replaces a file, or writes at a handle's position. */
@@ -92,12 +94,32 @@ async function written(
     return await (path as FileHandle).writeFile(data as never, options as never);
   const signal = plain.signal as AbortSignal | undefined;
   if (isAborted(signal)) await throwAbort(signal);
+  if (signal === undefined && isShort(data)) {
+    // Of other encodings only their letters count, so that the length is known when they are bytes.
+    const direct = typeof data === 'string' && encoding.toLowerCase().startsWith('utf');
+    const what =
+      typeof data !== 'string' ? bytesOf(data as ArrayBufferView) : direct ? data : Buffer.from(data, encoding);
+    const result = await calls.writeFile(currentLink(), target as Path, what, {
+      flags,
+      mode: mode & 0o7777,
+      encoding,
+      flush,
+    });
+    if (result !== 0) throw failed(result, 'open', target as Path, false);
+    return;
+  }
   // Text becomes bytes before the file is touched, as in Node: bytes that cannot be made leave it as it was.
   const content: Content = typeof data === 'string' ? Buffer.from(data, encoding) : data;
   await opened(target as Path, flags, mode, async (kernel) => {
     await writeAll(kernel, content, encoding, signal);
     if (flush) await kernel.run(OPCODE_SYNC, 0, 'fsync');
   });
+}
+
+/** Whether one call can take it. Of text this looks at the most bytes that its letters can be. */
+function isShort(data: Content): boolean {
+  if (typeof data === 'string') return data.length <= calls.WRITE_WHOLE_BYTES / 3;
+  return ArrayBuffer.isView(data) && data.byteLength <= calls.WRITE_WHOLE_BYTES;
 }
 
 /** Sets a file's length. */
