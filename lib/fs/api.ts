@@ -1,5 +1,6 @@
 // The public face of `ringwheel/fs`: every function of node:fs/promises with Node's own type, and what it costs here.
 import { constants as nodeConstants, type promises } from 'node:fs';
+import * as copy from './copy.js';
 import * as dir from './dir.js';
 import * as directories from './directories.js';
 import { node } from './node.js';
@@ -104,11 +105,21 @@ export const mkdtemp = paths.mkdtemp as unknown as typeof promises.mkdtemp;
 /** Opens a directory to be read entry by entry: a `Dir` of Node's class. @throws A system error of syscall `opendir` or `scandir`. */
 export const opendir = dir.opendir as unknown as typeof promises.opendir;
 
-/** Node's own. Copies a file or a tree. */
-export const cp: typeof promises.cp = node.cp;
+/**
+ * Copies a file, a link or, with `recursive`, a tree: each entry with the functions above.
+ *
+ * @throws Theirs; and what Node refuses (ERR_FS_CP_…, ERR_FS_EISDIR) as Node's error.
+ */
+export const cp = copy.cp as unknown as typeof promises.cp;
 
 /** Node's own: only macOS has what it needs. */
 export const lchmod: typeof promises.lchmod = node.lchmod;
 
 /** Node's own: events of the system about a file or a directory, as an async iterator. */
 export const watch: typeof promises.watch = node.watch;
+
+/** The type of Node's `glob` where there is one. */
+export type Glob = typeof promises extends { glob: infer Own } ? Own : undefined;
+
+/** Node's own, from Node 22 on; undefined before. */
+export const glob: Glob = (node as { glob?: unknown }).glob as Glob;

@@ -170,11 +170,16 @@ export async function lutimes(path: unknown, atime: unknown, mtime: unknown): Pr
   if (result < 0) throw uvError(result, 'lutime', valid);
 }
 
+/** Whether a value is a mode of copyFile: COPYFILE_ bits. */
+export function isCopyMode(mode: unknown): mode is number {
+  return isWhole(mode, 0, MOST_COPY);
+}
+
 /** Copies a file. */
 export async function copyFile(from: unknown, to: unknown, mode?: unknown): Promise<void> {
   const [source, target] = [plainPath(from), plainPath(to)];
   const bits = mode ?? 0;
-  if (source === undefined || target === undefined || !isWhole(bits, 0, MOST_COPY)) {
+  if (source === undefined || target === undefined || !isCopyMode(bits)) {
     return await node.copyFile(from as never, to as never, mode as never);
   }
   const result = await calls.copyFile(currentLink(), source, target, bits);
