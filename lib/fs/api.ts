@@ -119,7 +119,7 @@ export const lchmod: typeof promises.lchmod = node.lchmod;
 export const watch: typeof promises.watch = node.watch;
 
 /** The type of Node's `glob` where there is one. */
-export type Glob = typeof promises extends { glob: infer Own } ? Own : undefined;
+export type Glob = typeof promises extends Record<'glob', infer Own> ? Own : undefined;
 
 /** Node's own, from Node 22 on; undefined before. */
 export const glob: Glob = (node as { glob?: unknown }).glob as Glob;
