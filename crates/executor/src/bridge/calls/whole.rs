@@ -1,7 +1,7 @@
 //! Whole files: reading one into memory, and copying one.
 use super::{
     out::{Out, Step},
-    parcel::Parcel,
+    parcel::{MAPPED_BYTES, Parcel},
 };
 use rustix::{
     fs::{self, CWD, FileType, Mode, OFlags, Stat},
@@ -15,6 +15,8 @@ use std::{
 
 /// Bytes between two looks at whether the caller still wants them.
 const CHUNK: usize = 1 << 20;
+/// A longer file is read on the pool: copying these takes some 30 µs.
+const READ_HERE_BYTES: u64 = 256 * 1024;
 /// The first room for a file that does not say how long it is, such as those in /proc.
 const UNKNOWN_FIRST: usize = 16_384;
 /// Bytes copied at a time by the kernel, between two looks at whether the caller still wants them.
@@ -42,7 +44,6 @@ pub(super) enum Tried {
 #[cfg(target_os = "linux")]
 pub(super) fn read_here(path: &CStr, flags: u32, limit: u64, out: &mut Out<'_>) -> Result<Tried> {
     use rustix::fs::ResolveFlags;
-    use std::io::IoSliceMut;
     let flags = OFlags::from_bits_retain(flags);
     if flags.intersects(OFlags::ACCMODE | OFlags::CREATE | OFlags::TRUNC | OFlags::DIRECT | OFlags::PATH) {
         return Ok(Tried::Blocks(None));
@@ -64,18 +65,34 @@ pub(super) fn read_here(path: &CStr, flags: u32, limit: u64, out: &mut Out<'_>) 
     let stat = out.at(Step::Read, fs::fstat(&file))?;
     let size = stat.st_size as u64;
     let wanted = out.room().len();
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || size > wanted as u64 || size > limit
-    {
+    let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    if !regular || size > READ_HERE_BYTES || size > limit {
         return Ok(Tried::Blocks(Some(file)));
     }
+    if size > wanted as u64 {
+        let mut parcel = Parcel::with_room(size as usize)?;
+        return Ok(match read_cached(&file, parcel.room()) {
+            Ok(read) if read as u64 == size => {
+                parcel.set_length(read);
+                Tried::Done(out.put_parcel(parcel))
+            }
+            _ => Tried::Blocks(Some(file)),
+        });
+    }
     let room = if size == 0 { &mut out.room()[..1.min(wanted)] } else { &mut out.room()[..size as usize] };
-    let read = match io::preadv2(&file, &mut [IoSliceMut::new(&mut *room)], 0, io::ReadWriteFlags::NOWAIT) {
-        Err(Errno::OPNOTSUPP) if never_says(&file) => io::pread(&file, room, 0),
-        read => read,
-    };
-    match read {
+    match read_cached(&file, room) {
         Ok(read) if read as u64 == size => Ok(Tried::Done(read as i32)),
         _ => Ok(Tried::Blocks(Some(file))),
+    }
+}
+
+/// Reads from the start of a file without waiting.
+#[cfg(target_os = "linux")]
+fn read_cached(file: &OwnedFd, room: &mut [u8]) -> Result<usize> {
+    use std::io::IoSliceMut;
+    match io::preadv2(file, &mut [IoSliceMut::new(&mut *room)], 0, io::ReadWriteFlags::NOWAIT) {
+        Err(Errno::OPNOTSUPP) if never_says(file) => io::pread(file, room, 0),
+        read => read,
     }
 }
 
@@ -175,10 +192,32 @@ pub(super) fn read_rest(
         out.used = out.at(Step::Read, read)?;
         return Ok(out.used as i32);
     }
+    if size < MAPPED_BYTES {
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(size).map_err(|_| Errno::NOMEM)?;
+        out.at(Step::Read, append(file, &mut bytes, size, cancelled))?;
+        return Ok(out.put_parcel(bytes.into()));
+    }
     let mut parcel = Parcel::with_room(size)?;
     let read = fill(file, parcel.room(), cancelled);
     parcel.set_length(out.at(Step::Read, read)?);
     Ok(out.put_parcel(parcel))
+}
+
+/// Reads into memory that nobody has touched yet, until there are `size` bytes or the file ends.
+fn append(file: BorrowedFd<'_>, bytes: &mut Vec<u8>, size: usize, cancelled: &AtomicBool) -> Result<()> {
+    while bytes.len() < size {
+        if cancelled.load(Ordering::Relaxed) {
+            return Err(Errno::CANCELED);
+        }
+        match io::read(file, rustix::buffer::spare_capacity(bytes)) {
+            Ok(0) => break,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(size);
+    Ok(())
 }
 
 /// Reads until the memory is full or the file ends.
