@@ -2,7 +2,7 @@
 // the whole call. It refuses it in its own words, or does what it does with such arguments. So nothing here makes an error.
 import { constants } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { isUint8Array } from 'node:util/types';
+import { isProxy, isUint8Array } from 'node:util/types';
 import { isSignal } from '../api/abort.js';
 import type { Path } from './errors.js';
 
@@ -100,7 +100,8 @@ export function plainOptions(options: unknown): Record<string, unknown> | undefi
   }
   if (typeof options !== 'object') return undefined;
   const { encoding, signal } = options as { encoding?: unknown; signal?: unknown };
-  if (signal !== undefined && !isSignal(signal)) return undefined;
+  // A Proxy of a signal is none to event targets; Node asks it only whether it has aborted.
+  if (signal !== undefined && (!isSignal(signal) || isProxy(signal))) return undefined;
   if (encoding && encoding !== 'buffer' && !isEncoding(encoding)) return undefined;
   return options as Record<string, unknown>;
 }

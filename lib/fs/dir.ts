@@ -16,6 +16,11 @@ interface Request {
   oncomplete(error: unknown, result?: unknown): void;
 }
 
+/** Dir is ready for the next operation a tick later, before the promises of this one: so it has to be told in a tick, as by libuv. */
+function answer(request: Request, error: unknown, result?: unknown): void {
+  process.nextTick(() => request.oncomplete(error, result));
+}
+
 /** See the file's head. Batches are lists of a name and its type in turn, null at the end. */
 class Entries {
   readonly #kernel: Kernel;
@@ -32,8 +37,8 @@ class Entries {
   read(encoding: unknown, most: number, request?: Request): unknown {
     if (request === undefined) return this.#readSync(encoding, most);
     this.#read(encoding, most).then(
-      (batch) => request.oncomplete(null, batch),
-      (error) => request.oncomplete(error),
+      (batch) => answer(request, null, batch),
+      (error) => answer(request, error),
     );
     return undefined;
   }
@@ -44,8 +49,8 @@ class Entries {
     if (request === undefined) this.#kernel.closeNow();
     else
       this.#kernel.close().then(
-        () => request.oncomplete(null),
-        (error) => request.oncomplete(error),
+        () => answer(request, null),
+        (error) => answer(request, error),
       );
   }
 

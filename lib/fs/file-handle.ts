@@ -96,8 +96,16 @@ function define(Base: NodeFileHandleClass): Maker {
   const methods = Base.prototype as unknown as Record<string, Method>;
   const Parent = Base as unknown as new (kernel: Kernel) => Bare;
 
+  /** Node's method of this name, on whatever it was called on: it looks at that, too. */
+  const nodes = (handle: object, name: string, ...args: unknown[]): Promise<never> => methods[name].apply(handle, args);
+
   class FileHandle extends Parent {
     readonly #kernel: Kernel;
+
+    /** Whether it is a handle at all, and open. */
+    static isOpen(value: object): boolean {
+      return #kernel in value && (value as FileHandle).fd !== -1;
+    }
 
     constructor(kernel: Kernel) {
       super(kernel);
@@ -111,15 +119,15 @@ function define(Base: NodeFileHandleClass): Maker {
       if (!ArrayBuffer.isView(buffer)) {
         const options = buffer ?? {};
         if (typeof options !== 'object' || Array.isArray(options)) {
-          return this.#nodes('read', target, offset, length, position);
+          return nodes(this, 'read', target, offset, length, position);
         }
         ({ buffer = Buffer.alloc(16384), offset: start, length: size, position: place } = options as never);
       } else if (typeof start === 'object' && start !== null) {
         ({ offset: start, length: size, position: place } = start as never);
       }
       const part = ArrayBuffer.isView(buffer) ? partOf(buffer, start, size) : undefined;
-      if (part === undefined || typeof place === 'bigint' || this.fd === -1) {
-        return this.#nodes('read', target, offset, length, position);
+      if (part === undefined || typeof place === 'bigint' || !isOpen(this)) {
+        return nodes(this, 'read', target, offset, length, position);
       }
       this[REF]();
       try {
@@ -145,8 +153,8 @@ function define(Base: NodeFileHandleClass): Maker {
         }
         part = partOf(source, start, typeof size === 'number' ? size : undefined);
       }
-      if (part === undefined || typeof place === 'bigint' || this.fd === -1) {
-        return this.#nodes('write', source, offset, length, position);
+      if (part === undefined || typeof place === 'bigint' || !isOpen(this)) {
+        return nodes(this, 'write', source, offset, length, position);
       }
       this[REF]();
       try {
@@ -159,8 +167,8 @@ function define(Base: NodeFileHandleClass): Maker {
 
     async readv(buffers: unknown, position?: unknown): Promise<unknown> {
       const total = totalOf(buffers);
-      if (total === undefined || typeof position === 'bigint' || this.fd === -1) {
-        return this.#nodes('readv', buffers, position);
+      if (total === undefined || typeof position === 'bigint' || !isOpen(this)) {
+        return nodes(this, 'readv', buffers, position);
       }
       this[REF]();
       try {
@@ -181,8 +189,8 @@ function define(Base: NodeFileHandleClass): Maker {
 
     async writev(buffers: unknown, position?: unknown): Promise<unknown> {
       const total = totalOf(buffers);
-      if (total === undefined || typeof position === 'bigint' || this.fd === -1) {
-        return this.#nodes('writev', buffers, position);
+      if (total === undefined || typeof position === 'bigint' || !isOpen(this)) {
+        return nodes(this, 'writev', buffers, position);
       }
       this[REF]();
       try {
@@ -197,8 +205,8 @@ function define(Base: NodeFileHandleClass): Maker {
     async readFile(options?: unknown): Promise<unknown> {
       const plain = plainOptions(options);
       const encoding = plain?.encoding;
-      if (plain === undefined || (encoding && !isEncoding(encoding)) || this.fd === -1) {
-        return this.#nodes('readFile', options);
+      if (plain === undefined || (encoding && !isEncoding(encoding)) || !isOpen(this)) {
+        return nodes(this, 'readFile', options);
       }
       this[REF]();
       try {
@@ -206,7 +214,7 @@ function define(Base: NodeFileHandleClass): Maker {
         const { link, file } = this.#kernel;
         if (isAborted(signal)) await throwAbort(signal);
         const content = await readWhole(calls.readRest(link, file, reading(encoding, signal)), signal);
-        return content === TOO_LARGE ? await this.#nodes('readFile', options) : content;
+        return content === TOO_LARGE ? await nodes(this, 'readFile', options) : content;
       } finally {
         this[UNREF]();
       }
@@ -217,7 +225,7 @@ function define(Base: NodeFileHandleClass): Maker {
       const encoding = plain?.encoding || 'utf8';
       const flush = plain?.flush;
       const valid = isContent(data) && isEncoding(encoding) && typeof (flush ?? false) === 'boolean';
-      if (plain === undefined || !valid || this.fd === -1) return this.#nodes('writeFile', data, options);
+      if (plain === undefined || !valid || !isOpen(this)) return nodes(this, 'writeFile', data, options);
       this[REF]();
       try {
         await writeAll(this.#kernel, data, encoding, plain.signal as AbortSignal | undefined);
@@ -232,8 +240,8 @@ function define(Base: NodeFileHandleClass): Maker {
     }
 
     async stat(options?: unknown): Promise<unknown> {
-      if (options === null || (options !== undefined && typeof options !== 'object') || this.fd === -1) {
-        return this.#nodes('stat', options);
+      if (options === null || (options !== undefined && typeof options !== 'object') || !isOpen(this)) {
+        return nodes(this, 'stat', options);
       }
       const big = (options as { bigint?: unknown } | undefined)?.bigint === true;
       this[REF]();
@@ -249,43 +257,43 @@ function define(Base: NodeFileHandleClass): Maker {
 
     async chmod(mode?: unknown): Promise<void> {
       const bits = plainMode(mode);
-      if (bits === undefined || this.fd === -1) return this.#nodes('chmod', mode);
+      if (bits === undefined || !isOpen(this)) return nodes(this, 'chmod', mode);
       return this.#ask((link, file) => calls.fchmod(link, file, bits & PERMISSIONS), 'fchmod');
     }
 
     async chown(uid?: unknown, gid?: unknown): Promise<void> {
       const [user, group] = [plainId(uid), plainId(gid)];
-      if (user === undefined || group === undefined || this.fd === -1) return this.#nodes('chown', uid, gid);
+      if (user === undefined || group === undefined || !isOpen(this)) return nodes(this, 'chown', uid, gid);
       return this.#ask((link, file) => calls.fchown(link, file, user, group), 'fchown');
     }
 
     async utimes(atime?: unknown, mtime?: unknown): Promise<void> {
       const [a, m] = [plainTime(atime), plainTime(mtime)];
-      if (a === undefined || m === undefined || this.fd === -1) return this.#nodes('utimes', atime, mtime);
+      if (a === undefined || m === undefined || !isOpen(this)) return nodes(this, 'utimes', atime, mtime);
       return this.#ask((link, file) => calls.futimes(link, file, a, m), 'futime');
     }
 
     async truncate(length: unknown = 0): Promise<void> {
-      if (!Number.isSafeInteger(length) || this.fd === -1) return this.#nodes('truncate', length);
+      if (!Number.isSafeInteger(length) || !isOpen(this)) return nodes(this, 'truncate', length);
       return this.#run(OPCODE_TRUNCATE, Math.max(0, length as number), 'ftruncate');
     }
 
     async sync(): Promise<void> {
-      if (this.fd === -1) return this.#nodes('sync');
+      if (!isOpen(this)) return nodes(this, 'sync');
       return this.#run(OPCODE_SYNC, 0, 'fsync');
     }
 
     async datasync(): Promise<void> {
-      if (this.fd === -1) return this.#nodes('datasync');
+      if (!isOpen(this)) return nodes(this, 'datasync');
       return this.#run(OPCODE_DATASYNC, 0, 'fdatasync');
     }
 
     readableWebStream(options?: { type?: unknown }): unknown {
       const { type } = options ?? {};
       if (STREAMS_BYTES || type === 'bytes' || (type !== undefined && typeof type !== 'string')) {
-        return this.#nodes('readableWebStream', options);
+        return nodes(this, 'readableWebStream', options);
       }
-      const bytes = this.#nodes('readableWebStream', { ...options, type: 'bytes' }) as unknown as ReadableStream;
+      const bytes = nodes(this, 'readableWebStream', { ...options, type: 'bytes' }) as unknown as ReadableStream;
       const reader = bytes.getReader({ mode: 'byob' });
       return new ReadableStream({
         async pull(controller) {
@@ -320,11 +328,7 @@ function define(Base: NodeFileHandleClass): Maker {
         this[UNREF]();
       }
     }
-
-    /** Node's method of this name, on this handle. */
-    #nodes(name: string, ...args: unknown[]): Promise<never> {
-      return methods[name].apply(this, args);
-    }
   }
+  const { isOpen } = FileHandle;
   return FileHandle as unknown as Maker;
 }
