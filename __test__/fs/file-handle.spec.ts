@@ -591,3 +591,13 @@ test.serial('a forgotten handle is closed when it is collected, with the warning
   );
   ended(t, result);
 });
+
+test.serial('close tells what the system says', async (t) => {
+  const body = (module: string) => `const { open } = require(${module});
+    const handle = await open(__filename);
+    require('fs').closeSync(handle.fd);
+    await assert.rejects(handle.close(), { code: 'EBADF', syscall: 'close', message: 'EBADF: bad file descriptor, close' });`;
+  // In processes of their own: the number is free in between.
+  for (const module of ['node:fs/promises', `${process.cwd()}/dist/fs.js`])
+    ended(t, await script(body(JSON.stringify(module))));
+});
