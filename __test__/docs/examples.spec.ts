@@ -27,7 +27,12 @@ const under = (directory: string, ending: string) =>
     .filter((name) => name.endsWith(ending))
     .map((name) => join(directory, name));
 
-const examples = ['README.md', ...under('docs/guides', '.md'), ...under('lib/api', '.ts')].flatMap(examplesOf);
+const examples = [
+  'README.md',
+  ...under('docs/guides', '.md'),
+  ...under('lib/api', '.ts'),
+  ...under('lib/fs', '.ts'),
+].flatMap(examplesOf);
 
 /** A directory in which `ringwheel` is installed, with the files that the examples name. */
 const place = mkdtempSync(join(tmpdir(), 'ringwheel-examples-'));

@@ -1,7 +1,7 @@
 // The differential harness: the same call on node:fs/promises and on ringwheel/fs, in twin directories, with results, errors and what is
 // on the disk afterwards compared.
 import { createHash } from 'node:crypto';
-import { lstatSync, mkdirSync, promises as nodes, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, promises as nodes, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import * as ours from '../../fs';
@@ -81,6 +81,9 @@ export function tree(path: string): unknown {
     const at = Buffer.concat([Buffer.from(`${path}/`), name]);
     const { mode, uid, gid, size, nlink } = lstatSync(at);
     const entry = { name: name.toString('latin1'), mode, uid, gid, nlink };
+    // What was forbidden is noted in the mode: now it is looked at, by users who may not everything too.
+    const wanted = (mode & 0o170000) === 0o040000 ? 0o700 : 0o400;
+    if ((mode & 0o170000) !== 0o120000 && (mode & wanted) !== wanted) chmodSync(at, (mode & 0o7777) | wanted);
     if ((mode & 0o170000) === 0o040000) return { ...entry, below: tree(at.toString()) };
     if ((mode & 0o170000) === 0o120000) return { ...entry, target: readlinkSync(at) };
     return (mode & 0o170000) === 0o100000 ? { ...entry, size, content: readFileSync(at) } : entry;

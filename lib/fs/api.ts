@@ -15,11 +15,25 @@ export const constants: typeof nodeConstants = nodeConstants;
  *
  * @returns A `FileHandle` of Node's class. Close it: a forgotten one is closed when it is collected, with Node's warnings.
  * @throws A system error of syscall `open`; for arguments that Node refuses, Node's error.
+ *
+ * @example
+ * ```ts
+ * import { open } from 'ringwheel/fs';
+ * await using handle = await open('package.json');
+ * for await (const line of handle.readLines()) console.log(line);
+ * ```
  */
 export const open = whole.open as unknown as typeof promises.open;
 
 /**
  * The whole content of a file: bytes, or text with an `encoding`.
+ *
+ * @example
+ * ```ts
+ * import fs from 'ringwheel/fs';
+ * const { name } = await fs.stat('package.json').then(() => fs.readFile('package.json', 'utf8')).then(JSON.parse);
+ * console.log(name, await fs.readdir('.'));
+ * ```
  *
  * @throws A system error of syscall `open`, `fstat` or `read`; `AbortError` when the option `signal` aborts; ERR_FS_FILE_TOO_LARGE from 2 GiB on.
  */
