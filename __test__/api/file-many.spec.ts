@@ -1,6 +1,6 @@
 // File.readMany: against node:fs on the same file; merging, short reads, memory limits, aborts at each moment, hostile callers.
 import test from 'ava';
-import { File, ReadBatch, type ReadRange } from '../../index';
+import { File, ReadBatch, type ReadRange, TaskQueue } from '../../index';
 import { ended, executorOf, fileOf, folder, pattern, script } from '../drivers';
 
 const MIB = 1 << 20;
@@ -363,7 +363,6 @@ test.serial('a worker that is terminated with batches in flight leaves the other
 
 test.serial('reads of a batch in a task queue settle in that queue', async (t) => {
   executorOf(t);
-  const { TaskQueue } = await import('../../index');
   await using file = await File.open(fileOf(pattern(10_000)));
   await using queue = new TaskQueue({ name: 'many' });
   const before = queue.stats().slices;
