@@ -21,7 +21,7 @@ export const readMetrics: Metric[] = [
 /** A way to read, and how its process is set up. */
 export interface Way {
   name: string;
-  mode: 'ringwheel' | 'promises' | 'callback' | 'sync';
+  mode: 'ringwheel' | 'readMany' | 'promises' | 'callback' | 'sync';
   /** Node, when it is not named. */
   runtime?: Runtime;
   environment?: Record<string, string>;
