@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+const CLIENTS: usize = 8;
 const HELD: Duration = Duration::from_millis(300);
 
 extern "C" fn hold(_: libc::c_int) {
@@ -40,13 +41,16 @@ fn a_stalled_core_is_counted_with_how_long_it_was() {
         let server = serve(&site, driver, |_| {});
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
-            // Keeps the thread busy, so that the signal finds it in a turn; a parked one is not stalled.
-            scope.spawn(|| {
-                let mut client = Client::connect(server.local_address());
-                while !done.load(Ordering::Relaxed) {
-                    assert_eq!(client.get("/file", "").status, 200);
-                }
-            });
+            // Keep the thread busy, so that the signal finds it in a turn; a parked one is not stalled. One alone would leave it idle for most
+            // of the time.
+            for _ in 0..CLIENTS {
+                scope.spawn(|| {
+                    let mut client = Client::connect(server.local_address());
+                    while !done.load(Ordering::Relaxed) {
+                        assert_eq!(client.get("/file", "").status, 200);
+                    }
+                });
+            }
             let end = Instant::now() + Duration::from_secs(60);
             // The counters are up to a second old.
             while server.stats().total.longest_stall < HELD * 2 / 3 && Instant::now() < end {

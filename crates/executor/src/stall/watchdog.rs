@@ -123,8 +123,10 @@ fn run() {
         }
         let shortest = shared.watched.iter().map(|watched| watched.options.threshold).min();
         // As soon as all are idle: who becomes busy pays some microseconds for waking it, at most once a look.
-        IS_ASLEEP.store(shared.watched.iter().all(Watched::is_idle), Ordering::SeqCst);
-        let pause = if shared.watched.iter().all(Watched::is_idle) {
+        let asleep = shared.watched.iter().all(Watched::is_idle);
+        IS_ASLEEP.store(asleep, Ordering::SeqCst);
+        // Who has become busy since then may not have seen it.
+        let pause = if asleep && shared.watched.iter().all(Watched::is_idle) {
             ASLEEP
         } else {
             shortest.unwrap_or(WINDOW) / LOOKS
