@@ -172,7 +172,7 @@ await count(yields);`,
     `
 const { TaskQueue } = require(${JSON.stringify(join(root, 'dist/index.js'))});
 const queue = new TaskQueue();
-// Asked in slices that are much shorter than their time: one look arms the timer, none of the others is a call.
+// Asked in slices that are much shorter than their time. The first look ever is a call; then slices begin with their timer set.
 const ask = () => queue.spawn(() => { for (let index = 0; index < 1000; index++) executor.needPreempt(); });
 await ask();
 await count(ask);`,

@@ -25,6 +25,7 @@ class Rig {
       finish: (...numbers) => void this.finished.push(numbers),
       keep: () => this.kept++,
       unkeep: () => this.kept--,
+      urge: () => {},
       classed: () => {},
       sliced: () => {},
     },

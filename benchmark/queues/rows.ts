@@ -14,7 +14,7 @@ const serving = 'HTTP server beside saturated queues';
 const latency = 'latency class beside saturated queues, every 5 ms';
 const look = 'needPreempt';
 const cost = 'CPU of work with needPreempt';
-const counting = 'ringwheel, a yield every 50 chunks';
+const counting = 'ringwheel, a yield every 560 chunks';
 
 /** Pairs of bursts in milliseconds, of the queue with 100 shares and of that with 300. */
 const bursts: readonly (readonly [number, number])[] = [

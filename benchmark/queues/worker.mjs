@@ -181,7 +181,7 @@ const modes = {
       const cpu = process.cpuUsage();
       for (let index = 0; index < chunks; index++) {
         x = chunk(x);
-        if (looks ? executor.needPreempt() : index % 50 === 49) await queue.yield();
+        if (looks ? executor.needPreempt() : index % 560 === 559) await queue.yield();
       }
       const { user, system } = process.cpuUsage(cpu);
       return { x, CPU: (user + system) / chunks };

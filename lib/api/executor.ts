@@ -237,11 +237,15 @@ export class Executor implements AsyncDisposable {
   }
 
   /**
-   * Whether the time of what runs is over: a task's slice of its queue, or, of what runs in no queue, a millisecond from the
-   * first question in a turn of the event loop on. Then await {@link Executor.yieldIfNeeded} or `queue.yield()`. True also after close.
+   * Whether the time of what runs is over, or somebody waits. Then await {@link Executor.yieldIfNeeded} or `queue.yield()`.
    *
-   * Cost: a decrement and a load of memory that the kernel or a timer thread writes, no native call; about a dozen times a slice the clock
-   * is read. Nothing is set while nobody asks.
+   * Time is a task's slice of its queue, at most 2.5 ms; of what runs in no queue, a millisecond from the first question in a turn of the
+   * event loop on. Who waits ends it sooner, once queues have had `queues.turnMs` since the last time they made way: a
+   * completion, a timer of this package, a message or a wake of another thread, and anything else that Node's event loop sleeps on. So does
+   * a latency class that the slice itself makes ready. A yes stays a yes until the slice ends. True also after close.
+   *
+   * Cost: a load of memory that the kernel or a timer thread writes, 1 to 2 ns; no native call and no look at the clock before it is raised.
+   * Nothing is set while nobody asks: the first question in a long time is a native call.
    *
    * @example
    * ```ts

@@ -17,7 +17,8 @@ const forgotten = new FinalizationRegistry<{ link: Link; queue: Queue }>(({ link
 /**
  * A queue of tasks with a weight. The ready queue that had the least time for its shares is next, so two that are always busy get
  * the CPU in the proportion of their shares; a latency class goes first while it does not use more than its share. Together they
- * hold the event loop at most `queues.turnMs` at a time (0.5 ms by default), so timers, sockets and servers of Node go on beside them.
+ * hold the event loop at most `queues.turnMs` (0.5 ms by default) when somebody waits for it, so timers, sockets and servers of Node go on
+ * beside them.
  *
  * What belongs to a queue: a task from `spawn` on, and what follows when it awaits a promise of this package (a read, a sleep, a
  * yield) that was begun in the queue. After a promise that something else settles, say `fetch`, work is in the default queue, whose time

@@ -417,6 +417,7 @@ export class Link {
       finish: (slot, generation, result, extra) => this.finish(slot, generation, result, extra),
       keep: () => this.retain(),
       unkeep: () => this.unkeep(),
+      urge: () => this.preempt.urge(),
       classed: (queue) => this.native.setClass(queue.class, queue.shares, queue.bound !== 0),
       sliced: () => {
         if (!this.#waiting.empty || this.#whenIdle.length > 0) this.runWaiting();

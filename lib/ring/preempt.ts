@@ -1,26 +1,24 @@
-// Soft preemption on this side: whether the time of what runs is over, in two loads.
+// Soft preemption on this side: whether the time of what runs is over, or somebody waits who must be quick, in one load.
 //
-// A timer for each slice would tell, at the price of an interrupt, 20 µs in a virtual machine: 8 % of a slice of a quarter
-// millisecond. So in a slice the looks themselves tell how often the clock has to be read: after as many more looks as will take half of
-// the time that is left, as often as they came so far, and at most as many as there were. The word, which the kernel or a thread raises
-// 5 ms after the slice's end, is for looks that come less and less often.
+//   word == 0 ── go on
+//   word != 0 ── ask Rust, once: it reads the clock, sets the timer for what is left and lowers the word, or says yes. A yes stays
+//                a yes until the slice ends, without a call.
+//
+// The word is raised by the kernel or a thread (crates/driver/src/preempt): at the end of the slice, and when the event loop has something
+// to do, which is a completion, a timer of ours, or a socket of Node's; by other threads that have a message; by `urge`.
 import type { NativeExecutor } from '../wire/binding.js';
-import { monotonic, type Scheduler } from './scheduler.js';
+import type { Scheduler } from './scheduler.js';
 
 /** Before the first look, and where the word cannot be seen: always raised, so that each look asks. */
 const RAISED = new Uint32Array([1]);
-/** The part of a slice that is not worth another look at the clock. */
-const CLOSE = 0.02;
-/** Looks in one slice, at most. */
-const LOOKS_MAX = 1e8;
+/** The bit of the word that stands for "a latency class has something to do" (LATENCY in crates/driver/src/preempt/mod.rs). */
+const LATENCY = 1 << 19;
 
 /** See the file's head. */
 export class Preempt {
   #word = RAISED;
   /** The slice that is known to be over: it is not asked about again. */
   #over = -1;
-  /** Looks that were to come before the clock is read again. */
-  #step = 0;
   readonly #native: () => NativeExecutor;
   readonly #scheduler: Scheduler;
   #asked = false;
@@ -43,9 +41,15 @@ export class Preempt {
     this.#scheduler = scheduler;
   }
 
-  /** Plain loads, since Atomics.load costs ten times as much; the loop that calls it sees the change all the same (a spec says so). */
+  /** A plain load, since Atomics.load costs ten times as much; the loop that calls it sees the change all the same (a spec says so). */
   needed(): boolean {
-    return (--this.#scheduler.looksLeft < 0 || this.#word[0] !== 0) && this.#slow();
+    return this.#word[0] !== 0 && this.#slow();
+  }
+
+  /** A latency class has something to do: what runs should come to its end. */
+  urge(): void {
+    // Atomic, since the kernel writes other bits of the word at the same time.
+    if (this.#word !== RAISED) Atomics.or(this.#word, 0, LATENCY);
   }
 
   /** The executor is closed: whatever runs should come to its end. */
@@ -55,31 +59,11 @@ export class Preempt {
   }
 
   #look(): boolean {
-    const scheduler = this.#scheduler;
-    const { slicing, slices } = scheduler;
-    if (slicing && this.#over === slices) {
-      scheduler.looksLeft = 0;
-      return true;
-    }
-    const over = (this.#word[0] !== 0 && this.#confirm()) || (slicing && this.#isOver());
+    const { slicing, slices } = this.#scheduler;
+    if (slicing && this.#over === slices) return true;
+    const over = this.#confirm();
     if (over && slicing) this.#over = slices;
-    if (over || !slicing) scheduler.looksLeft = slicing ? 0 : 1e6; // Outside of slices there is the word alone.
     return over;
-  }
-
-  #isOver(): boolean {
-    const scheduler = this.#scheduler;
-    const { sliceStart, sliceEnd } = scheduler;
-    const now = monotonic();
-    const left = sliceEnd - now;
-    if (left <= (sliceEnd - sliceStart) * CLOSE) return true;
-    const passed = scheduler.looks === 0 ? 1 : 1 + this.#step - Math.max(0, scheduler.looksLeft + 1);
-    scheduler.looks = Math.min(scheduler.looks + passed, LOOKS_MAX) | 0;
-    const rate = scheduler.looks / Math.max(now - sliceStart, 1);
-    // Whole, as small integers: were it ever a double, each look would count down in floating point.
-    this.#step = Math.min(scheduler.looks, LOOKS_MAX, (rate * left) / 2) | 0;
-    scheduler.looksLeft = this.#step;
-    return false;
   }
 
   #confirm(): boolean {

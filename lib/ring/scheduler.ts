@@ -11,7 +11,6 @@ import {
   QUEUE_READY_WORD,
   QUEUE_TURN_WORD,
   SLICE_ELAPSED_DOUBLE,
-  SLICE_END_DOUBLE,
   SLICE_START_DOUBLE,
 } from '../wire/layout.generated.js';
 import { guarded } from './guard.js';
@@ -112,6 +111,8 @@ export interface Rings {
   /** Work that keeps the process alive begins, and ends. */
   keep(): void;
   unkeep(): void;
+  /** A latency class became ready while another queue's slice runs. */
+  urge(): void;
   /** A queue was made or its shares changed. */
   classed(queue: Queue): void;
   /** A slice has resumed what it had to: slots may be free, and nothing may be pending any more. */
@@ -123,9 +124,6 @@ export class Scheduler {
   /** What has no queue of its own, when it yields. */
   readonly fallback: Queue;
   slices = 0;
-  /** Looks (preempt.ts) until the clock is read again, and how many there were in this slice. */
-  looksLeft = 0;
-  looks = 0;
   readonly #words: Uint32Array;
   readonly #doubles: Float64Array;
   readonly #rings: Rings;
@@ -167,16 +165,6 @@ export class Scheduler {
   /** True in a slice, the default queue's too. */
   get slicing(): boolean {
     return this.#words[CURRENT] !== 0;
-  }
-
-  /** When the slice that runs began, in nanoseconds. */
-  get sliceStart(): number {
-    return this.#doubles[SLICE_START_DOUBLE];
-  }
-
-  /** When its time is over. */
-  get sliceEnd(): number {
-    return this.#doubles[SLICE_END_DOUBLE];
   }
 
   /** True when no queue has entries. */
@@ -238,9 +226,10 @@ export class Scheduler {
       queue.deadline = now + queue.bound;
       if (timed) queue.times.ready(now);
     }
-    if (this.#ready.push(queue) > 1) return;
-    this.#words[READY] = 1;
-    this.#rings.keep();
+    if (queue.bound !== 0 && this.slicing && queue !== this.#running) this.#rings.urge();
+    const count = this.#ready.push(queue);
+    this.#words[READY] = count;
+    if (count === 1) this.#rings.keep();
   }
 
   /** One slice; Rust calls it. */
@@ -250,8 +239,6 @@ export class Scheduler {
     if (queue === undefined) return; // The word said otherwise: a script wrote it.
     this.#words[CURRENT] = queue.number;
     this.#running = queue;
-    this.looksLeft = 0;
-    this.looks = 0;
     const start = this.#doubles[SLICE_START_DOUBLE];
     if (queue.bound !== 0) this.#account(queue, start);
     let count = Math.floor(SLICE_TARGET / queue.cost);
@@ -350,9 +337,8 @@ export class Scheduler {
     const ready = this.#ready;
     const last = ready.pop() as Queue;
     if (last !== queue) ready[ready.indexOf(queue)] = last;
-    if (ready.length > 0) return;
-    this.#words[READY] = 0;
-    this.#rings.unkeep();
+    this.#words[READY] = ready.length;
+    if (ready.length === 0) this.#rings.unkeep();
   }
 
   /** A turn must be short enough for the tightest latency class. */

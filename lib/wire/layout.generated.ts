@@ -4,7 +4,7 @@
 // Names with an entry in front (`COMMAND_LENGTH_WORD`) count from the start of that entry.
 
 /** Raised with every change that the other side can see. */
-export const LAYOUT_VERSION = 5;
+export const LAYOUT_VERSION = 6;
 /** First word of a region that Rust has attached. */
 export const LAYOUT_MAGIC = 1279809362;
 /** Bytes of the whole SharedArrayBuffer. */
@@ -57,8 +57,6 @@ export const SLICE_START_DOUBLE = 59;
 export const SLICE_ELAPSED_DOUBLE = 60;
 /** When to call for timers, in milliseconds since the executor's start; 0 for never. Ours. */
 export const ALARM_DOUBLE = 61;
-/** When the time of the slice is over, nanoseconds of CLOCK_MONOTONIC. Rust's. */
-export const SLICE_END_DOUBLE = 62;
 
 // Commands.
 /** First word of command 0. */

@@ -2,7 +2,7 @@
 use std::mem::{align_of, offset_of, size_of};
 
 /// Version of everything in this file. Raised with every change that the other side can see.
-pub const LAYOUT_VERSION: u32 = 5;
+pub const LAYOUT_VERSION: u32 = 6;
 /// First word of a region that Rust has attached: the letters `RWHL`.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"RWHL");
 
@@ -64,7 +64,7 @@ pub struct Header {
     /// 1 while the event loop is held, so that JavaScript asks only when it is not. Written by Rust.
     pub held: u32,
     held_line: [u32; 15],
-    /// 1 while a task queue has work that is ready. Written by JavaScript.
+    /// Task queues that have work that is ready. Written by JavaScript.
     pub queue_ready: u32,
     queue_ready_half: u32,
     /// 1 + the task queue whose slice runs; 0 outside of slices. Written by JavaScript as a slice begins, by Rust as it ends.
@@ -80,9 +80,7 @@ pub struct Header {
     /// When JavaScript wants to be called for its timers: milliseconds since the executor's start, 0 for never. Written by
     /// JavaScript.
     pub alarm: f64,
-    /// When the time of the slice is over: nanoseconds of CLOCK_MONOTONIC. Written by Rust.
-    pub slice_end: f64,
-    spare: u64,
+    spare: [u64; 2],
 }
 
 /// Word of the region whose low half is [`Header::keep`].
@@ -102,8 +100,6 @@ pub const QUEUE_TURN_WORD: usize = offset_of!(Header, queue_turn) / 8;
 pub const SLICE_START_WORD: usize = offset_of!(Header, slice_start) / 8;
 /// Word of [`Header::slice_elapsed`].
 pub const SLICE_ELAPSED_WORD: usize = offset_of!(Header, slice_elapsed) / 8;
-/// Word of [`Header::slice_end`].
-pub const SLICE_END_WORD: usize = offset_of!(Header, slice_end) / 8;
 
 /// What JavaScript asks for. Fields that an opcode does not use are not read; `zero` and `zeros` must be 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -303,7 +299,6 @@ const _: () = assert!(offset_of!(Header, queue_turn) == 464);
 const _: () = assert!(offset_of!(Header, slice_start) == 472);
 const _: () = assert!(offset_of!(Header, slice_elapsed) == 480);
 const _: () = assert!(offset_of!(Header, alarm) == 488);
-const _: () = assert!(offset_of!(Header, slice_end) == 496);
 const _: () = assert!(offset_of!(Command, opcode) == 0);
 const _: () = assert!(offset_of!(Command, flags) == 1);
 const _: () = assert!(offset_of!(Command, queue) == 2);

@@ -34,9 +34,13 @@ const ROUNDS_TIME: Duration = Duration::from_micros(500);
 /// A slice is over, to who looks, after this part of what queues may hold of a turn: so that two of them get at a turn.
 const SLICES_PER_TURN: u64 = 2;
 
-/// JavaScript reads the clock as often as its looks come (lib/ring/preempt.ts); the word is for when they stop coming so often. It is
-/// raised so much later, since a timer's interrupt costs 20 µs in a virtual machine: one in 5 ms is 0.4 %, one a slice 8 %.
-const BACKSTOP_NS: u64 = 5_000_000;
+/// A turn of queues whose tasks look lasts so many times as long as what queues may hold of it, since who waits for the loop raises
+/// the word; but not longer than this, unless they may. A timer's interrupt costs 15 µs in a virtual machine: one in 2.5 ms is 0.6 %.
+const LONG_TURNS: u64 = 5;
+const LONG_TURN_NS: u64 = 2_500_000;
+
+/// A timer that is due does not make a slice shorter than that.
+const SHORTEST_NS: u64 = 100_000;
 
 /// How long a shutdown waits for the kernel before memory is leaked instead of freed (INV-1).
 const SHUTDOWN: Duration = Duration::from_secs(2);
@@ -53,6 +57,8 @@ pub struct Host {
     hook: RefCell<Option<CleanupHook>>,
     /// JavaScript has asked whether its time is over.
     timed: Cell<bool>,
+    /// Nanoseconds that queues have had since they last made way for somebody who waited.
+    held: Cell<u64>,
     /// The loop is kept alive by our descriptor.
     kept: Cell<bool>,
     awake: Cell<bool>,
@@ -111,6 +117,7 @@ impl Host {
             arena: RefCell::new(Some(kept.arena)),
             hook: RefCell::new(None),
             timed: Cell::new(false),
+            held: Cell::new(0),
             kept: Cell::new(false),
             awake: Cell::new(false),
             alarm: Cell::new(None),
@@ -249,47 +256,100 @@ impl Host {
     /// # Errors
     /// ERR_RINGWHEEL_CLOSED after shutdown.
     pub fn preempt_word(&self) -> Result<Option<&'static AtomicU32>> {
-        self.timed.set(true);
-        self.with(|core| core.executor.preempt().map(Preempt::word))
+        let backend = self.handles.borrow().as_ref().and_then(|handles| handles.backend());
+        let first = !self.timed.replace(true);
+        self.with(|core| {
+            let preempt = core.executor.preempt()?;
+            if let Some(backend) = backend.filter(|_| first) {
+                preempt.watch_always(backend);
+            }
+            Some(preempt.word())
+        })
     }
 
     /// The word is raised: is the time of what runs over? It is, too, where nothing watches over it.
     pub fn confirm_preempt(&self) -> bool {
-        self.with(|core| core.executor.preempt().is_none_or(Preempt::confirm)).unwrap_or(true)
+        let over = |preempt: &Preempt| preempt.is_raised() && preempt.confirm();
+        self.with(|core| core.executor.preempt().is_none_or(over)).unwrap_or(true)
     }
 
-    /// What runs from here on has its time until `deadline`, or a quota from its first look on. A turn begins with a quota, too.
-    fn begin_time(&self, deadline: Option<u64>) {
-        if self.timed.get() {
-            let begin = |core: &mut Core| {
-                if let Some(preempt) = core.executor.preempt() {
-                    preempt.begin_lazily(deadline);
-                }
-            };
-            let _closed = self.with(begin);
+    /// Works with preemption where JavaScript has asked for it.
+    fn preempt<R>(&self, work: impl FnOnce(&Preempt) -> R) -> Option<R> {
+        if !self.timed.get() {
+            return None;
+        }
+        self.with(|core| core.executor.preempt().map(work)).ok().flatten()
+    }
+
+    /// How long a turn of queues may be that may hold `bound` of it.
+    fn turn_of_queues(&self, bound: u64) -> u64 {
+        let long = bound.max(LONG_TURN_NS.min(bound * LONG_TURNS));
+        let Some(handles) = self.handles.borrow().clone() else { return bound };
+        if long == bound || !self.preempt(Preempt::is_looked_at).unwrap_or(false) {
+            return bound;
+        }
+        if self.awake.replace(false) {
+            handles.set_awake(false); // The next prepare looks again.
+        }
+        match handles.next_of_its_own() {
+            Some(next) => long.min(bound.max(next.as_nanos() as u64)),
+            None => long,
         }
     }
 
+    /// Until when the next slice may last: a half of the turn, so that two queues get at it; not longer than a timer of JavaScript's can
+    /// wait, and than commands wait anyway.
+    fn slice_end(&self, now: u64, turn_end: u64, share: u64, commands_end: u64) -> u64 {
+        let alone = self.with(|core| core.bridge.slices().queues() < 2).unwrap_or(false);
+        let mut end = if alone { turn_end } else { turn_end.min(now + share) };
+        if self.has_commands() {
+            end = end.min(commands_end);
+        }
+        if let Some(alarm) = self.script_alarm() {
+            let left = alarm.saturating_duration_since(Instant::now()).as_nanos() as u64;
+            end = end.min(now + left.max(SHORTEST_NS));
+        }
+        end
+    }
+
+    fn has_commands(&self) -> bool {
+        self.with(|core| core.bridge.has_commands()).unwrap_or(false)
+    }
+
     /// Runs slices of task queues, each a call into JavaScript that picks a queue and resumes some of its tasks, whose microtasks
-    /// run as it returns: until none is ready or `spent` reaches what queues may hold of this iteration.
+    /// run as it returns: until none is ready, `spent` reaches what queues may hold of this iteration, or they have had that much and
+    /// somebody waits for the loop.
     fn slices(&self, spent: &mut u64) {
-        let Ok(bound) = self.with(|core| core.bridge.slices().turn().as_nanos() as u64) else { return };
+        let Ok((bound, ready)) = self.with(|core| {
+            let slices = core.bridge.slices();
+            (slices.turn().as_nanos() as u64, slices.queues() > 0)
+        }) else {
+            return;
+        };
+        if !ready {
+            return;
+        }
+        let span = self.turn_of_queues(bound);
         let mut now = now_ns();
-        let turn_end = now + bound.saturating_sub(*spent);
-        loop {
-            let slice_end = turn_end.min(now + bound / SLICES_PER_TURN);
+        let start = now;
+        let early = now + bound.saturating_sub(self.held.get());
+        let commands_end = now + bound.saturating_sub(*spent);
+        let turn_end = now + span.saturating_sub(*spent);
+        let mut waited = false;
+        while !waited && now < if self.has_commands() { commands_end } else { turn_end } {
+            let slice_end = self.slice_end(now, turn_end, span / SLICES_PER_TURN, commands_end);
             let begun = self.with(|core| {
                 let slices = core.bridge.slices();
-                let ready = slices.ready() && now < turn_end;
+                let ready = slices.queues() > 0;
                 if ready {
-                    slices.begin(now, slice_end);
+                    slices.begin(now);
                 }
                 ready
             });
             if !begun.unwrap_or(false) {
                 break;
             }
-            self.begin_time(Some(slice_end + BACKSTOP_NS));
+            self.preempt(|preempt| preempt.begin_as_looked_at(slice_end, early));
             let ran = self.call(&self.slice, None);
             let end = now_ns();
             let elapsed = end - now;
@@ -299,8 +359,11 @@ impl Host {
             if self.with(|core| core.bridge.slices().end(elapsed)).is_err() || !ran {
                 break;
             }
+            let due = now >= early && self.script_alarm().is_some_and(has_passed);
+            waited = due || self.preempt(Preempt::lets_in).unwrap_or(false);
         }
-        self.begin_time(None);
+        self.held.set(if waited { 0 } else { self.held.get().saturating_add(now - start) });
+        self.preempt(|preempt| preempt.begin_lazily(None)); // What runs from here on has a quota from its first look on.
     }
 
     /// Calls one of the functions that are kept. False when it did not run to its end.
@@ -332,7 +395,7 @@ impl Host {
     fn prepare_loop(&self) {
         let Some(turn) = self.turn(Park::Host) else { return };
         let Some(handles) = self.handles.borrow().clone() else { return };
-        let queues = self.with(|core| core.bridge.slices().ready());
+        let queues = self.with(|core| core.bridge.slices().queues() > 0);
         let script = self.script_alarm();
         let awake = turn.ready || self.is_due() || queues.unwrap_or(false) || script.is_some_and(has_passed);
         if self.awake.replace(awake) != awake {
@@ -396,8 +459,7 @@ impl Watcher for Host {
             if idle && queues_ns == 0 {
                 break;
             }
-            let more = due && self.script_alarm().is_some_and(has_passed)
-                || self.with(|core| core.bridge.has_commands()).unwrap_or(false);
+            let more = due && self.script_alarm().is_some_and(has_passed) || self.has_commands();
             if !more && !turn.ready {
                 break;
             }

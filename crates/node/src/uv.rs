@@ -8,7 +8,7 @@ use std::{
     any::Any,
     cell::{Cell, RefCell},
     ffi::{CStr, c_int, c_void},
-    os::fd::{AsRawFd, OwnedFd},
+    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
     panic::{AssertUnwindSafe, catch_unwind},
     ptr::NonNull,
     rc::Rc,
@@ -45,6 +45,7 @@ type Start = unsafe extern "C" fn(Raw, Callback) -> c_int;
 type PollStart = unsafe extern "C" fn(Raw, c_int, PollCallback) -> c_int;
 type TimerStart = unsafe extern "C" fn(Raw, Callback, u64, u64) -> c_int;
 type Stop = unsafe extern "C" fn(Raw) -> c_int;
+type OfLoop = unsafe extern "C" fn(Raw) -> c_int;
 
 /// `uv_handle_type` of libuv 1.x: an ABI that cannot change before 2.0.
 #[derive(Clone, Copy)]
@@ -67,6 +68,8 @@ struct Api {
     let_go: OnHandle,
     close: Close,
     update_time: OnHandle,
+    backend_fd: OfLoop,
+    backend_timeout: OfLoop,
     prepare_init: Init,
     prepare_start: Start,
     check_init: Init,
@@ -108,6 +111,8 @@ impl Api {
             let_go: function!(OnHandle, c"uv_unref"),
             close: function!(Close, c"uv_close"),
             update_time: function!(OnHandle, c"uv_update_time"),
+            backend_fd: function!(OfLoop, c"uv_backend_fd"),
+            backend_timeout: function!(OfLoop, c"uv_backend_timeout"),
             prepare_init: function!(Init, c"uv_prepare_init"),
             prepare_start: function!(Start, c"uv_prepare_start"),
             check_init: function!(Init, c"uv_check_init"),
@@ -288,6 +293,33 @@ impl<W: Watcher> Handles<W> {
             // SAFETY: as above.
             unsafe { (self.api.idle_stop)(self.idle.get()) };
         }
+    }
+
+    /// A second descriptor of what the loop sleeps on: readable when any of its descriptors is, whoever they belong to.
+    pub fn backend(&self) -> Option<OwnedFd> {
+        if self.closing.get() {
+            return None;
+        }
+        // SAFETY: needs the loop. Holds: `join`'s contract; the handles are not closed.
+        let fd = unsafe { (self.api.backend_fd)(self.event_loop) };
+        if fd < 0 {
+            return None;
+        }
+        // SAFETY: needs a descriptor that is open while it is borrowed. Holds: the loop has it.
+        unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned().ok()
+    }
+
+    /// When the loop will have something to do by itself: an immediate at once, a timer of Node's in whole milliseconds; `None` for
+    /// never. Not our own idle handle: [`Handles::set_awake`] before, with false.
+    pub fn next_of_its_own(&self) -> Option<Duration> {
+        if self.closing.get() {
+            return Some(Duration::ZERO);
+        }
+        // SAFETY: needs the loop, on its thread. Holds: `join`'s contract; the handles are not closed.
+        unsafe { (self.api.update_time)(self.event_loop) };
+        // SAFETY: as above.
+        let ms = unsafe { (self.api.backend_timeout)(self.event_loop) };
+        u64::try_from(ms).ok().map(Duration::from_millis)
     }
 
     /// Wakes the loop in so much time; `None` takes that back.

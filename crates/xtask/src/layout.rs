@@ -160,8 +160,6 @@ fn layout_text() -> String {
         "ALARM_DOUBLE",
         offset_of!(Header, alarm) / 8,
     );
-    let about = "When the time of the slice is over, nanoseconds of CLOCK_MONOTONIC. Rust's.";
-    script.constant(about, "SLICE_END_DOUBLE", offset_of!(Header, slice_end) / 8);
 
     script.line("\n// Commands.");
     script.word("First word of command 0.", "COMMANDS_WORD", Geometry::DEFAULT.commands().first_word * 8);

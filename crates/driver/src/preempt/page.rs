@@ -1,6 +1,11 @@
 //! Pages for words that others may hold for ever: taken from the heap when more threads preempt at once than ever before, given
 //! back to a list, never freed.
+//!
+//! A ring that is closed is taken down by a thread of the kernel, which writes the ring's indices and flags once more some time later,
+//! with nothing in flight as well (seen on 6.18). So a page rests before it is used again.
+use super::now_ns;
 use std::{
+    collections::VecDeque,
     fmt,
     sync::{
         Mutex, PoisonError,
@@ -24,13 +29,22 @@ impl fmt::Debug for Page {
     }
 }
 
-static FREE: Mutex<Vec<&'static Page>> = Mutex::new(Vec::new());
+/// Nanoseconds for which a page rests.
+pub(super) const REST: u64 = 2_000_000_000;
+
+/// With the time from which on each may be taken, the longest rested first.
+static FREE: Mutex<VecDeque<(u64, &'static Page)>> = Mutex::new(VecDeque::new());
 
 impl Page {
     /// A zeroed page that nobody else uses.
     pub(super) fn take() -> &'static Page {
-        let free = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let page = free.unwrap_or_else(|| {
+        let now = now_ns();
+        let free = {
+            let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+            let rested = free.front().is_some_and(|(from, _)| *from <= now);
+            if rested { free.pop_front() } else { None }
+        };
+        let page = free.map(|(_, page)| page).unwrap_or_else(|| {
             Box::leak(Box::new(Page {
                 shared: [const { AtomicU32::new(0) }; WORDS],
                 entries: [const { AtomicU32::new(0) }; WORDS],
@@ -42,8 +56,8 @@ impl Page {
         page
     }
 
-    /// For the next to take. Late raises of its word reach whoever has it then, who looks at the clock once in vain.
+    /// For the next to take, when it has rested. Late raises of its word reach whoever has it then, who looks at the clock once in vain.
     pub(super) fn give(&'static self) {
-        FREE.lock().unwrap_or_else(PoisonError::into_inner).push(self);
+        FREE.lock().unwrap_or_else(PoisonError::into_inner).push_back((now_ns() + REST, self));
     }
 }

@@ -142,22 +142,104 @@ fn a_watched_descriptor_raises_the_word_of_the_ring() {
 }
 
 #[test]
-fn a_page_is_used_again_only_when_its_ring_is_quiet() {
+fn what_is_watched_always_raises_the_word_of_every_slice() {
+    for preempt in ways() {
+        let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).expect("an eventfd");
+        let other = fd.try_clone().expect("a second descriptor");
+        preempt.watch_always(fd);
+        let far = || now_ns() + 10_000_000_000;
+        for _ in 0..20 {
+            preempt.begin(far());
+            assert!(!preempt.is_raised());
+            let writer = other.try_clone().expect("a third");
+            let thread = std::thread::spawn(move || rustix::io::write(&writer, &1_u64.to_ne_bytes()));
+            spin_until_raised(&preempt);
+            assert!(preempt.confirm(), "{preempt:?}");
+            thread.join().expect("it only writes").expect("write");
+            preempt.begin(far());
+            spin_until_raised(&preempt); // It is readable still.
+            assert!(preempt.confirm(), "{preempt:?}");
+            rustix::io::read(&other, &mut [0; 8]).expect("read");
+        }
+        assert_eq!(preempt.stats().armed, 1, "{preempt:?}: one timer for all of them");
+    }
+}
+
+#[test]
+fn who_waits_before_it_is_time_is_let_in_when_it_is() {
+    for preempt in ways() {
+        let fd = eventfd(1, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).expect("an eventfd");
+        preempt.watch_always(fd);
+        for _ in 0..20 {
+            let early = now_ns() + 300_000;
+            preempt.begin_as_looked_at(early + 10_000_000_000, early);
+            spin_until_raised(&preempt);
+            let mut looks = 0;
+            while !preempt.confirm() {
+                spin_until_raised(&preempt);
+                looks += 1;
+            }
+            assert!(now_ns() >= early && now_ns() < early + 10_000_000_000, "{preempt:?}");
+            assert!(
+                looks <= 20,
+                "{preempt:?}: the word was lowered in between, and not {looks} times in vain"
+            );
+        }
+    }
+}
+
+#[test]
+fn after_a_look_the_next_slices_need_none_to_be_armed() {
+    for preempt in ways() {
+        let far = now_ns() + 10_000_000_000;
+        preempt.begin_as_looked_at(far, 0);
+        assert!(preempt.is_raised() && !preempt.is_looked_at());
+        assert!(!preempt.confirm());
+        for _ in 0..EAGER {
+            assert!(preempt.is_looked_at());
+            preempt.begin_as_looked_at(far, 0);
+            assert!(!preempt.is_raised());
+        }
+        preempt.begin_as_looked_at(far, 0);
+        assert!(preempt.is_raised(), "nobody looked for so long that nothing need be armed");
+    }
+}
+
+#[test]
+fn a_page_rests_before_it_is_used_again() {
     for kind in ways().iter().map(Preempt::kind) {
-        for _ in 0..300 {
+        let mut words = Vec::new();
+        for _ in 0..50 {
+            let start = now_ns();
             let preempt = Preempt::start(kind, Duration::from_millis(1)).expect("it did start before");
             preempt.begin(now_ns() + 50_000);
-            let word = preempt.word();
+            let word: *const AtomicU32 = preempt.word();
+            // Until it was given back, which is later than `start`.
+            assert!(words.iter().all(|(other, given)| *other != word || *given + page::REST <= now_ns()));
             drop(preempt);
-            let next = Preempt::start(kind, Duration::from_millis(1)).expect("it did start before");
-            next.begin(now_ns() + 1_000_000_000);
-            if std::ptr::eq(next.word(), word) {
-                let start = Instant::now();
-                while start.elapsed() < Duration::from_micros(100) {
-                    assert!(!next.is_raised(), "{kind:?}: the timer of the one before");
-                }
-            }
+            words.push((word, start));
         }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_an_earlier_ring_leaves_is_no_completion() {
+    for tail in [2, 8, u32::MAX] {
+        let Ok(preempt) = Preempt::start(PreemptKind::Ring, Duration::from_millis(1)) else { return };
+        let Way::Ring(ring) = &preempt.way else { panic!("it is a ring") };
+        ring.spoil_tail(tail);
+        for _ in 0..20 {
+            let deadline = now_ns() + 200_000;
+            preempt.begin(deadline);
+            assert!(!preempt.is_raised() || now_ns() >= deadline, "a timer that is set has not fired");
+            while !preempt.confirm() {
+                spin_until_raised(&preempt);
+            }
+            assert!(now_ns() >= deadline);
+        }
+        preempt.begin(now_ns() + 10_000_000_000);
+        assert!(!preempt.is_raised(), "nothing overflowed");
     }
 }
 

@@ -4,10 +4,7 @@
 //! makes the slices, since only a call from outside of JavaScript runs microtasks as it returns, and reads the clock.
 use ringwheel_command::{
     Memory, Region,
-    layout::{
-        QUEUE_CURRENT_WORD, QUEUE_READY_WORD, QUEUE_TURN_WORD, SLICE_ELAPSED_WORD, SLICE_END_WORD,
-        SLICE_START_WORD,
-    },
+    layout::{QUEUE_CURRENT_WORD, QUEUE_READY_WORD, QUEUE_TURN_WORD, SLICE_ELAPSED_WORD, SLICE_START_WORD},
 };
 use std::time::Duration;
 
@@ -26,9 +23,9 @@ impl Slices {
         Slices { region }
     }
 
-    /// A queue has work.
-    pub fn ready(&self) -> bool {
-        self.region.load_index(QUEUE_READY_WORD) != 0
+    /// Queues that have work, if that is true.
+    pub fn queues(&self) -> u32 {
+        self.region.load_index(QUEUE_READY_WORD)
     }
 
     /// How long queues may hold the loop in one turn.
@@ -37,10 +34,9 @@ impl Slices {
         Duration::from_micros(u64::from(micros)).clamp(TURN_MIN, TURN_MAX)
     }
 
-    /// A slice begins, and when its time is over; both in nanoseconds of CLOCK_MONOTONIC.
-    pub fn begin(&self, now_ns: u64, end_ns: u64) {
+    /// A slice begins: nanoseconds of CLOCK_MONOTONIC.
+    pub fn begin(&self, now_ns: u64) {
         self.region.write(SLICE_START_WORD, [(now_ns as f64).to_bits()]);
-        self.region.write(SLICE_END_WORD, [(end_ns as f64).to_bits()]);
     }
 
     /// It ended, its microtasks included: what runs next is no queue's.
@@ -69,12 +65,11 @@ mod tests {
     fn after_a_slice_no_queue_is_current() {
         let region = Region::owned(Geometry::new(1, 1));
         let slices = Slices::new(region.clone());
-        slices.begin(1_000, 2_000);
+        slices.begin(1_000);
         region.store_index(QUEUE_CURRENT_WORD, 7);
         slices.end(250);
         assert_eq!(region.load_index(QUEUE_CURRENT_WORD), 0);
         assert_eq!(region.read::<1>(SLICE_ELAPSED_WORD), [250f64.to_bits()]);
         assert_eq!(region.read::<1>(SLICE_START_WORD), [1_000f64.to_bits()]);
-        assert_eq!(region.read::<1>(SLICE_END_WORD), [2_000f64.to_bits()]);
     }
 }
