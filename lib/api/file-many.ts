@@ -72,7 +72,7 @@ interface Plan {
   readonly chunks: Chunk[];
 }
 
-/** Reads ranges of a file; the caller checked the limits and that `ranges` is an array. */
+/** Reads ranges of a file; the caller checked the limits and that `ranges` is an array. @internal */
 export function readRanges(
   link: Link,
   file: FileState,
