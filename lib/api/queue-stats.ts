@@ -23,7 +23,10 @@ export interface QueueStats {
   runMs: number;
   /** The longest of them. */
   sliceMaxMs: number;
-  /** Of a latency class: slices that began after its bound. */
+  /**
+   * Of a latency class: slices that began later than its bound after work had reached it. A timer or a completion that waits behind work
+   * which does not yield has not reached it yet: the stall detector is for that.
+   */
   late: number;
   /** How late the latest was, milliseconds. */
   lateMaxMs: number;
