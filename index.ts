@@ -23,6 +23,7 @@ export {
 export { File } from './lib/api/file.js';
 export type { ReadRange } from './lib/api/file-many.js';
 export { FileServer, type ServerCloseOptions, type ServerStats } from './lib/api/file-server.js';
+export type { StreamOptions } from './lib/api/file-stream.js';
 export { Event, type EventWaitOptions, Gate } from './lib/api/gate.js';
 export { interval } from './lib/api/interval.js';
 export type { LatencyBucket, LatencySummary, OperationKind, QueueLatencies } from './lib/api/latency.js';
@@ -47,6 +48,7 @@ export type { CpuFilter, CustomPlacement, FilteredPlacement, FixedPlacement, Pla
 export { TaskQueue } from './lib/api/queue.js';
 export type { QueueStats } from './lib/api/queue-stats.js';
 export { ReadBatch } from './lib/api/read-batch.js';
+export type { ReadFileOptions } from './lib/api/read-whole.js';
 export { type LockOptions, RwLock } from './lib/api/rwlock.js';
 export { type AcquireOptions, type Guard, Permit, Semaphore } from './lib/api/semaphore.js';
 export type { FileServerOptions, ServerCacheOptions, ServerLimits } from './lib/api/server-options.js';
@@ -65,4 +67,11 @@ export {
   type Topology,
   topology,
 } from './lib/api/topology.js';
+export {
+  type CopyFileOptions,
+  copyFile,
+  readFile,
+  type WriteFileAtomicOptions,
+  writeFileAtomic,
+} from './lib/api/whole-file.js';
 export type { AdaptiveStats } from './lib/wire/binding.js';

@@ -194,9 +194,9 @@ export function truncatePath(link: Link, path: Path, length: number): Promise<Fa
   return call(link, { number: CALL_TRUNCATE_PATH, a: length, answer: done }, path);
 }
 
-/** Copies a file; `mode` has COPYFILE_ bits. @internal */
-export function copyFile(link: Link, from: Path, to: Path, mode: number): Promise<number> {
-  return simple(link, { number: CALL_COPY, mode, answer: done }, from, to);
+/** Copies a file; `mode` has COPYFILE_ bits. Ended early, it removes what it made. @internal */
+export function copyFile(link: Link, from: Path, to: Path, mode: number, signal?: AbortSignal): Promise<number> {
+  return simple(link, { number: CALL_COPY, mode, answer: done, signal }, from, to);
 }
 
 const entries = (result: number, parcel: number, hold: Hold, link: Link): Entries =>
@@ -229,7 +229,7 @@ export interface ReadWhole {
   encoding?: BufferEncoding;
   /** The most bytes; a file with more is a {@link FailedAt} with its `size`. Default 2^53 − 1. */
   limit?: number;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** Opens, reads and closes a file. @internal */

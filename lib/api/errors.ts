@@ -139,6 +139,8 @@ export interface SystemError extends Error {
   syscall: string;
   /** The path it was about, where there is one. */
   path?: string;
+  /** The second path, of calls with two. */
+  dest?: string;
 }
 
 /** A string in quotes, with NUL, line ends and whatever else could steer a terminal escaped, as Node shows it. @internal */
@@ -147,14 +149,16 @@ export function quoted(text: string): string {
 }
 
 /** Makes the Error for a negative errno. @internal */
-export function systemError(errno: number, syscall: string, path?: string): SystemError {
+export function systemError(errno: number, syscall: string, path?: string, dest?: string): SystemError {
   const [code, what] = getSystemErrorMap().get(errno) ?? LINUX_ERRORS.get(errno) ?? [`E${-errno}`, 'unknown error'];
   const place = path === undefined || path === '' ? '' : ` ${quoted(path)}`;
-  const error = new Error(`${code}: ${what}, ${syscall}${place}`) as SystemError;
+  const other = dest === undefined ? '' : ` -> ${quoted(dest)}`;
+  const error = new Error(`${code}: ${what}, ${syscall}${place}${other}`) as SystemError;
   error.errno = errno;
   error.code = code;
   error.syscall = syscall;
   if (place !== '') error.path = path as string;
+  if (dest !== undefined) error.dest = dest;
   return error;
 }
 

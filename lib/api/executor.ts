@@ -4,7 +4,7 @@ import { constants } from 'node:os';
 import { Link } from '../ring/link.js';
 import { OPCODE_QUEUE } from '../ring/pending.js';
 import type { Preempt } from '../ring/preempt.js';
-import { Hold, NO_FILE } from '../ring/state.js';
+import { NO_FILE } from '../ring/state.js';
 import { binding, LAYOUT_VERSION, type NativeStats } from '../wire/binding.js';
 import { REGION_BYTES, REJECT_CLOSED } from '../wire/layout.generated.js';
 import { completionError, failLater, ourError } from './errors.js';
@@ -20,6 +20,7 @@ import { type Lease, makeLease } from './lease.js';
 import { credentials } from './operation.js';
 import { EXECUTOR_RULES, type ExecutorOptions } from './options.js';
 import { type QueueStats, queueStats } from './queue-stats.js';
+import { takeRange } from './ranges.js';
 import { StallWatch } from './stall.js';
 import { checked, shown } from './validate.js';
 
@@ -223,17 +224,15 @@ export class Executor implements AsyncDisposable {
         'executor.lease: the buffer that all leases are parts of was detached: close the executor and start another';
       throw ourError('ERR_RINGWHEEL_BUFFER', message, this.lease);
     }
-    let lease = link.native.lease(bytes);
-    if (lease === null && evictAll(link)) lease = link.native.lease(bytes);
-    if (lease === null) {
+    const hold = takeRange(link, bytes);
+    if (hold === undefined) {
       const { arenaBytes, arenaFreeBytes } = link.native.stats();
       const message =
         `executor.lease: no ${bytes} bytes in one piece: ${arenaFreeBytes} of the arena's ${arenaBytes} bytes are free. ` +
         'Release leases, or start the executor with a larger `memory`';
       throw ourError('ERR_RINGWHEEL_NO_MEMORY', message, this.lease);
     }
-    const view = new Uint8Array(link.native.arena, lease.offset, bytes);
-    return makeLease(link, new Hold(lease.slot, lease.generation, lease.offset, bytes, view, -1));
+    return makeLease(link, hold);
   }
 
   /**
@@ -412,11 +411,6 @@ export class Executor implements AsyncDisposable {
     link.abandon(REJECT_CLOSED);
     this.#leave();
   }
-}
-
-/** Has all who keep memory idle give it back; true when that was any. */
-function evictAll(link: Link): boolean {
-  return [link.scratch.evict(), link.calls.evict(), link.slabs.evict()].includes(true);
 }
 
 function closedWhile(): Error {

@@ -17,10 +17,12 @@ import {
   STAT_BYTES,
 } from '../wire/layout.generated.js';
 import { isAborted, reasonOf } from './abort.js';
+import { readRest } from './call.js';
 import { ourError, quoted, type RingwheelError, rejected } from './errors.js';
 import { events } from './events.js';
 import { currentLink } from './executor.js';
 import { READ_MANY_DEFAULTS, type ReadRange, readRanges } from './file-many.js';
+import { chunksOf, STREAM_RULES, type StreamOptions } from './file-stream.js';
 import { openFlags, pathOf } from './flags.js';
 import { Lease } from './lease.js';
 import { openThrough, operate, scratchFor } from './operation.js';
@@ -33,6 +35,7 @@ import {
   type TransferOptions,
 } from './options.js';
 import type { ReadBatch } from './read-batch.js';
+import { READ_FILE_RULES, type ReadFileOptions, wholeOf } from './read-whole.js';
 import { Stats } from './stats.js';
 import { moveDirect, moveInRanges, readCopied, writeCopied } from './transfer.js';
 import { checked, shown } from './validate.js';
@@ -40,6 +43,9 @@ import { checked, shown } from './validate.js';
 /** Its number differs between processors; undefined where the system has no such flag. */
 const { O_DIRECT } = constants as { O_DIRECT?: number };
 const KEY = Symbol('file');
+
+/** What commands name a file by. @internal */
+export let stateOf: (file: File) => FileState;
 
 /** Closes what a program forgot: the file's slot, never memory. */
 const forgotten = new FinalizationRegistry<{ state: FileState; link: Link }>(({ state, link }) => {
@@ -84,6 +90,10 @@ export class File implements AsyncDisposable {
   readonly #link: Link;
   readonly #state: FileState;
   #closing: Promise<void> | undefined;
+
+  static {
+    stateOf = (file) => file.#state;
+  }
 
   private constructor(key: typeof KEY, link: Link, state: FileState) {
     if (key !== KEY)
@@ -225,6 +235,60 @@ export class File implements AsyncDisposable {
       throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message);
     }
     return readRanges(this.#usable('readMany'), this.#state, ranges, { ...READ_MANY_DEFAULTS, ...given }, signal);
+  }
+
+  /**
+   * Reads from the file's own position, which moves, to the end: all of a file that was just opened.
+   *
+   * @param options - See {@link ReadFileOptions}.
+   * @returns The bytes, in memory that is yours alone; they are read into it directly, without a second copy.
+   * @throws A system error of syscall `read`; ERR_RINGWHEEL_NO_MEMORY when there are more bytes than `limit`; ERR_RINGWHEEL_CLOSED; the
+   * signal's reason.
+   *
+   * @example
+   * ```ts
+   * import { File } from 'ringwheel';
+   * await using file = await File.open('data.bin');
+   * console.log((await file.readAll()).length);
+   * ```
+   */
+  async readAll(options?: ReadFileOptions): Promise<Uint8Array> {
+    const { limit = Number.MAX_SAFE_INTEGER, signal } = checked('file.readAll', options, READ_FILE_RULES);
+    const read = await readRest(this.#usable('readAll'), this.#state, { limit, signal });
+    return wholeOf(read, 'file.readAll', limit, this.#state.path);
+  }
+
+  /**
+   * Reads the file chunk by chunk, without a copy, while it reads on in the background.
+   *
+   * Each chunk is a {@link Lease} that is yours until you ask for the next one: then it is taken back, and its `bytes` throw. Copy what you keep
+   * (`lease.bytes.slice()`); a view that you kept would show later bytes. When an operation of yours has the lease at that time, such as a write
+   * that you did not await, it goes back when that has ended; releasing it yourself is never wrong. So a loop uses two chunks' memory, and at most `readAhead` + 1
+   * of them, whatever you do in it. However the loop is left, reads under way are cancelled and all memory goes back.
+   *
+   * @param options - See {@link StreamOptions}.
+   * @returns What `for await` takes; each loop over it is a pass of its own, and nothing is read before. A file that grows meanwhile is read to the
+   * end that it has then; one that shrinks ends early.
+   * @throws ERR_RINGWHEEL_INVALID_OPTION from the call. From the loop: a system error of syscall `read` (ESPIPE when `start` is given for what has no
+   * positions); ERR_RINGWHEEL_NO_MEMORY when not even a page is free; ERR_RINGWHEEL_CLOSED when the file or the executor is closed
+   * meanwhile; the signal's reason.
+   *
+   * Cost: a promise, a closure or two and a lease for each chunk, and no native call in steady state. Pipes are not read ahead.
+   *
+   * @example
+   * ```ts
+   * import { createHash } from 'node:crypto';
+   * import { File } from 'ringwheel';
+   * await using file = await File.open('data.bin');
+   * const hash = createHash('sha256');
+   * for await (const chunk of file.stream()) hash.update(chunk.bytes);
+   * console.log(hash.digest('hex'));
+   * ```
+   */
+  stream(options?: StreamOptions): AsyncIterable<Lease> {
+    const known = checked('file.stream', options, STREAM_RULES);
+    this.#usable('stream');
+    return { [Symbol.asyncIterator]: () => chunksOf(this, this.#link, this.#state, known) };
   }
 
   /** Metadata of the file. Cost: one statx(2). @throws A system error of syscall `fstat`. */

@@ -1,0 +1,33 @@
+// What readFile and file.readAll share: their options, and what becomes of an answer.
+
+import { FailedAt } from './call.js';
+import { ourError, systemError } from './errors.js';
+import { abortSignal, type Rule, whole } from './validate.js';
+
+/** Options of {@link readFile} and {@link File.readAll}. */
+export interface ReadFileOptions {
+  /** The most bytes: a longer file is refused, before anything is read where it says its length. Default 2^53 − 1. */
+  limit?: number;
+  /** Ends the read early: the promise rejects with the signal's reason at once. */
+  signal?: AbortSignal;
+}
+
+/** @internal */
+export const READ_FILE_RULES: Record<string, Rule> = { limit: whole(0, Number.MAX_SAFE_INTEGER), signal: abortSignal };
+
+/** What a whole-file read gave, or its error. @internal */
+export function wholeOf(
+  read: Buffer | string | number | FailedAt,
+  where: string,
+  limit: number,
+  path: string,
+): Uint8Array {
+  if (typeof read === 'number') throw systemError(read, 'read', path);
+  if (read instanceof FailedAt) {
+    if (read.size === undefined) throw systemError(read.errno, read.syscall === 'lstat' ? 'fstat' : read.syscall, path);
+    const message = `${where}: the file has ${read.size} bytes or more, and the limit is ${limit}: raise \`limit\`, or read it as a stream`;
+    throw ourError('ERR_RINGWHEEL_NO_MEMORY', message);
+  }
+  const bytes = read as Buffer;
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+}
