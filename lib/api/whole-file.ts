@@ -76,8 +76,8 @@ const WRITE_FILE_ATOMIC_RULES: Record<string, Rule> = {
  * @throws A system error of syscall `open` or `read` with `path`; ERR_RINGWHEEL_NO_MEMORY when the file is longer than `limit`;
  * ERR_RINGWHEEL_INVALID_OPTION when an argument is wrong; ERR_RINGWHEEL_CLOSED; the signal's reason.
  *
- * Cost: one command and no native call for a file of up to 16 KiB that is cached; a longer one is read on the executor's pool, for one
- * native call. No descriptor of it stays open, whatever happens.
+ * Cost: one command, and no native call for a file of up to 16 KiB; one for a longer one. What is cached and not longer than 256 KiB is read at
+ * once, anything else on the executor's pool. No descriptor of it stays open, whatever happens.
  *
  * @example
  * ```ts
