@@ -315,6 +315,15 @@ test.serial('whole files are written, with the flags and the mode that are asked
   t.is(await calls.writeFile(link, path, 'grüße', { flags, mode: 0o666 }), 0);
   t.is(await calls.writeFile(link, path, '2120', { flags: O_WRONLY | O_APPEND, mode: 0, encoding: 'hex' }), 0);
   t.is(fs.readFileSync(path, 'utf8'), 'grüße! ');
+  for (const [text, encoding] of [
+    ['aGVs\n bG8=\n', 'base64'],
+    ['2120 no digits', 'hex'],
+    ['ÿ€', 'latin1'],
+    ['ab', 'utf16le'],
+  ] as const) {
+    t.is(await calls.writeFile(link, path, text, { flags, mode: 0, encoding }), 0);
+    t.deepEqual(fs.readFileSync(path), Buffer.from(text, encoding), encoding);
+  }
   const failed = (await calls.writeFile(link, path, '', { flags: flags | O_EXCL, mode: 0o666 })) as FailedAt;
   t.deepEqual([failed.errno, failed.syscall], [-EEXIST, 'open']);
   const full = (await calls.writeFile(link, '/dev/full', 'x', { flags: O_WRONLY, mode: 0 })) as FailedAt;

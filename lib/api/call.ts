@@ -277,8 +277,11 @@ export interface WriteWhole {
 }
 
 /** Opens, writes and closes a file: at most {@link WRITE_WHOLE_BYTES}. The bytes are taken during the call. @internal */
-export function writeFile(link: Link, path: Path, data: string | Uint8Array, options: WriteWhole): Promise<Failed> {
+export function writeFile(link: Link, path: Path, content: string | Uint8Array, options: WriteWhole): Promise<Failed> {
   const { flags: mode, mode: b, encoding = 'utf8', flush = false } = options;
+  // Of hex and base64 only making the bytes says how many there are: what is no digit is left out.
+  const counted = typeof content !== 'string' || /^(utf|ucs|latin|binary|ascii)/i.test(encoding);
+  const data = counted ? content : Buffer.from(content, encoding);
   const a = typeof data === 'string' ? Buffer.byteLength(data, encoding) : lengthOf(data);
   const flags = flush ? CALL_FLAG_SYNC : 0;
   return call(link, { number: CALL_WRITE_FILE, flags, mode, a, b, data, encoding, answer: done }, path);

@@ -32,6 +32,10 @@ impl fmt::Debug for Page {
 /// Nanoseconds for which a page rests.
 pub(super) const REST: u64 = 2_000_000_000;
 
+/// Pages that may rest, 2 MiB of them: more are there only while executors come and go by the hundred a second, and then the one that has
+/// rested longest is taken. What that may cost is a timer that is late: a ring believes nothing that its page says (INV-5).
+const RESTING_MAX: usize = 256;
+
 /// With the time from which on each may be taken, the longest rested first.
 static FREE: Mutex<VecDeque<(u64, &'static Page)>> = Mutex::new(VecDeque::new());
 
@@ -42,7 +46,7 @@ impl Page {
         let free = {
             let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
             let rested = free.front().is_some_and(|(from, _)| *from <= now);
-            if rested { free.pop_front() } else { None }
+            if rested || free.len() >= RESTING_MAX { free.pop_front() } else { None }
         };
         let page = free.map(|(_, page)| page).unwrap_or_else(|| {
             Box::leak(Box::new(Page {
