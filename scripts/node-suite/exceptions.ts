@@ -12,6 +12,9 @@ export const exceptions: ReadonlyMap<string, string> = new Map([
   ['test-fs-promises-file-handle-read-worker', TRANSFER],
   ['test-worker-message-port-transfer-filehandle', TRANSFER],
   ['test-fs-promises-readfile', "replaces fstat of Node's internal binding"],
-  ['test-async-wrap-getasyncid', "makes objects of Node's internal classes"],
+  [
+    'test-async-wrap-getasyncid',
+    'beforeExit comes twice when its listener collects garbage after a handle was opened; cause not found',
+  ],
   ['test-esm-dynamic-import-mutating-fs', 'fails with any loader hook, and the swap of imports is one'],
 ]);
