@@ -144,9 +144,7 @@ function waitThenCall<T>(
   const { file = NO_FILE } = asked;
   const ranges = rangesFor(link, wanted);
   const { current } = link.scheduler;
-  // Close waits for this, too, which has no slot yet.
-  file.inFlight++;
-  link.transfers++;
+  link.enter(file);
   return new Promise((resolve) => {
     let range: Hold | undefined;
     const go = (hold?: Hold): void => {
@@ -162,8 +160,7 @@ function waitThenCall<T>(
         link.whenReady(go);
         return;
       }
-      if (--file.inFlight === 0 && file !== NO_FILE) file.becameIdle();
-      link.transferred();
+      link.leave(file);
     };
     ranges.wait(wanted, go);
     ranges.serve();
@@ -195,14 +192,11 @@ function waitWithSignal<T>(
     let range: Hold | undefined;
     let left = false;
     let waits = true;
-    // Close waits for this, too, which has no slot yet.
-    file.inFlight++;
-    link.transfers++;
+    link.enter(file);
     const waited = (): void => {
       if (!waits) return;
       waits = false;
-      if (--file.inFlight === 0 && file !== NO_FILE) file.becameIdle();
-      link.transferred();
+      link.leave(file);
     };
     const forget = listen(signal, () => {
       left = true;

@@ -131,9 +131,7 @@ class Reading {
   start(sizes: readonly number[]): void {
     const { link, file } = this;
     if (this.signal !== undefined) this.#forget = listen(this.signal, () => this.#abort());
-    // Close, of the file and of the executor, waits for all of it.
-    file.inFlight++;
-    link.transfers++;
+    link.enter(file);
     const only = sizes.length === 1 ? link.slabs.take(sizes[0] as number) : undefined;
     if (only !== undefined) {
       this.#begin([only]);
@@ -215,8 +213,7 @@ class Reading {
     else if (result < 0) this.resolve(link.fail(result, OPCODE_READ, file));
     else this.resolve(makeBatch(link, this.#holds, this.plan.places));
     if (isCancelled || result < 0) for (const hold of this.#holds) link.slabs.give(hold);
-    if (--file.inFlight === 0) file.becameIdle();
-    link.transferred();
+    link.leave(file);
   }
 
   #abort(): void {

@@ -44,7 +44,7 @@ export function operate(
       if (slot !== -1) return link.cancel(slot, generation);
       if (waiter !== undefined) waiter.wanted = false;
       if (hold !== NO_HOLD) link.handBack(hold);
-      if (--file.inFlight === 0 && file !== NO_FILE) file.becameIdle();
+      file.leave();
       reject(reasonOf(signal));
     });
     const settle = (result: number): void => {
@@ -54,7 +54,7 @@ export function operate(
       else resolve(link.fail(result, opcode & ~RAW, file));
     };
     const start = (): void => {
-      file.inFlight--; // It counted as one that waits; `begin` counts it as one in flight.
+      file.inFlight--; // Not `leave`: it counted as one that waits; `begin` counts it as one in flight.
       if (link.ended !== 0) {
         if (hold !== NO_HOLD) link.handBack(hold);
         settle(link.ended);
@@ -63,7 +63,7 @@ export function operate(
       slot = link.begin(opcode | RAW, settle, file, hold, undefined, length, operand);
       generation = link.table.generations[slot];
     };
-    file.inFlight++;
+    file.enter();
     if (hold !== NO_HOLD) hold.state = IN_OPERATION;
     if (link.ended !== 0 || link.ready) start();
     else waiter = link.whenReady(start);

@@ -1,5 +1,6 @@
 // Ranges of the arena outside of a user's leases: whoever moves a file chunk by chunk takes them from here, and makes do with less.
 
+import { leaseHold } from '../ring/lease-hold.js';
 import type { Link } from '../ring/link.js';
 import { Hold } from '../ring/state.js';
 
@@ -10,14 +11,11 @@ const LEAST = 4096;
 export function takeRange(link: Link, bytes: number): Hold | undefined {
   // Detached, where the host cannot prevent it.
   if (link.native.arena.byteLength === 0) return undefined;
-  let lease = link.native.lease(bytes);
-  if (lease === null) {
-    const given = [link.scratch.evict(), link.calls.evict(), link.slabs.evict()];
-    if (given.includes(true)) lease = link.native.lease(bytes);
-  }
-  if (lease === null) return undefined;
-  const view = new Uint8Array(link.native.arena, lease.offset, bytes);
-  return new Hold(lease.slot, lease.generation, lease.offset, bytes, view, -1);
+  const { native } = link;
+  const hold = leaseHold(native, native.arena, bytes, -1);
+  if (hold !== undefined) return hold;
+  const given = [link.scratch.evict(), link.calls.evict(), link.slabs.evict()];
+  return given.includes(true) ? leaseHold(native, native.arena, bytes, -1) : undefined;
 }
 
 /** A range of `bytes` or, of what there is, of a half, a quarter, … of them down to a page. @internal */

@@ -103,9 +103,7 @@ async function rangeAfterRange(
   position: number,
   signal?: AbortSignal,
 ): Promise<number> {
-  // Close, of the file and of the executor, waits for all ranges, not only for the one in flight.
-  file.inFlight++;
-  link.transfers++;
+  link.enter(file);
   try {
     let done = 0;
     while (done < length) {
@@ -134,8 +132,7 @@ async function rangeAfterRange(
     }
     return done;
   } finally {
-    if (--file.inFlight === 0) file.becameIdle();
-    link.transferred();
+    link.leave(file);
   }
 }
 

@@ -79,10 +79,10 @@ export class Link {
   ended = 0;
   /** With a submission thread, which keeps the credentials of its start: those. Else empty. */
   credentials = '';
-  /** Transfers that go on with another range when the one in flight has ended. */
-  transfers = 0;
   /** Files that were collected without `close()`. */
   forgotten = 0;
+  /** Of `enter`. */
+  #transfers = 0;
   readonly #words: Uint32Array;
   readonly #writer: CommandWriter;
   readonly #waiting = new Fifo();
@@ -149,7 +149,7 @@ export class Link {
     const slot = table.take(kind, settle, file, hold, target);
     const queue = this.#words[CURRENT];
     const place = queue > NO_QUEUE ? this.#remember(slot, queue) << CLASS_SHIFT : 0;
-    file.inFlight++;
+    file.enter();
     hold.state = IN_OPERATION;
     if ((kind & QUIET) === 0) this.retain();
     if (this.copies && !this.#pushed(kind & OPCODE_BITS, hold, length)) {
@@ -176,7 +176,7 @@ export class Link {
     const slot = this.table.take(kind, settle, NO_FILE, NO_HOLD, undefined);
     const queue = this.#words[CURRENT];
     if (queue > NO_QUEUE) this.#remember(slot, queue);
-    NO_FILE.inFlight++;
+    NO_FILE.enter();
     this.retain();
     return slot;
   }
@@ -191,7 +191,7 @@ export class Link {
   /** Gives back the slot of a call that was refused. */
   takeBackCall(slot: number): void {
     this.table.giveBack(slot);
-    NO_FILE.inFlight--;
+    NO_FILE.leave();
     this.unkeep();
   }
 
@@ -209,7 +209,7 @@ export class Link {
     const result = this.copies && answers && !this.#pulled(kind, hold, moved) ? BUFFER_GONE : moved;
     table.giveBack(slot);
     if ((kind & QUIET) === 0) this.unkeep();
-    if (--file.inFlight === 0 && file !== NO_FILE) file.becameIdle();
+    file.leave();
     if (hold !== NO_HOLD) this.handBack(hold);
     if ((kind & RAW) !== 0) settle(result, extra);
     else if (target !== undefined) this.settleCopied(settle, target, hold, kind, file, result);
@@ -257,7 +257,7 @@ export class Link {
 
   /** True when nothing is pending and nobody waits. */
   get idle(): boolean {
-    return this.table.free === this.table.size && this.#waiting.empty && this.transfers === 0 && this.scheduler.idle;
+    return this.table.free === this.table.size && this.#waiting.empty && this.#transfers === 0 && this.scheduler.idle;
   }
 
   /** Operations that wait for a slot. */
@@ -294,9 +294,16 @@ export class Link {
     this.doors.abandon();
   }
 
-  /** A transfer of several ranges has ended. */
-  transferred(): void {
-    this.transfers--;
+  /** Something that takes several operations, or waits for its first, has started: close, of the file and of the executor, waits for all of it. */
+  enter(file: FileState): void {
+    file.enter();
+    this.#transfers++;
+  }
+
+  /** What `enter` told of has ended. */
+  leave(file: FileState): void {
+    file.leave();
+    this.#transfers--;
     if (this.#whenIdle.length > 0 && this.idle) for (const then of this.#whenIdle.splice(0)) then();
   }
 

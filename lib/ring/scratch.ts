@@ -2,7 +2,8 @@
 // in steady state, given out in the order in which they were asked for, never failing.
 import type { NativeExecutor } from '../wire/binding.js';
 import { Fifo, type Waiter } from './fifo.js';
-import { HELD, Hold } from './state.js';
+import { leaseHold } from './lease-hold.js';
+import { HELD, type Hold } from './state.js';
 
 /** Powers of four pages: at most three quarters of a range lie idle. The largest is what one operation moves at a time. */
 const SIZES: readonly number[] = [4096, 16384, 65536, 262144];
@@ -144,11 +145,8 @@ export class Scratch {
   #allocate(sizeClass: number): Hold | undefined {
     const size = this.#sizes[sizeClass];
     if (this.held + size > this.heldMax) return undefined;
-    const lease = this.#native.lease(size);
-    if (lease === null) return undefined;
-    this.held += size;
-    // Detached, where the host cannot prevent it: then copies to and from the range fail, and with them the operation.
-    const bytes = this.#arena.byteLength === 0 ? new Uint8Array(0) : new Uint8Array(this.#arena, lease.offset, size);
-    return new Hold(lease.slot, lease.generation, lease.offset, size, bytes, sizeClass);
+    const hold = leaseHold(this.#native, this.#arena, size, sizeClass);
+    if (hold !== undefined) this.held += size;
+    return hold;
   }
 }

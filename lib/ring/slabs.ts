@@ -2,7 +2,8 @@
 // state, given out in the order in which they were asked for. They have a part of the arena of their own, so that what a program
 // keeps never stops the copies of others (scratch.ts).
 import type { NativeExecutor } from '../wire/binding.js';
-import { Hold, RELEASED } from './state.js';
+import { leaseHold } from './lease-hold.js';
+import { type Hold, RELEASED } from './state.js';
 
 /** Ranges are powers of two, from a page to a MiB; longer ones are as long as asked for, and not kept. */
 const SMALLEST_LOG2 = 12;
@@ -138,11 +139,8 @@ export class Slabs {
 
   #lease(size: number, sizeClass: number): Hold | undefined {
     if (this.bytes + size > this.bytesMax) return undefined;
-    const lease = this.#native.lease(size);
-    if (lease === null) return undefined;
-    this.bytes += size;
-    // Detached, where the host cannot prevent it: then whatever looks into the range fails, and with it the operation.
-    const bytes = this.#arena.byteLength === 0 ? new Uint8Array(0) : new Uint8Array(this.#arena, lease.offset, size);
-    return new Hold(lease.slot, lease.generation, lease.offset, size, bytes, sizeClass);
+    const hold = leaseHold(this.#native, this.#arena, size, sizeClass);
+    if (hold !== undefined) this.bytes += size;
+    return hold;
   }
 }

@@ -16,16 +16,23 @@ export class FileState {
     readonly path: string,
   ) {}
 
+  /** An operation has started. */
+  enter(): void {
+    this.inFlight++;
+  }
+
+  /** An operation that was started has ended; `then` of `whenIdle` is called when it was the last. */
+  leave(): void {
+    if (--this.inFlight === 0 && this.#whenIdle !== undefined) this.#becameIdle(this.#whenIdle);
+  }
+
   /** Calls `then` once no operation is in flight; at once when none is. */
   whenIdle(then: () => void): void {
     if (this.inFlight === 0) then();
     else this.#whenIdle = then;
   }
 
-  /** The last operation in flight has ended. */
-  becameIdle(): void {
-    const then = this.#whenIdle;
-    if (then === undefined) return;
+  #becameIdle(then: () => void): void {
     this.#whenIdle = undefined;
     then();
   }

@@ -316,19 +316,22 @@ impl Desk {
                     }
                     reason => {
                         self.take_back(refused.operation);
-                        match reason {
-                            RefusedReason::Full => Outcome::NoRoom,
-                            RefusedReason::Closed => {
-                                self.refuse(Reject { pending: Some(pending), code: RejectCode::Closed })
-                            }
-                            RefusedReason::Unsupported(errno) => {
-                                self.unanswered += 1;
-                                self.answer(pending, -errno.0, 0);
-                                Outcome::Taken
-                            }
-                        }
+                        self.not_submitted(pending, reason)
                     }
                 }
+            }
+        }
+    }
+
+    /// What a command that the driver has not taken becomes.
+    pub fn not_submitted(&mut self, pending: PendingId, reason: RefusedReason) -> Outcome {
+        match reason {
+            RefusedReason::Full => Outcome::NoRoom,
+            RefusedReason::Closed => self.refuse(Reject { pending: Some(pending), code: RejectCode::Closed }),
+            RefusedReason::Unsupported(errno) => {
+                self.unanswered += 1;
+                self.answer(pending, -errno.0, 0);
+                Outcome::Taken
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::{
     turn::CLIENT_TOKEN,
 };
 use ringwheel_command::{FileId, LeaseRange, PendingId, Reject, RejectCode};
-use ringwheel_driver::{Operation, RefusedReason};
+use ringwheel_driver::Operation;
 
 /// Marks the token of a call's job, whose low half is the job's index: a pending slot and its generation have 52 bits.
 pub(in crate::bridge) const CALL_TOKEN: u64 = 1 << 62;
@@ -88,17 +88,7 @@ impl Desk {
                 if let Some(lease) = self.calls.refused(index) {
                     self.arena.lend(lease);
                 }
-                match refused.reason {
-                    RefusedReason::Full => Outcome::NoRoom,
-                    RefusedReason::Closed => {
-                        self.refuse(Reject { pending: Some(pending), code: RejectCode::Closed })
-                    }
-                    RefusedReason::Unsupported(errno) => {
-                        self.unanswered += 1;
-                        self.answer(pending, -errno.0, 0);
-                        Outcome::Taken
-                    }
-                }
+                self.not_submitted(pending, refused.reason)
             }
         }
     }

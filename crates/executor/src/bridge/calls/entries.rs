@@ -49,9 +49,17 @@ impl Names {
         self.bytes.clear();
         self.entries.clear();
     }
-    fn push(&mut self, name: &[u8], kind: u8) {
+    /// Takes an entry of a directory, unless it is that one itself or the one above.
+    fn take(&mut self, directory: BorrowedFd<'_>, name: &CStr, kind: FileType) {
+        if name == c"." || name == c".." {
+            return;
+        }
+        let kind = match uv_type(kind) {
+            UNKNOWN => looked_up(directory, name),
+            known => known,
+        };
         let start = self.bytes.len() as u32;
-        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(name.to_bytes());
         self.entries.push((start, self.bytes.len() as u32, kind));
     }
     fn name(&self, entry: (u32, u32, u8)) -> &[u8] {
@@ -66,6 +74,14 @@ impl Names {
 }
 
 impl Listing {
+    fn of_one(names: &Names) -> Listing {
+        let mut listing = Listing::default();
+        listing.begin(b"");
+        for entry in &names.entries {
+            listing.push(names.name(*entry), entry.2);
+        }
+        listing
+    }
     fn begin(&mut self, path: &[u8]) {
         self.counts.push(0);
         self.directories.extend_from_slice(path);
@@ -127,15 +143,7 @@ fn read_entries(directory: BorrowedFd<'_>, most: usize, names: &mut Names) -> Re
         }
         let Some(entry) = raw.next() else { return Ok(true) };
         let entry = entry?;
-        let name = entry.file_name();
-        if name == c"." || name == c".." {
-            continue;
-        }
-        let kind = match uv_type(entry.file_type()) {
-            UNKNOWN => looked_up(directory, name),
-            known => known,
-        };
-        names.push(name.to_bytes(), kind);
+        names.take(directory, entry.file_name(), entry.file_type());
     }
 }
 
@@ -145,15 +153,7 @@ fn read_entries(directory: BorrowedFd<'_>, _most: usize, names: &mut Names) -> R
     let mut entries = fs::Dir::new(rustix::io::fcntl_dupfd_cloexec(directory, 0)?)?;
     while let Some(entry) = entries.next() {
         let entry = entry?;
-        let name = entry.file_name();
-        if name == c"." || name == c".." {
-            continue;
-        }
-        let kind = match uv_type(entry.file_type()) {
-            UNKNOWN => looked_up(directory, name),
-            known => known,
-        };
-        names.push(name.to_bytes(), kind);
+        names.take(directory, entry.file_name(), entry.file_type());
     }
     Ok(true)
 }
@@ -167,12 +167,7 @@ fn open(path: &CStr) -> Result<rustix::fd::OwnedFd> {
 pub(super) fn next(directory: BorrowedFd<'_>, out: &mut Out<'_>) -> Result<i32> {
     let mut names = Names::default();
     read_entries(directory, 1, &mut names)?;
-    let mut listing = Listing::default();
-    listing.begin(b"");
-    for entry in &names.entries {
-        listing.push(names.name(*entry), entry.2);
-    }
-    Ok(out.put_vec(listing.pack()))
+    Ok(out.put_vec(Listing::of_one(&names).pack()))
 }
 
 /// The names in one directory, on JavaScript's thread; `None` when there are too many for that.
@@ -184,12 +179,7 @@ pub(super) fn list_here(path: &CStr, out: &mut Out<'_>) -> Result<Option<i32>> {
         return Ok(None);
     }
     names.sort();
-    let mut listing = Listing::default();
-    listing.begin(b"");
-    for entry in &names.entries {
-        listing.push(names.name(*entry), entry.2);
-    }
-    Ok(Some(out.put_vec(listing.pack())))
+    Ok(Some(out.put_vec(Listing::of_one(&names).pack())))
 }
 
 /// The names in a directory and, with `recursive`, below it: of each directory all at once, of those found last first, which is the

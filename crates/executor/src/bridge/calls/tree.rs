@@ -65,13 +65,14 @@ pub(super) fn remove(
     cancelled: &AtomicBool,
     out: &mut Out<'_>,
 ) -> Result<i32> {
-    let missing_is_fine = |result| if force && result == Err(Errno::NOENT) { Ok(()) } else { result };
     let stat = match fs::lstat(path) {
         Err(Errno::NOENT) if force => return Ok(0),
         stat => out.at(Step::Stat, stat)?,
     };
     if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-        return out.at(Step::Unlink, missing_is_fine(fs::unlink(path))).map(|()| 0);
+        let removed = fs::unlink(path);
+        let removed = if force { gone_is_fine(removed) } else { removed };
+        return out.at(Step::Unlink, removed).map(|()| 0);
     }
     if !recursive {
         return out.at(Step::Stat, Err(Errno::ISDIR));

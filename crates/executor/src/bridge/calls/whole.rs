@@ -389,7 +389,7 @@ fn copy_bytes(source: &OwnedFd, target: &OwnedFd, cancelled: &AtomicBool) -> Res
             }
         }
     }
-    let mut buffer = vec![0; CHUNK.min(COPY_CHUNK)];
+    let mut buffer = vec![0; CHUNK];
     loop {
         if cancelled.load(Ordering::Relaxed) {
             return Err(Errno::CANCELED);
