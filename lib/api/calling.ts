@@ -162,13 +162,13 @@ function waitThenCall<T>(
       }
       link.leave(file);
     };
-    ranges.wait(wanted, go);
+    ranges.wait(wanted, go, needed);
     ranges.serve();
   });
 }
 
 function noRange(needed: number): Error {
-  const message = `a call with ${needed} bytes of paths finds no range as long in the executor's memory: release leases, or start it with more`;
+  const message = `a call with ${needed} bytes of paths and content finds no range as long in the executor's memory: release leases, or start it with more`;
   return ourError('ERR_RINGWHEEL_NO_MEMORY', message);
 }
 
@@ -212,7 +212,9 @@ function waitWithSignal<T>(
     });
     const end = (value: T | number | FailedAt | Promise<never>): void => {
       forget?.();
-      resolve(value);
+      // Of one that was left, nobody hears how it failed.
+      if (left && value instanceof Promise) value.catch(() => {});
+      else resolve(value);
       waited();
     };
     const answer: Answer<T> = (result, parcel, hold) => {
@@ -232,19 +234,23 @@ function waitWithSignal<T>(
       waited();
     };
     const { current } = link.scheduler;
-    waiter = ranges.wait(wanted, (hold) => {
-      waiter = undefined;
-      if (hold === undefined) return end(link.fail(link.ended || REJECT_CLOSED, OPCODE_CALL, file));
-      if (hold.length < needed) {
-        ranges.give(hold);
-        return end(Promise.reject(noRange(needed)));
-      }
-      range = hold;
-      link.scheduler.runAs(current, () => {
-        if (link.ready || link.ended !== 0) start(hold);
-        else waiter = link.whenReady(() => start(hold));
-      });
-    });
+    waiter = ranges.wait(
+      wanted,
+      (hold) => {
+        waiter = undefined;
+        if (hold === undefined) return end(link.fail(link.ended || REJECT_CLOSED, OPCODE_CALL, file));
+        if (hold.length < needed) {
+          ranges.give(hold);
+          return end(Promise.reject(noRange(needed)));
+        }
+        range = hold;
+        link.scheduler.runAs(current, () => {
+          if (link.ready || link.ended !== 0) start(hold);
+          else waiter = link.whenReady(() => start(hold));
+        });
+      },
+      needed,
+    );
     ranges.serve();
   });
 }

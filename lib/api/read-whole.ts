@@ -6,11 +6,15 @@ import { abortSignal, type Rule, whole } from './validate.js';
 
 /** Options of {@link readFile} and {@link File.readAll}. */
 export interface ReadFileOptions {
-  /** The most bytes: a longer file is refused, before anything is read where it says its length. Default 2^53 − 1. */
+  /** The most bytes: a longer file is refused, before anything is read where it says its length. Default 2^53 − 1; of what does not say its length (pipes,
+   * devices, /proc) 2^31 − 1. */
   limit?: number;
   /** Ends the read early: the promise rejects with the signal's reason at once. */
   signal?: AbortSignal;
 }
+
+/** The default limit of a file that does not say its length, which may have no end. */
+const UNKNOWN_MOST = 2 ** 31 - 1;
 
 /** @internal */
 export const READ_FILE_RULES: Record<string, Rule> = { limit: whole(0, Number.MAX_SAFE_INTEGER), signal: abortSignal };
@@ -25,7 +29,8 @@ export function wholeOf(
   if (typeof read === 'number') throw systemError(read, 'read', path);
   if (read instanceof FailedAt) {
     if (read.size === undefined) throw systemError(read.errno, read.syscall === 'lstat' ? 'fstat' : read.syscall, path);
-    const message = `${where}: the file has ${read.size} bytes or more, and the limit is ${limit}: raise \`limit\`, or read it as a stream`;
+    const most = limit === Number.MAX_SAFE_INTEGER ? UNKNOWN_MOST : limit;
+    const message = `${where}: the file has ${read.size} bytes or more, and the limit is ${most}: raise \`limit\`, or read it as a stream`;
     throw ourError('ERR_RINGWHEEL_NO_MEMORY', message);
   }
   const bytes = read as Buffer;

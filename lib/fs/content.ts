@@ -13,6 +13,17 @@ const MOST_BYTES = 2 ** 31 - 1;
 /** What Node refuses to read: the caller lets it do so. */
 export const TOO_LARGE = Symbol('too large');
 
+/** Whether Node refuses a file of this length. */
+export function isTooLarge(bytes: number): boolean {
+  return bytes > MOST_BYTES;
+}
+
+/** Node's error of a file that is too long, for one that does not say its length. */
+export function endless(): Error {
+  const error = new RangeError(`File size (${MOST_BYTES + 1}) is greater than 2 GiB`);
+  return Object.assign(error, { code: 'ERR_FS_FILE_TOO_LARGE' });
+}
+
 /** How a whole file is read: up to Node's limit. */
 export function reading(encoding: unknown, signal: AbortSignal | undefined): calls.ReadWhole {
   return {

@@ -53,11 +53,16 @@ async function mkdirSteps(path: string, mode: number): Promise<string | undefine
   const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
   const left = [path];
   let first: string | undefined;
+  let tried: string | undefined;
   for (let next = left.pop(); next !== undefined; next = left.pop()) {
     const made = await calls.mkdir(link, bytes(next), mode);
     const above = next.slice(0, Math.max(0, next.lastIndexOf('/')));
     if (made === 0) first ??= next;
-    else if (made === ENOENT && above !== '') left.push(next, above);
+    else if (made === ENOENT && above !== '' && next !== tried) {
+      tried = next;
+      left.push(next, above);
+    } else if (made === ENOENT && next === tried)
+      throw uvError(made, 'mkdir', bytes(next)); // As in /proc, where Node goes round for ever.
     else if (FINAL.has(made)) throw uvError(made, 'mkdir', bytes(next));
     else {
       const found = await calls.stat(link, bytes(next), true, ({ mode: kind }) => (kind & S_IFMT) === S_IFDIR);

@@ -3,6 +3,7 @@
 // It extends Node's own, so that it is one to everything that asks `instanceof` (fs.createReadStream, node:http2, Node's own functions):
 // the descriptor, 'close', reference counts, streams, readLines and async-dispose are inherited and call the methods that are overridden
 // here. An argument that is not plainly valid goes to the method of Node's, which works on the same descriptor.
+import type { Stats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { ReadableStream } from 'node:stream/web';
 import { isAborted } from '../api/abort.js';
@@ -12,7 +13,7 @@ import type { Link } from '../ring/link.js';
 import type { FileState } from '../ring/state.js';
 import { OPCODE_DATASYNC, OPCODE_SYNC, OPCODE_TRUNCATE } from '../wire/layout.generated.js';
 import { bytesOf, isEncoding, plainId, plainMode, plainOptions, plainTime } from './arguments.js';
-import { isContent, reading, readWhole, TOO_LARGE, writeAll } from './content.js';
+import { endless, isContent, isTooLarge, reading, readWhole, TOO_LARGE, writeAll } from './content.js';
 import { throwAbort } from './errors.js';
 import { HERE, type Kernel } from './kernel.js';
 import { type NodeFileHandleClass, nodeFileHandle } from './node.js';
@@ -214,7 +215,10 @@ function define(Base: NodeFileHandleClass): Maker {
         const { link, file } = this.#kernel;
         if (isAborted(signal)) await throwAbort(signal);
         const content = await readWhole(calls.readRest(link, file, reading(encoding, signal)), signal);
-        return content === TOO_LARGE ? await nodes(this, 'readFile', options) : content;
+        if (content !== TOO_LARGE) return content;
+        const { size } = (await this.stat()) as Stats;
+        if (!isTooLarge(size)) throw endless();
+        return await nodes(this, 'readFile', options);
       } finally {
         this[UNREF]();
       }

@@ -1,16 +1,18 @@
 // open, and the functions of whole files: readFile, writeFile, appendFile, truncate.
-import { constants } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { isAborted } from '../api/abort.js';
 import * as calls from '../api/call.js';
+import type { RingwheelError } from '../api/errors.js';
 import { currentLink } from '../api/executor.js';
 import { OPCODE_SYNC, OPCODE_TRUNCATE } from '../wire/layout.generated.js';
 import { bytesOf, isEncoding, plainFlags, plainMode, plainOptions, plainPath } from './arguments.js';
-import { type Content, isContent, reading, readWhole, TOO_LARGE, writeAll } from './content.js';
+import { type Content, endless, isContent, isTooLarge, reading, readWhole, TOO_LARGE, writeAll } from './content.js';
 import { failed, joined, type Path, throwAbort } from './errors.js';
 import { handleClass, kernelOf } from './file-handle.js';
 import { type Kernel, openKernel } from './kernel.js';
 import { node } from './node.js';
+import { stat } from './paths.js';
 
 const PERMISSIONS = 0o666;
 
@@ -60,7 +62,14 @@ export async function readFile(path: unknown, options?: unknown): Promise<Buffer
   if (isAborted(signal)) await throwAbort(signal);
   const work = calls.readFile(currentLink(), valid, { flags, ...reading(encoding, signal) });
   const content = await readWhole(work, signal, valid);
-  return content === TOO_LARGE ? await node.readFile(path as never, options as never) : content;
+  return content === TOO_LARGE ? await tooLarge(path, options) : content;
+}
+
+/** Node refuses a file that says that it is too long; of one that does not say so, such as /dev/zero, it would read until the memory ends. */
+async function tooLarge(path: unknown, options: unknown): Promise<Buffer | string> {
+  const { size } = (await stat(path)) as Stats;
+  if (!isTooLarge(size)) throw endless();
+  return await node.readFile(path as never, options as never);
 }
 
 /** Replaces a file, or writes at a handle's position. */
@@ -99,14 +108,10 @@ async function written(
     const direct = typeof data === 'string' && encoding.toLowerCase().startsWith('utf');
     const what =
       typeof data !== 'string' ? bytesOf(data as ArrayBufferView) : direct ? data : Buffer.from(data, encoding);
-    const result = await calls.writeFile(currentLink(), target as Path, what, {
-      flags,
-      mode: mode & 0o7777,
-      encoding,
-      flush,
-    });
-    if (result !== 0) throw failed(result, 'open', target as Path, false);
-    return;
+    const how = { flags, mode: mode & 0o7777, encoding, flush };
+    const result = await calls.writeFile(currentLink(), target as Path, what, how).catch(noRoom);
+    if (result === 0) return;
+    if (result !== undefined) throw failed(result, 'open', target as Path, false);
   }
   // Text becomes bytes before the file is touched, as in Node: bytes that cannot be made leave it as it was.
   const content: Content = typeof data === 'string' ? Buffer.from(data, encoding) : data;
@@ -114,6 +119,12 @@ async function written(
     await writeAll(kernel, content, encoding, signal);
     if (flush) await kernel.run(OPCODE_SYNC, 0, 'fsync');
   });
+}
+
+/** Leases that the program keeps leave no range for all of it: undefined, and it is written piece by piece. */
+function noRoom(error: unknown): undefined {
+  if ((error as RingwheelError).code !== 'ERR_RINGWHEEL_NO_MEMORY') throw error;
+  return undefined;
 }
 
 /** Whether one call can take it. Of text this looks at the most bytes that its letters can be. */

@@ -20,6 +20,7 @@ export class Scratch {
   readonly heldMax: number;
   readonly #evictOthers: () => boolean;
   #abandoned = false;
+  #serving = false;
 
   constructor(
     native: NativeExecutor,
@@ -65,9 +66,13 @@ export class Scratch {
     return undefined;
   }
 
-  /** Calls `then` with a range when it is this one's turn; with none after `abandon`. Taking the waiter back is the way out. */
-  wait(bytes: number, then: (hold: Hold | undefined) => void): Waiter {
-    return this.#waiting.push(() => then(this.#abandoned ? undefined : this.#take(bytes)));
+  /**
+   * Calls `then` with a range when it is this one's turn; with none after `abandon`. Taking the waiter back is the way out.
+   *
+   * @param least - Bytes that a range must have to be of use: one of fewer comes only when no longer one ever will, since nothing of ours is in use.
+   */
+  wait(bytes: number, then: (hold: Hold | undefined) => void, least = 0): Waiter {
+    return this.#waiting.push(() => then(this.#abandoned ? undefined : this.#take(bytes)), least);
   }
 
   /** No range will come any more: whoever waits hears so. */
@@ -85,7 +90,13 @@ export class Scratch {
 
   /** Memory may have come free: whoever waits is served, in order. */
   serve(): void {
-    while (!this.#waiting.empty && (this.#abandoned || this.#any())) this.#waiting.runFirst();
+    if (this.#serving) return; // Whoever is served gives its range back at once when it is of no use: the loop below goes on.
+    this.#serving = true;
+    try {
+      while (this.#canServe()) this.#waiting.runFirst();
+    } finally {
+      this.#serving = false;
+    }
   }
 
   /** Gives what lies idle back to the arena; true when that was anything. The last range is kept. */
@@ -134,12 +145,20 @@ export class Scratch {
     return undefined;
   }
 
-  /** True when `#take` would find something. */
-  #any(): boolean {
-    const hold = this.#take(this.#sizes[0]);
+  /** True when the first one who waits is to be told: there is enough for it, or nothing that comes back could make it more. */
+  #canServe(): boolean {
+    const { first } = this.#waiting;
+    if (first === undefined || this.#abandoned) return first !== undefined;
+    const hold = this.#take(Math.max(first.want, this.#sizes[0]));
     if (hold === undefined) return false;
     this.#kept[hold.sizeClass].push(hold);
-    return true;
+    return hold.length >= first.want || this.#isIdle;
+  }
+
+  get #isIdle(): boolean {
+    let idle = 0;
+    for (const [index, kept] of this.#kept.entries()) idle += kept.length * this.#sizes[index];
+    return idle === this.held;
   }
 
   #allocate(sizeClass: number): Hold | undefined {

@@ -15,6 +15,10 @@ use rustix::io::Errno as E;
 /// Passing errors in a row after which an operation fails with the last of them.
 const RETRIES: u8 = 64;
 const CANCELED: i32 = -E::CANCELED.raw_os_error();
+const INTERRUPTED: i32 = -E::INTR.raw_os_error();
+/// ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND and ERESTART_RESTARTBLOCK, the kernel's own names of an interrupted call: user space is to see
+/// EINTR, but opening a FIFO that is cancelled shows the first (Linux 6.18).
+const RESTARTS: [i32; 4] = [512, 513, 514, 516];
 
 impl Uring {
     #[inline]
@@ -152,6 +156,7 @@ impl Uring {
     /// An error of a single-shot operation: passing, final, or one that should not be.
     #[cold]
     fn failed(&mut self, key: Key, result: i32) -> Option<Completion> {
+        let result = if RESTARTS.contains(&-result) { INTERRUPTED } else { result };
         if self.retries(key, result) {
             self.arm(key);
             return None;
@@ -176,7 +181,7 @@ impl Uring {
     fn final_error(&mut self, key: Key, result: i32) -> i32 {
         let Some(entry) = self.slab.get_mut(key) else { return result };
         // A cancel that interrupts a running system call shows as EINTR.
-        if entry.cancelled && result == -E::INTR.raw_os_error() {
+        if entry.cancelled && result == INTERRUPTED {
             return CANCELED;
         }
         if verdict(&entry.operation, -result) == Verdict::Unexpected {

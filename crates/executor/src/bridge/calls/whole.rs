@@ -3,6 +3,7 @@ use super::{
     out::{Out, Step},
     parcel::{MAPPED_BYTES, Parcel},
 };
+use ringwheel_command::layout::SAFE_INTEGER_MAX;
 use rustix::{
     fs::{self, CWD, FileType, Mode, OFlags, Stat},
     io::{self, Errno, Result},
@@ -19,6 +20,9 @@ const CHUNK: usize = 1 << 20;
 const READ_HERE_BYTES: u64 = 256 * 1024;
 /// The first room for a file that does not say how long it is, such as those in /proc.
 const UNKNOWN_FIRST: usize = 16_384;
+/// The most of such a file where the caller sets no limit: /dev/zero has no end.
+const UNKNOWN_MOST: u64 = i32::MAX as u64;
+const NO_LIMIT: u64 = SAFE_INTEGER_MAX;
 /// Bytes copied at a time by the kernel, between two looks at whether the caller still wants them.
 const COPY_CHUNK: usize = 16 << 20;
 
@@ -239,6 +243,7 @@ fn fill(file: BorrowedFd<'_>, room: &mut [u8], cancelled: &AtomicBool) -> Result
 }
 
 fn read_to_end(file: BorrowedFd<'_>, limit: u64, cancelled: &AtomicBool, out: &mut Out<'_>) -> Result<i32> {
+    let limit = if limit == NO_LIMIT { UNKNOWN_MOST } else { limit };
     let mut bytes: Vec<u8> = Vec::with_capacity(UNKNOWN_FIRST);
     loop {
         if cancelled.load(Ordering::Relaxed) {
@@ -313,7 +318,8 @@ fn write_all(file: &OwnedFd, mut rest: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Copies content and mode of a file, as libuv's copyfile: a copy that fails is removed.
+/// Copies content and mode of a file, as libuv's copyfile: a copy that fails is removed. Not a device or a FIFO, which libuv removes, too: none was
+/// made here, and root's would be the system's.
 pub(super) fn copy(from: &CStr, to: &CStr, mode: u32, cancelled: &AtomicBool) -> Result<i32> {
     let source = open(from, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let stat = fs::fstat(&source)?;
@@ -327,7 +333,7 @@ pub(super) fn copy(from: &CStr, to: &CStr, mode: u32, cancelled: &AtomicBool) ->
         return Ok(0);
     }
     let copied = copy_into(&source, &target, permissions, mode, exclusive, cancelled);
-    if copied.is_err() {
+    if copied.is_err() && FileType::from_raw_mode(written.st_mode) == FileType::RegularFile {
         drop(target);
         let _the_first_error_counts = fs::unlink(to);
     }

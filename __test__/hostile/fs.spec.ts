@@ -1,0 +1,111 @@
+// ringwheel/fs where it hurts: memory that others hold, files that are none, calls that are left behind.
+import { execFileSync } from 'node:child_process';
+import { closeSync, constants, lstatSync, openSync, readFileSync, truncateSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'ava';
+import fs from '../../fs';
+import { File } from '../../index';
+import { endless } from '../../lib/fs/content';
+import { ended, executorOf, fileOf, folder, pattern, script } from '../drivers';
+import { described, node } from '../fs/twins';
+import { root } from '../support/command';
+
+const FS = `const fs = require(${JSON.stringify(join(root, 'dist/fs.js'))});`;
+
+let fifos = 0;
+function fifo(): string {
+  const path = join(folder, `fifo-${fifos++}`);
+  execFileSync('mkfifo', [path]);
+  return path;
+}
+
+test('what needs a long range waits for one, however many short ones come free first', async (t) => {
+  executorOf(t);
+  const file = await File.open(fileOf(pattern(4096)));
+  let reading = true;
+  let reads = 0;
+  const readers = Array.from({ length: 800 }, async () => {
+    for (const target = new Uint8Array(4096); reading; reads++) await file.readAt(target, 0);
+  });
+  const content = pattern(200_000);
+  const long = `${folder}/${'./'.repeat(2000)}`;
+  const work = Array.from({ length: 8 }, async (_, index) => {
+    const path = join(folder, `long-range-${index}`);
+    for (let round = 0; round < 10; round++) {
+      await fs.writeFile(path, content);
+      await fs.rename(path, `${long}long-range-${index}`);
+    }
+    return readFileSync(path);
+  });
+  for (const written of await Promise.all(work)) t.deepEqual(new Uint8Array(written), content);
+  reading = false;
+  await Promise.all(readers);
+  t.true(reads > 0);
+  await file.close();
+});
+
+test('leases that are kept make writeFile slower, and never fail', async (t) => {
+  const result = await script(`
+    ${FS}
+    const executor = Executor.start({ memory: 262144 });
+    for (const bytes of [65536, 16384, 4096, 1024]) {
+      try { for (;;) executor.lease(bytes); } catch (error) { assert.equal(error.code, 'ERR_RINGWHEEL_NO_MEMORY'); }
+    }
+    const path = __filename + '.written';
+    const bytes = Buffer.alloc(200000, 'ringwheel');
+    // Each that finds nothing gives its range to the next: ten thousand of them must not be a stack of as many frames.
+    const many = await Promise.all(Array.from({ length: 10000 }, () => settled(fs.rename('./'.repeat(2000), './'.repeat(2000)))));
+    for (const { error } of many) assert.equal(error.code, 'ERR_RINGWHEEL_NO_MEMORY');
+    await Promise.all([fs.writeFile(path, bytes), fs.writeFile(path + '2', bytes.toString()), fs.appendFile(path + '3', bytes)]);
+    for (const end of ['', '2', '3']) assert(require('node:fs').readFileSync(path + end).equals(bytes));
+    await executor.close();
+  `);
+  ended(t, result);
+});
+
+test('a call that an abort left behind fails unseen when the executor closes', async (t) => {
+  const path = fifo();
+  const result = await script(`
+    ${FS}
+    const { openSync, closeSync, constants } = require('node:fs');
+    const executor = Executor.start();
+    const stop = new AbortController();
+    const left = settled(ringwheel.readFile(${JSON.stringify(path)}, { signal: stop.signal }));
+    await fs.stat('/');
+    stop.abort(new Error('enough'));
+    assert.equal((await left).error.message, 'enough');
+    const closed = executor.close();
+    // The other end, for which its job waits.
+    const end = setInterval(() => {
+      try { closeSync(openSync(${JSON.stringify(path)}, constants.O_WRONLY | constants.O_NONBLOCK)); } catch {}
+    }, 5);
+    await closed;
+    clearInterval(end);
+    await new Promise((resolve) => setTimeout(resolve, 10)); // An unhandled rejection would end the process.
+  `);
+  ended(t, result);
+});
+
+test('mkdir of what cannot be made ends, also where Node goes round for ever', async (t) => {
+  executorOf(t);
+  const error = await t.throwsAsync(fs.mkdir('/proc/none/below', { recursive: true }), { code: 'ENOENT' });
+  t.is(error?.message, "ENOENT: no such file or directory, mkdir '/proc/none'");
+});
+
+test('a copy that fails removes no FIFO and no device', async (t) => {
+  executorOf(t);
+  const path = fifo();
+  const both = openSync(path, constants.O_RDWR);
+  await t.throwsAsync(fs.copyFile(fileOf('some'), path), { code: 'EINVAL' });
+  t.true(lstatSync(path).isFIFO());
+  closeSync(both);
+});
+
+test('the error of a file that has no end is that of one that is too long', async (t) => {
+  const path = fileOf('');
+  truncateSync(path, 2 ** 31);
+  const theirs = await t.throwsAsync(node.readFile(path));
+  const [expected, made] = [described(theirs), described(endless())] as { class: string }[];
+  t.deepEqual({ ...made, class: '' }, { ...expected, class: '' });
+  t.true(endless() instanceof RangeError);
+});
