@@ -86,6 +86,41 @@ test('a call that an abort left behind fails unseen when the executor closes', a
   ended(t, result);
 });
 
+test('content that is cut short by a full disk or a limit is an error, never written over itself', async (t) => {
+  const result = await script(`
+    const { spawnSync } = require('node:child_process');
+    if (process.argv[2] !== 'limited') {
+      const { status } = spawnSync('sh', ['-c', 'ulimit -f 1500; exec "$0" "$@"', process.execPath, __filename, 'limited'], { stdio: 'inherit' });
+      process.exit(status ?? 71);
+    }
+    ${FS}
+    const { readFileSync } = require('node:fs');
+    const content = Buffer.from(Uint32Array.from({ length: 1e6 }, (_, index) => index).buffer);
+    const ways = {
+      writeFile: (path) => fs.writeFile(path, content),
+      handle: async (path) => (await fs.open(path, 'w')).writeFile(content),
+      append: (path) => fs.appendFile(path, content),
+      position: async (path) => {
+        const handle = await fs.open(path, 'w');
+        for (let at = 0; at < content.length; ) at += (await handle.write(content, at, 100000)).bytesWritten;
+      },
+      File: async (path) => {
+        const file = await File.open(path, 'w');
+        for (let at = 0; at < content.length; ) at += await file.write(content.subarray(at));
+      },
+    };
+    for (const [name, way] of Object.entries(ways)) {
+      const path = __filename + name;
+      const { error } = await settled(way(path));
+      assert.equal(error?.code, 'EFBIG', name);
+      const written = readFileSync(path);
+      assert(written.length > 500000 && written.equals(content.subarray(0, written.length)), name);
+    }
+    process.exit(0);
+  `);
+  ended(t, result);
+});
+
 test('mkdir of what cannot be made ends, also where Node goes round for ever', async (t) => {
   executorOf(t);
   const error = await t.throwsAsync(fs.mkdir('/proc/none/below', { recursive: true }), { code: 'ENOENT' });

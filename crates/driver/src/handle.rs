@@ -29,6 +29,9 @@ struct Descriptor {
     registry: Cell<*const Registry>,
     uses: Cell<u32>,
     nature: Cell<Nature>,
+    /// While operations at the file's own position are in flight: how many, and where it is to be when all that have ended are counted.
+    moving: Cell<u32>,
+    position: Cell<u64>,
 }
 
 /// How the poll backend reads and writes a descriptor; asked once per handle.
@@ -110,6 +113,8 @@ impl Handle {
             registry: Cell::new(std::ptr::null()),
             uses: Cell::new(0),
             nature: Cell::new(Nature::Unknown),
+            moving: Cell::new(0),
+            position: Cell::new(0),
         };
         Handle { inner: Rc::new(inner) }
     }
@@ -151,6 +156,24 @@ impl Handle {
     /// Notes what was found out about the descriptor.
     pub(crate) fn set_nature(&self, nature: Nature) {
         self.inner.nature.set(nature);
+    }
+
+    /// An operation at the file's own position begins; `position` is asked when it is the only one.
+    pub(crate) fn begin_move(&self, position: impl FnOnce() -> u64) {
+        let Descriptor { moving, position: place, .. } = &*self.inner;
+        if moving.get() == 0 {
+            place.set(position());
+        }
+        moving.set(moving.get() + 1);
+    }
+
+    /// One has ended that moved so many bytes. Returns where it began, and where the position is to be.
+    pub(crate) fn end_move(&self, bytes: u64) -> (u64, u64) {
+        let Descriptor { moving, position, .. } = &*self.inner;
+        moving.set(moving.get().saturating_sub(1));
+        let start = position.get();
+        position.set(start.saturating_add(bytes));
+        (start, position.get())
     }
 
     /// Notes that the ring knows the descriptor under a slot.

@@ -49,6 +49,16 @@ impl Operation {
         std::mem::replace(self, Operation::Nop)
     }
 
+    /// True for a read or write at the file's own position.
+    #[inline]
+    pub(crate) fn is_at_position(&self) -> bool {
+        matches!(
+            self,
+            Operation::Read(file::Read { offset: u64::MAX, .. })
+                | Operation::Write(file::Write { offset: u64::MAX, .. })
+        )
+    }
+
     /// True for operations with many completions.
     #[inline]
     pub fn is_multishot(&self) -> bool {

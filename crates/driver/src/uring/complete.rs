@@ -144,6 +144,9 @@ impl Uring {
         } else {
             self.singles -= 1;
         }
+        if entry.operation.is_at_position() {
+            op::file::uring::end_move(&entry.operation, result);
+        }
         let (result, handle) = op::finish(&mut entry.operation, result);
         // Straight from the slab into the completion.
         let operation = Some(entry.operation.take());

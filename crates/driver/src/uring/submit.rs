@@ -97,6 +97,9 @@ impl Uring {
         let mut aside = None;
         let place_and_result = match plan(operation, &mut aside, self.kit()) {
             Plan::Entry(entry) => {
+                if operation.is_at_position() {
+                    op::file::uring::begin_move(operation);
+                }
                 let key = self.admit(operation, token, aside, Place::Kernel, multishot);
                 self.push(entry.user_data(key));
                 return Ok(Ticket(key));

@@ -1,15 +1,19 @@
 //! File operations on the ring: one entry each, but for what is cheaper without one.
-use super::{Close, Open, Read, Stat, Sync, Truncate, Write};
+use super::{Close, Open, Read, Stat, Sync, Truncate, Write, poll::nature};
 use crate::{
-    Handle,
+    Handle, Operation,
     error::Errno,
+    handle::Nature,
     limits::STATX,
     memory::Source,
     op::Aside,
     uring::{Kit, Plan, descriptor},
 };
 use io_uring::{opcode, squeue, types};
-use rustix::io::Errno as E;
+use rustix::{
+    fs::{OFlags, SeekFrom},
+    io::Errno as E,
+};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// The index of the arena among the fixed buffers: there is one.
@@ -104,6 +108,42 @@ pub(crate) fn write(write: &Write, kit: Kit) -> Plan {
         opcode::Write::new(fd, pointer, length).offset(write.offset).build()
     };
     Plan::Entry(entry.flags(flags))
+}
+
+/// The file of a transfer at its own position, where it has one, and how many bytes were asked for.
+fn positioned(operation: &Operation) -> Option<(&Handle, usize)> {
+    let (file, length) = match operation {
+        Operation::Read(Read { file, target, offset: u64::MAX }) => (file, target.room()),
+        Operation::Write(Write { file, source, offset: u64::MAX }) => (file, source.bytes().len()),
+        _ => return None,
+    };
+    (nature(file) != Nature::Stream).then_some((file, length))
+}
+
+/// A transfer at the file's own position goes to the ring: see [`end_move`].
+#[cold]
+pub(crate) fn begin_move(operation: &Operation) {
+    if let Some((file, _)) = positioned(operation) {
+        file.begin_move(|| rustix::fs::tell(file).unwrap_or(0));
+    }
+}
+
+/// A transfer at the file's own position has ended. The kernel tries again by itself when it has moved less than all; when that ends with an error (a full
+/// disk, RLIMIT_FSIZE, a bad block), the result is what was moved before, but the position stays where it was (io_kiocb_done in Linux 6.18's rw.c),
+/// and the next write would go over these bytes. So it is put right here. What is appended needs no position.
+#[cold]
+pub(crate) fn end_move(operation: &Operation, result: i32) {
+    let Some((file, length)) = positioned(operation) else { return };
+    let bytes = u64::try_from(result).unwrap_or(0);
+    let (start, end) = file.end_move(bytes);
+    if bytes == 0 || bytes >= length as u64 {
+        return;
+    }
+    let unmoved = rustix::fs::tell(file) == Ok(start);
+    let appends = || rustix::fs::fcntl_getfl(file).is_ok_and(|flags| flags.contains(OFlags::APPEND));
+    if unmoved && !appends() {
+        let _where_it_cannot_be_set_it_is_none = rustix::fs::seek(file, SeekFrom::Start(end));
+    }
 }
 
 pub(crate) fn sync(sync: &Sync, kit: Kit) -> Plan {
