@@ -138,10 +138,9 @@ const modes = {
     const first = new Uint32Array(1);
     const lane = async () => {
       for (let turn = 0; !stopping; turn++) {
-        const ranges = Array.from({ length: depth }, () => ({
-          position: nextBlock() * blockBytes,
-          length: blockBytes,
-        }));
+        const ranges = [];
+        for (let index = 0; index < depth; index++)
+          ranges.push({ position: nextBlock() * blockBytes, length: blockBytes });
         const since = sampling && (turn & 7) === 0 ? performance.now() : 0;
         const batch = await opened.readMany(ranges);
         if (since !== 0) sample(since);
