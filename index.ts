@@ -21,7 +21,6 @@ export {
   type PoolOptions,
 } from './lib/api/executor-pool.js';
 export { File } from './lib/api/file.js';
-export type { ReadRange } from './lib/api/file-many.js';
 export { FileServer, type ServerCloseOptions, type ServerStats } from './lib/api/file-server.js';
 export type { StreamOptions } from './lib/api/file-stream.js';
 export { Event, type EventWaitOptions, Gate } from './lib/api/gate.js';
@@ -48,6 +47,7 @@ export type { CpuFilter, CustomPlacement, FilteredPlacement, FixedPlacement, Pla
 export { TaskQueue } from './lib/api/queue.js';
 export type { QueueStats } from './lib/api/queue-stats.js';
 export { ReadBatch } from './lib/api/read-batch.js';
+export type { ReadRange } from './lib/api/read-plan.js';
 export type { ReadFileOptions } from './lib/api/read-whole.js';
 export { type LockOptions, RwLock } from './lib/api/rwlock.js';
 export { type AcquireOptions, type Guard, Permit, Semaphore } from './lib/api/semaphore.js';

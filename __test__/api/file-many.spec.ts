@@ -110,6 +110,52 @@ test.serial('views are cut where the file ends', async (t) => {
   t.is(empty.length, 0);
 });
 
+test.serial('ranges that crowd, that are the same, and one that is far away, are sorted all the same', async (t) => {
+  executorOf(t);
+  const bytes = pattern(100_000);
+  await using file = await File.open(fileOf(bytes));
+  const pick = random(11);
+  for (const far of [99_990, 2 ** 52]) {
+    const ranges = Array.from({ length: 700 }, () => ({ position: pick(900), length: 1 + pick(30) }));
+    ranges.splice(300, 0, { position: far, length: 5 });
+    for (const options of [undefined, { mergeBytes: 0 }]) {
+      using batch = await file.readMany(ranges, options);
+      t.true(same(batch, ranges, bytes));
+    }
+  }
+});
+
+test.serial('batches at the same time, one after the other and within each other keep what is theirs', async (t) => {
+  executorOf(t);
+  const bytes = pattern(MIB);
+  await using file = await File.open(fileOf(bytes));
+  const pick = random(13);
+  const blocks = (count: number, length: number): ReadRange[] =>
+    Array.from({ length: count }, () => ({ position: pick(200) * 4096, length }));
+  for (let round = 0; round < 20; round++) {
+    const asked = [blocks(100, 4096), blocks(1, 4096), blocks(70, 4095), blocks(3, 8192)];
+    const batches = await Promise.all(asked.map((ranges) => file.readMany(ranges, { mergeBytes: 0 })));
+    for (const [index, batch] of batches.entries()) {
+      t.true(same(batch, asked[index] as ReadRange[], bytes), `round ${round}, batch ${index}`);
+      t.true(same(batch, asked[index] as ReadRange[], bytes), 'looked at twice');
+    }
+    for (const batch of batches) batch.release();
+  }
+  const inner = blocks(90, 4096);
+  let within: Promise<ReadBatch> | undefined;
+  const outer = blocks(80, 4096).map(({ position, length }, index) => ({
+    get position(): number {
+      if (index === 40) within ??= file.readMany(inner);
+      return position;
+    },
+    length,
+  }));
+  using batch = await file.readMany(outer);
+  t.true(same(batch, outer, bytes));
+  using other = await (within as Promise<ReadBatch>);
+  t.true(same(other, inner, bytes));
+});
+
 test.serial('what needs several commands, or one long read, is whole', async (t) => {
   executorOf(t);
   const bytes = pattern(3 * MIB);

@@ -21,7 +21,7 @@ import { readRest } from './call.js';
 import { ourError, quoted, type RingwheelError, rejected } from './errors.js';
 import { events } from './events.js';
 import { currentLink } from './executor.js';
-import { READ_MANY_DEFAULTS, type ReadRange, readRanges } from './file-many.js';
+import { READ_MANY_DEFAULTS, readRanges } from './file-many.js';
 import { chunksOf, STREAM_RULES, type StreamOptions } from './file-stream.js';
 import { openFlags, pathOf } from './flags.js';
 import { Lease } from './lease.js';
@@ -35,6 +35,7 @@ import {
   type TransferOptions,
 } from './options.js';
 import type { ReadBatch } from './read-batch.js';
+import type { ReadRange } from './read-plan.js';
 import { READ_FILE_RULES, type ReadFileOptions, wholeOf } from './read-whole.js';
 import { Stats } from './stats.js';
 import { moveDirect, moveInRanges, readCopied, writeCopied } from './transfer.js';
@@ -229,12 +230,13 @@ export class File implements AsyncDisposable {
    * ```
    */
   async readMany(ranges: readonly ReadRange[], options?: ReadManyOptions): Promise<ReadBatch> {
-    const { signal, ...given } = checked('file.readMany', options, READ_MANY_RULES);
+    const { signal, ...given } = options === undefined ? {} : checked('file.readMany', options, READ_MANY_RULES);
     if (!Array.isArray(ranges)) {
       const message = `file.readMany: ranges must be an array of objects with position and length; got ${shown(ranges)}`;
       throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message);
     }
-    return readRanges(this.#usable('readMany'), this.#state, ranges, { ...READ_MANY_DEFAULTS, ...given }, signal);
+    const limits = options === undefined ? READ_MANY_DEFAULTS : { ...READ_MANY_DEFAULTS, ...given };
+    return readRanges(this.#usable('readMany'), this.#state, ranges, limits, signal);
   }
 
   /**

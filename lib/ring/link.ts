@@ -64,7 +64,9 @@ export class Link {
   readonly scratch: Scratch;
   readonly calls: CallRanges;
   readonly slabs: Slabs;
-  /** The whole arena, for the tables that commands have in their leases. */
+  /** The memory that leases are ranges of. */
+  readonly arena: ArrayBuffer;
+  /** All of it, for the tables that commands have in their leases. */
   readonly arenaWords: Uint32Array;
   readonly arenaResults: Int32Array;
   readonly arenaDoubles: Float64Array;
@@ -125,6 +127,7 @@ export class Link {
     this.slabs = new Slabs(this.native, arena, readMemory, () =>
       [this.scratch.evict(), this.calls.evict()].includes(true),
     );
+    this.arena = arena;
     this.arenaWords = new Uint32Array(arena);
     this.arenaResults = new Int32Array(arena);
     this.arenaDoubles = new Float64Array(arena);

@@ -3,10 +3,10 @@
 // keeps never stops the copies of others (scratch.ts).
 import type { NativeExecutor } from '../wire/binding.js';
 import { leaseHold } from './lease-hold.js';
-import { type Hold, RELEASED } from './state.js';
+import { type Hold, PAGE_LOG2, RELEASED } from './state.js';
 
 /** Ranges are powers of two, from a page to a MiB; longer ones are as long as asked for, and not kept. */
-const SMALLEST_LOG2 = 12;
+const SMALLEST_LOG2 = PAGE_LOG2;
 const CLASSES = 9;
 
 /** One who waits. Only the first of them holds a part of what it wants, so that no two can wait for each other. */
@@ -140,7 +140,9 @@ export class Slabs {
   #lease(size: number, sizeClass: number): Hold | undefined {
     if (this.bytes + size > this.bytesMax) return undefined;
     const hold = leaseHold(this.#native, this.#arena, size, sizeClass);
-    if (hold !== undefined) this.bytes += size;
+    if (hold === undefined) return undefined;
+    this.bytes += size;
+    if (sizeClass >= 0) hold.pages = new Array<Uint8Array | undefined>(size >> PAGE_LOG2).fill(undefined);
     return hold;
   }
 }

@@ -4,7 +4,7 @@
 // Names with an entry in front (`COMMAND_LENGTH_WORD`) count from the start of that entry.
 
 /** Raised with every change that the other side can see. */
-export const LAYOUT_VERSION = 6;
+export const LAYOUT_VERSION = 7;
 /** First word of a region that Rust has attached. */
 export const LAYOUT_MAGIC = 1279809362;
 /** Bytes of the whole SharedArrayBuffer. */

@@ -5,7 +5,8 @@
 //!           0                                         Command::operand                         16 bytes for each range
 //! ```
 //!
-//! It is read once (INV-5). The results are written into it when all ranges have ended.
+//! It is read once (INV-5). The answer is 0 when all ranges were filled; 1 when a read brought less or failed: then all results are
+//! written into the table first.
 use crate::{
     decode::{Position, position_of},
     reply::RejectCode,

@@ -199,14 +199,18 @@ impl Batches {
         let Batch { pending, pieces, table, mut parts, cut_short, .. } = batch;
         // All reads gave their pieces back; were one missing, the lease would stay with it, and the answer still be due.
         let mut lease = pieces.whole().ok();
-        if let Some(lease) = &mut lease {
+        // Reads that filled their ranges, the usual case, are told of by a 0 alone: nobody reads the table then.
+        let uneven = parts.iter().any(|part| part.done as u32 != part.range.length);
+        if let Some(lease) = &mut lease
+            && uneven
+        {
             for (at, part) in parts.iter().enumerate() {
                 ranges::write_result(lease, table, at, part.done);
             }
         }
         parts.clear();
         self.spare.push(parts);
-        Some(Ended { pending, lease, result: if cut_short { -ECANCELED } else { 0 } })
+        Some(Ended { pending, lease, result: if cut_short { -ECANCELED } else { uneven.into() } })
     }
 }
 
