@@ -33,20 +33,20 @@ async function opened(link: Link, path: string, flags = fs.constants.O_RDONLY): 
 }
 
 const bigFields = (view: StatView) => ({
-  dev: view.devBig,
+  dev: BigInt(view.dev),
   ino: view.inoBig,
   mode: BigInt(view.mode),
   nlink: BigInt(view.nlink),
   uid: BigInt(view.uid),
   gid: BigInt(view.gid),
-  rdev: view.rdevBig,
+  rdev: BigInt(view.rdev),
   size: view.sizeBig,
   blksize: BigInt(view.blksize),
   blocks: view.blocksBig,
-  atimeNs: BigInt(view.atimeSec) * 1_000_000_000n + BigInt(view.atimeNsec),
-  mtimeNs: BigInt(view.mtimeSec) * 1_000_000_000n + BigInt(view.mtimeNsec),
-  ctimeNs: BigInt(view.ctimeSec) * 1_000_000_000n + BigInt(view.ctimeNsec),
-  birthtimeNs: BigInt(view.birthtimeSec) * 1_000_000_000n + BigInt(view.birthtimeNsec),
+  atimeNs: view.atimeNs,
+  mtimeNs: view.mtimeNs,
+  ctimeNs: view.ctimeNs,
+  birthtimeNs: view.birthtimeNs,
 });
 
 function nodeFields(stats: fs.BigIntStats): object {

@@ -19,7 +19,7 @@ const link = currentLink();
 const bytes = Buffer.alloc(4096, 'x');
 const write = { flags: fs.constants.O_WRONLY | fs.constants.O_CREAT | fs.constants.O_TRUNC, mode: 0o666 };
 const path = (name) => join(root, name);
-const made = ({ size, mode, mtimeSec, mtimeNsec }) => ({ size, mode, mtimeMs: mtimeSec * 1e3 + mtimeNsec / 1e6 });
+const made = ({ size, mode, mtimeNs }) => ({ size, mode, mtimeNs });
 
 /** In this order: each leaves behind what the next needs, and the last nothing. */
 const plan = {

@@ -1,5 +1,7 @@
 // Life of a command, below stage 6: what the answers of calls look like, read from the range or the parcel that they came in.
 
+import { STAT_BYTES } from '../wire/layout.generated.js';
+
 /** The system call that failed, where a call has several steps; by number as crates/executor/src/bridge/calls/out.rs has them. */
 const STEPS = [
   '',
@@ -34,11 +36,6 @@ export class FailedAt {
 }
 
 // Words of struct statx (linux/stat.h; the layout is the kernel's promise to user space).
-const BLKSIZE = 1;
-const NLINK = 4;
-const UID = 5;
-const GID = 6;
-const MODE = 7;
 const INO = 8;
 const SIZE = 10;
 const BLOCKS = 12;
@@ -46,112 +43,91 @@ const ATIME = 16;
 const BTIME = 20;
 const CTIME = 24;
 const MTIME = 28;
-const RDEV = 32;
-const DEV = 34;
 const HIGH = 2 ** 32;
+/** Doubles behind it: `numbers` in crates/driver/src/op/file/statx.rs makes them. */
+const NUMBERS = STAT_BYTES / Float64Array.BYTES_PER_ELEMENT;
 
 /** One answer of stat, to be read during the call that is given it; the same object serves the next. @internal */
 export class StatView {
+  /** What Node's Stats is made of, in its order, from `at` on: ten numbers, and four times in milliseconds. */
+  numbers: Float64Array = new Float64Array(0);
+  at = 0;
   #words: Uint32Array = new Uint32Array(0);
-  #at = 0;
+  #first = 0;
 
-  /** Shows another. */
-  show(words: Uint32Array, at: number): this {
+  /** Shows the answer at an offset of the arena. */
+  show(numbers: Float64Array, words: Uint32Array, offset: number): this {
+    this.numbers = numbers;
+    this.at = offset / Float64Array.BYTES_PER_ELEMENT + NUMBERS;
     this.#words = words;
-    this.#at = at;
+    this.#first = offset / Uint32Array.BYTES_PER_ELEMENT;
     return this;
   }
 
   get dev(): number {
-    return device(this.#word(DEV), this.#word(DEV + 1));
+    return this.numbers[this.at];
   }
   get mode(): number {
-    return this.#word(MODE) & 0xffff;
+    return this.numbers[this.at + 1];
   }
   get nlink(): number {
-    return this.#word(NLINK);
+    return this.numbers[this.at + 2];
   }
   get uid(): number {
-    return this.#word(UID);
+    return this.numbers[this.at + 3];
   }
   get gid(): number {
-    return this.#word(GID);
+    return this.numbers[this.at + 4];
   }
   get rdev(): number {
-    return device(this.#word(RDEV), this.#word(RDEV + 1));
+    return this.numbers[this.at + 5];
   }
   get blksize(): number {
-    return this.#word(BLKSIZE);
+    return this.numbers[this.at + 6];
   }
   get ino(): number {
-    return this.#wide(INO);
+    return this.numbers[this.at + 7];
+  }
+  get size(): number {
+    return this.numbers[this.at + 8];
+  }
+  get blocks(): number {
+    return this.numbers[this.at + 9];
   }
   get inoBig(): bigint {
     return this.#big(INO);
   }
-  get size(): number {
-    return this.#wide(SIZE);
-  }
   get sizeBig(): bigint {
     return this.#big(SIZE);
-  }
-  get blocks(): number {
-    return this.#wide(BLOCKS);
   }
   get blocksBig(): bigint {
     return this.#big(BLOCKS);
   }
-  get devBig(): bigint {
-    return BigInt(this.dev);
+  get atimeNs(): bigint {
+    return this.#nanoseconds(ATIME);
   }
-  get rdevBig(): bigint {
-    return BigInt(this.rdev);
+  get mtimeNs(): bigint {
+    return this.#nanoseconds(MTIME);
   }
-  get atimeSec(): number {
-    return this.#seconds(ATIME);
+  get ctimeNs(): bigint {
+    return this.#nanoseconds(CTIME);
   }
-  get atimeNsec(): number {
-    return this.#word(ATIME + 2);
-  }
-  get mtimeSec(): number {
-    return this.#seconds(MTIME);
-  }
-  get mtimeNsec(): number {
-    return this.#word(MTIME + 2);
-  }
-  get ctimeSec(): number {
-    return this.#seconds(CTIME);
-  }
-  get ctimeNsec(): number {
-    return this.#word(CTIME + 2);
-  }
-  get birthtimeSec(): number {
-    return this.#seconds(BTIME);
-  }
-  get birthtimeNsec(): number {
-    return this.#word(BTIME + 2);
+  get birthtimeNs(): bigint {
+    return this.#nanoseconds(BTIME);
   }
 
   #word(index: number): number {
-    return this.#words[this.#at + index];
+    return this.#words[this.#first + index];
   }
-  #wide(index: number): number {
-    return this.#word(index + 1) * HIGH + this.#word(index);
-  }
+  /** Signed, as Node's are. */
   #big(index: number): bigint {
-    return (BigInt(this.#word(index + 1)) << 32n) | BigInt(this.#word(index));
+    return (BigInt(this.#word(index + 1) | 0) << 32n) | BigInt(this.#word(index));
   }
-  /** Signed: before 1970 there were files, too. */
-  #seconds(index: number): number {
-    return (this.#word(index + 1) | 0) * HIGH + this.#word(index);
+  #nanoseconds(index: number): bigint {
+    // Signed: before 1970 there were files, too.
+    const seconds = (this.#word(index + 1) | 0) * HIGH + this.#word(index);
+    return BigInt(seconds) * 1_000_000_000n + BigInt(this.#word(index + 2));
   }
-}
-
-/** makedev(3) as glibc has it, so that the numbers equal Node's. */
-function device(major: number, minor: number): number {
-  const low = ((minor & 0xff) | ((major & 0xfff) << 8)) >>> 0;
-  const high = (major & ~0xfff) >>> 0;
-  return low + (minor & ~0xff) * 2 ** 12 + high * HIGH;
 }
 
 /** The seven numbers of statfs, in Node's order. @internal */

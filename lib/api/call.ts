@@ -75,8 +75,7 @@ export function access(link: Link, path: Path, mode: number): Promise<number> {
 const view = new StatView();
 
 function statAnswer<T>(_result: number, _parcel: number, hold: Hold, link: Link, make: unknown): T {
-  const shown = view.show(link.calls.words, hold.offset / Uint32Array.BYTES_PER_ELEMENT);
-  return (make as (stat: StatView) => T)(shown);
+  return (make as (stat: StatView) => T)(view.show(link.arenaDoubles, link.arenaWords, hold.offset));
 }
 
 const STAT = { number: CALL_STAT, flags: CALL_FLAG_FOLLOW, answer: statAnswer };

@@ -3,27 +3,24 @@ import type { BigIntStats, Stats, StatsFs } from 'node:fs';
 import type { StatfsFields, StatView } from '../api/call.js';
 import { classes } from './node.js';
 
-const ms = (seconds: number, nanoseconds: number): number => seconds * 1e3 + nanoseconds / 1e6;
-const ns = (seconds: number, nanoseconds: number): bigint => BigInt(seconds) * 1_000_000_000n + BigInt(nanoseconds);
-
 /** Numbers, and times in milliseconds. */
-export function statsOf(view: StatView): Stats {
+export function statsOf({ numbers, at }: StatView): Stats {
   const { Stats } = classes();
   return new Stats(
-    view.dev,
-    view.mode,
-    view.nlink,
-    view.uid,
-    view.gid,
-    view.rdev,
-    view.blksize,
-    view.ino,
-    view.size,
-    view.blocks,
-    ms(view.atimeSec, view.atimeNsec),
-    ms(view.mtimeSec, view.mtimeNsec),
-    ms(view.ctimeSec, view.ctimeNsec),
-    ms(view.birthtimeSec, view.birthtimeNsec),
+    numbers[at],
+    numbers[at + 1],
+    numbers[at + 2],
+    numbers[at + 3],
+    numbers[at + 4],
+    numbers[at + 5],
+    numbers[at + 6],
+    numbers[at + 7],
+    numbers[at + 8],
+    numbers[at + 9],
+    numbers[at + 10],
+    numbers[at + 11],
+    numbers[at + 12],
+    numbers[at + 13],
   );
 }
 
@@ -31,20 +28,20 @@ export function statsOf(view: StatView): Stats {
 export function bigStatsOf(view: StatView): BigIntStats {
   const { BigIntStats } = classes();
   return new BigIntStats(
-    view.devBig,
+    BigInt(view.dev),
     BigInt(view.mode),
     BigInt(view.nlink),
     BigInt(view.uid),
     BigInt(view.gid),
-    view.rdevBig,
+    BigInt(view.rdev),
     BigInt(view.blksize),
-    BigInt.asIntN(64, view.inoBig),
-    BigInt.asIntN(64, view.sizeBig),
-    BigInt.asIntN(64, view.blocksBig),
-    ns(view.atimeSec, view.atimeNsec),
-    ns(view.mtimeSec, view.mtimeNsec),
-    ns(view.ctimeSec, view.ctimeNsec),
-    ns(view.birthtimeSec, view.birthtimeNsec),
+    view.inoBig,
+    view.sizeBig,
+    view.blocksBig,
+    view.atimeNs,
+    view.mtimeNs,
+    view.ctimeNs,
+    view.birthtimeNs,
   );
 }
 

@@ -34,6 +34,8 @@ const SHARE = 1 / 8;
 const HEADER = BLOCK_HEADER;
 const WORD = Uint32Array.BYTES_PER_ELEMENT;
 const DOUBLE = Float64Array.BYTES_PER_ELEMENT;
+/** Two doubles that must be 0. */
+const ZEROS = (BLOCK_ZEROS_WORD * WORD) / DOUBLE;
 
 /** What a call asks for, beside its paths. */
 export interface Asked {
@@ -94,9 +96,12 @@ export class CallRanges extends Scratch {
     words[word + BLOCK_FIRST_WORD] = firstBytes;
     words[word + BLOCK_SECOND_WORD] = secondBytes;
     words[word + BLOCK_ZERO_WORD] = 0;
-    this.#doubles[offset / DOUBLE + BLOCK_A_DOUBLE] = asked.a ?? 0;
-    this.#doubles[offset / DOUBLE + BLOCK_B_DOUBLE] = asked.b ?? 0;
-    words.fill(0, word + BLOCK_ZEROS_WORD, word + HEADER / WORD);
+    const doubles = this.#doubles;
+    const double = offset / DOUBLE;
+    doubles[double + BLOCK_A_DOUBLE] = asked.a ?? 0;
+    doubles[double + BLOCK_B_DOUBLE] = asked.b ?? 0;
+    doubles[double + ZEROS] = 0;
+    doubles[double + ZEROS + 1] = 0;
     return length;
   }
 }

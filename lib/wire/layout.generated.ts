@@ -17,7 +17,7 @@ export const COMPLETION_CAPACITY = 4096;
 export const PENDING_CAPACITY = 1048576;
 /** The most bytes of one read or write. */
 export const LENGTH_MAX = 2147479552;
-/** Bytes that STAT writes. */
+/** Bytes that STAT writes; the numbers in a call's answer begin behind as many. */
 export const STAT_BYTES = 256;
 /** Position that means: at the file position, and move it. */
 export const POSITION_CURRENT = -1;

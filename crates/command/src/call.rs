@@ -90,7 +90,7 @@ macro_rules! numbers {
 numbers! {
     /// access(2). Mode: what to ask for. Result: 0.
     Access = 1, "ACCESS", 1, false;
-    /// statx(2). Flags: FOLLOW. Answer: the 256 bytes of `struct statx`.
+    /// statx(2). Flags: FOLLOW. Answer: the 256 bytes of `struct statx`, then the numbers of Node's `Stats` in its order, as doubles.
     Stat = 2, "STAT", 1, false;
     /// statx(2) of an open file. Answer as for `Stat`.
     FileStat = 3, "FILE_STAT", 0, true;

@@ -96,7 +96,11 @@ fn layout_text() -> String {
         PENDING_CAPACITY,
     );
     script.constant("The most bytes of one read or write.", "LENGTH_MAX", LENGTH_MAX);
-    script.constant("Bytes that STAT writes.", "STAT_BYTES", STAT_BYTES);
+    script.constant(
+        "Bytes that STAT writes; the numbers in a call's answer begin behind as many.",
+        "STAT_BYTES",
+        STAT_BYTES,
+    );
     script.constant(
         "Position that means: at the file position, and move it.",
         "POSITION_CURRENT",

@@ -4,7 +4,7 @@ pub(crate) mod statx;
 #[cfg(target_os = "linux")]
 pub(crate) mod uring;
 
-pub use statx::{stat_file, stat_path};
+pub use statx::{NUMBERS, numbers, stat_file, stat_path};
 
 use crate::{
     Handle,

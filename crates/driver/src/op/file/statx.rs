@@ -76,6 +76,41 @@ pub fn stat_file(file: BorrowedFd<'_>) -> Result<[u8; STATX], Errno> {
     Ok(of(file)?)
 }
 
+/// How many [`numbers`] there are.
+pub const NUMBERS: usize = 14;
+
+/// A `struct statx` as numbers: device, mode, links, user, group, device of a special file, block size, inode, bytes, blocks of 512 bytes;
+/// then milliseconds since 1970: access, modification, change, birth. Of 64 bits a double keeps 53.
+#[must_use]
+pub fn numbers(stat: &[u8; STATX]) -> [f64; NUMBERS] {
+    let u32_at = |at: usize| u32::from_ne_bytes([stat[at], stat[at + 1], stat[at + 2], stat[at + 3]]);
+    let u64_at = |at: usize| {
+        let half = |at: usize| u32_at(at).to_ne_bytes();
+        let ([a, b, c, d], [e, f, g, h]) = (half(at), half(at + 4));
+        u64::from_ne_bytes([a, b, c, d, e, f, g, h])
+    };
+    let number = |at| f64::from(u32_at(at));
+    let wide = |at| u64_at(at) as f64;
+    let device = |at| rustix::fs::makedev(u32_at(at) as _, u32_at(at + 4) as _) as f64;
+    let ms = |at| u64_at(at) as i64 as f64 * 1e3 + number(at + 8) / 1e6;
+    [
+        device(offset::DEV),
+        f64::from(u32_at(offset::MODE) & 0xffff), // The upper half is the reserve of struct statx.
+        number(offset::NLINK),
+        number(offset::UID),
+        number(offset::GID),
+        device(offset::RDEV),
+        number(offset::BLKSIZE),
+        wide(offset::INO),
+        wide(offset::SIZE),
+        wide(offset::BLOCKS),
+        ms(offset::ATIME),
+        ms(offset::MTIME),
+        ms(offset::CTIME),
+        ms(offset::BTIME),
+    ]
+}
+
 #[cfg(target_os = "linux")]
 fn ask(base: BorrowedFd<'_>, path: &CStr, flags: rustix::fs::AtFlags) -> rustix::io::Result<[u8; STATX]> {
     use rustix::fs::{StatxFlags, statx};
@@ -140,4 +175,23 @@ fn from_stat(stat: &rustix::fs::Stat) -> [u8; STATX] {
     let (major, minor) = device(stat.st_dev as u64);
     bytes.put_device(offset::DEV, major, minor);
     bytes.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_those_of_the_structure() {
+        let mut bytes = Bytes([0; STATX]);
+        bytes.put_u32(offset::MODE, 0xffff_0000 | 0o100_644);
+        bytes.put_u64(offset::SIZE, (1 << 53) - 1);
+        bytes.put_device(offset::DEV, 0x1234, 0x56789);
+        bytes.put_time(offset::ATIME, -2, 500_000_000);
+        bytes.put_time(offset::BTIME, 1_700_000_000, 123_500_000);
+        let numbers = numbers(&bytes.0);
+        assert_eq!(numbers[0], rustix::fs::makedev(0x1234, 0x56789) as f64);
+        assert_eq!((numbers[1], numbers[8]), (f64::from(0o100_644), 9_007_199_254_740_991.0));
+        assert_eq!((numbers[10], numbers[13]), (-1500.0, 1_700_000_000_123.5));
+    }
 }
