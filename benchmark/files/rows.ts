@@ -52,6 +52,7 @@ const withPools = (name: string): (Way | string)[] => [
 ];
 
 const rowNames = {
+  read: 'sequential read',
   readWhole: 'whole file read',
   stat: 'stat of 100,000 files',
   readFile: 'readFile of 10,000 files of 4 KiB',
@@ -60,6 +61,10 @@ const rowNames = {
 
 /** Issue 5, point 5. */
 const claims: Claim[] = [
+  { row: rowNames.read, metric: 'speed', against: 'bun stream', relation: '>=', limit: 1 },
+  ...['createReadStream 64 KiB', 'createReadStream 1 MiB'].map(
+    (against): Claim => ({ row: rowNames.read, metric: 'speed', against, relation: '>=', limit: 1.5 }),
+  ),
   ...['fs.promises', 'fs.readFile', 'readFileSync', 'bun bytes', 'bun fs.promises'].map(
     (against): Claim => ({ row: rowNames.readWhole, metric: 'speed', against, relation: '>=', limit: 1.3 }),
   ),
@@ -115,7 +120,8 @@ function sequentialPlans(given: Record<string, unknown>): Plan[] {
     ways,
   });
   return [
-    plan('sequential read', 'read', [
+    plan(rowNames.read, 'read', [
+      'ringwheel',
       'ringwheel readAt 1 MiB',
       ...['createReadStream 64 KiB', 'createReadStream 1 MiB', 'FileHandle.read 1 MiB', 'readSync 1 MiB'],
       ...['bun stream', 'deno stream'],
@@ -127,6 +133,7 @@ function sequentialPlans(given: Record<string, unknown>): Plan[] {
     ]),
     plan(rowNames.readWhole, 'readWhole', [
       'ringwheel',
+      'ringwheel readAll',
       ...['fs.promises', 'fs.readFile', 'readFileSync'],
       ...['bun bytes', 'bun fs.promises', 'deno readFile'],
     ]),

@@ -92,6 +92,12 @@ export const read = {
   'deno stream': reading(async (path, take) => {
     for await (const piece of (await Deno.open(path)).readable) take(piece);
   }),
+  ringwheel: reading(async (path, take, { ringwheel }) => {
+    const { File } = await import(ringwheel);
+    const opened = await File.open(path);
+    for await (const chunk of opened.stream()) take(chunk.bytes);
+    await opened.close();
+  }),
   /** Two leases in turn: the next is read while this one is looked at. */
   'ringwheel readAt 1 MiB': reading(async (path, take, { ringwheel }) => {
     const { Executor, File } = await import(ringwheel);
@@ -165,6 +171,13 @@ const fsOf = async ({ ringwheel }) => (await import(new URL('fs.mjs', ringwheel)
 
 export const readWhole = {
   ringwheel: wholeRead(async (path, given) => (await fsOf(given)).readFile(path)),
+  'ringwheel readAll': wholeRead(async (path, { ringwheel }) => {
+    const { File } = await import(ringwheel);
+    const opened = await File.open(path);
+    const bytes = await opened.readAll();
+    await opened.close();
+    return bytes;
+  }),
   'fs.promises': wholeRead((path) => fsp.readFile(path)),
   'fs.readFile': wholeRead(
     (path) =>
