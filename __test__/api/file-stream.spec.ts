@@ -52,7 +52,7 @@ for (const options of [
     const executor = executorOf(t);
     await using file = await File.open(fileOf(bytes));
     const before = free(executor);
-    const { start = 0, end = SIZE, chunkBytes = 262_144 } = options;
+    const { start = 0, end = SIZE, chunkBytes = 1_048_576 } = options;
     const found = await collect(file, options);
     same(t, found.bytes, bytes.subarray(start, Math.max(start, end)));
     t.true(found.lengths.every((length) => length > 0 && length <= chunkBytes));

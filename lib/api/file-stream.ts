@@ -1,11 +1,15 @@
 // file.stream(): a file chunk by chunk in leases, with reads under way while the consumer is busy.
 //
-// Two ranges in turn are as good as many while the file is in the page cache, and better for the CPU's caches; so one read is ahead, and
-// more only while the consumer has to wait for a device. The range that the consumer had last is read into next.
+// From the page cache the ring's driver copies on this thread, whether that was asked for ahead or not: one range, which the CPU's cache keeps, is
+// the fastest there. So nothing is read ahead until a read is slow, as it is from a device. On the other driver another thread copies: one read
+// is ahead from the start. The range that the consumer had last is read into next.
+//
+// What runs once a chunk is kept small: V8 does not get to compiling it within a file of 1 GiB, and compiling costs more than such a file.
 
 import { constants } from 'node:fs';
 import { constants as os } from 'node:os';
 import type { Link } from '../ring/link.js';
+import type { Settle } from '../ring/pending.js';
 import { type FileState, HELD, type Hold, IN_OPERATION, RELEASED } from '../ring/state.js';
 import { OPCODE_READ } from '../wire/layout.generated.js';
 import { isAborted, listen, reasonOf } from './abort.js';
@@ -17,7 +21,9 @@ import { partOf, takeRangeUpTo } from './ranges.js';
 import { abortSignal, type Rule, whole } from './validate.js';
 
 const { S_IFBLK, S_IFMT, S_IFREG } = constants;
-const CHUNK_BYTES = 262_144;
+const CHUNK_BYTES = 1_048_576;
+/** The same while less than half of the executor's memory is free, so that one stream leaves room for others. */
+const CROWDED_BYTES = 262_144;
 const AHEAD = 4;
 /** What is read first of a file that does not say its length, such as those in /proc. */
 const UNKNOWN_BYTES = 65_536;
@@ -25,8 +31,10 @@ const UNKNOWN_BYTES = 65_536;
 const LEAST_BYTES = 4096;
 /** A wait of less than this for each MiB is a copy out of the page cache: no more reads at once would make it shorter. */
 const CACHED_MS_PER_MIB = 0.5;
-/** After so many chunks without a wait, one read less is ahead. */
-const PATIENCE = 32;
+/** Every fourth wait is timed. */
+const TIMED = 4;
+/** After so many timed waits that were short, one read less is ahead. */
+const PATIENCE = 8;
 
 /** Options of {@link File.stream}. */
 export interface StreamOptions {
@@ -34,9 +42,11 @@ export interface StreamOptions {
   start?: number;
   /** Byte position behind the last byte. Default: the end of the file as it is when that is reached. */
   end?: number;
-  /** The most bytes of a chunk, from 1 to 67108864. Default 262144. Chunks are shorter while the executor's memory is short. */
+  /** The most bytes of a chunk, from 1 to 67108864. Default 1048576, or 262144 while less than half of the executor's memory is free. Chunks are
+   * shorter while that is short. */
   chunkBytes?: number;
-  /** The most chunks that are read ahead while you have one, from 0 to 64. Default 4. One is, and more only while you wait for a device. */
+  /** The most chunks that are read ahead while you have one, from 0 to 64. Default 4. More than one is only while you wait for a device, and with
+   * io_uring none while the file is in the page cache. */
   readAhead?: number;
   /** Ends the stream early: the loop throws the signal's reason, and reads under way are cancelled. */
   signal?: AbortSignal;
@@ -61,8 +71,19 @@ export async function* chunksOf(
   const reading = new ReadAhead(owner, link, file, options);
   try {
     await reading.begin();
-    for (let hold = await reading.next(); hold !== undefined; hold = await reading.next()) {
-      yield makeLease(link, hold);
+    for (let head = reading.head(); head !== undefined; head = reading.head()) {
+      const since = reading.timed(head) ? performance.now() : 0;
+      let bytes: number;
+      try {
+        bytes = await head.read;
+      } catch (error) {
+        reading.check(); // A read that was ended early fails; why it was is better.
+        throw error;
+      }
+      if (since !== 0) reading.took(bytes, performance.now() - since);
+      reading.check();
+      if (bytes < head.wanted && !(await reading.cut(head, bytes))) return;
+      if (bytes > 0) yield makeLease(link, reading.show(head, bytes));
     }
   } finally {
     reading.end();
@@ -75,8 +96,18 @@ interface Ahead {
   readonly position: number;
   readonly wanted: number;
   readonly read: Promise<number>;
-  done: boolean;
+  /** Its slot, which has this generation until it is done; −1 while it may still wait for one. */
+  readonly slot: number;
+  readonly generation: number;
 }
+
+const ignore = (): void => {};
+
+// One shared executor function for all promises.
+let grabbed: Settle;
+const grab = (resolve: (value: number) => void): void => {
+  grabbed = resolve;
+};
 
 /** The reads of one pass, in order. */
 class ReadAhead {
@@ -84,23 +115,32 @@ class ReadAhead {
   readonly #link: Link;
   readonly #file: FileState;
   readonly #signal: AbortSignal | undefined;
-  /** Ends the reads under way: the user's signal does, and a loop that is left. */
-  readonly #ending = new AbortController();
   readonly #forget: (() => void) | undefined;
+  /** The signal has aborted. */
+  #aborted = false;
+  /** Ends reads that wait for a slot. */
+  #ending: AbortController | undefined;
   readonly #end: number;
-  readonly #mostAhead: number;
+  #mostAhead: number;
+  #leastAhead: number;
   #chunkBytes: number;
+  /** How much is asked for where the user has not said it. */
+  readonly #crowdedBytes: number;
   /** Of the next read; −1 where there are no positions. */
   #position: number;
   /** Where the file said that it ends: nothing behind is read ahead. */
   #expectedEnd = Number.POSITIVE_INFINITY;
+  /** So many are ahead now. */
   #depth: number;
-  #unwaited = 0;
+  #waits = 0;
+  /** Waits since the last long one, of those that were timed. */
+  #short = 0;
   readonly #ahead: Ahead[] = [];
   /** Ranges that nobody uses, the warmest last. */
   readonly #spare: Hold[] = [];
   /** What the consumer has: the range, and the part of it that was shown. */
-  #out: { hold: Hold; part: Hold } | undefined;
+  #out: Hold | undefined;
+  #shown: Hold | undefined;
 
   constructor(owner: object, link: Link, file: FileState, options: StreamOptions) {
     this.owner = owner;
@@ -110,18 +150,26 @@ class ReadAhead {
     this.#position = options.start ?? -1;
     this.#end = options.end ?? Number.POSITIVE_INFINITY;
     this.#chunkBytes = options.chunkBytes ?? CHUNK_BYTES;
+    this.#crowdedBytes = options.chunkBytes ?? CROWDED_BYTES;
     this.#mostAhead = options.readAhead ?? AHEAD;
-    this.#depth = Math.min(1, this.#mostAhead);
-    this.#forget = listen(this.#signal, () => this.#ending.abort(reasonOf(this.#signal)));
+    this.#leastAhead = link.native.driver === 'uring' ? 0 : Math.min(1, this.#mostAhead);
+    this.#depth = this.#leastAhead;
+    this.#aborted = isAborted(this.#signal);
+    this.#forget = listen(this.#signal, () => {
+      this.#aborted = true;
+      this.#cancel();
+    });
   }
 
   /** Looks whether the file has positions, and how long it is. */
   async begin(): Promise<void> {
-    this.#check();
+    this.check();
     const found = await fstat(this.#link, this.#file, ({ mode, size }) => ({ kind: mode & S_IFMT, size }));
     if (typeof found === 'number') throw systemError(found, 'fstat', this.#file.path);
     if (found.kind !== S_IFREG && found.kind !== S_IFBLK) {
       if (this.#position !== -1) throw systemError(-os.errno.ESPIPE, 'read', this.#file.path);
+      this.#mostAhead = 0;
+      this.#leastAhead = 0;
       this.#depth = 0;
       return;
     }
@@ -132,48 +180,63 @@ class ReadAhead {
     this.#chunkBytes = Math.min(this.#chunkBytes, needed);
   }
 
-  /** The next chunk; what the consumer had is taken back. Undefined at the end. */
-  async next(): Promise<Hold | undefined> {
+  /** The next read; what the consumer had is taken back. Undefined at the end. */
+  head(): Ahead | undefined {
     this.#takeBack();
-    for (;;) {
-      this.#check();
-      this.#fill(Math.max(1, this.#depth));
-      const head = this.#ahead[0];
-      if (head === undefined) return undefined;
-      const bytes = await this.#wait(head);
-      this.#check();
-      this.#ahead.shift();
-      const { hold, position, wanted } = head;
-      if (bytes === 0) {
-        this.#spare.push(hold);
-        // Reads behind it that found something know of a file that grew: those bytes are read again, in order.
-        if (position === -1 || !(await this.#drop())) return undefined;
-        this.#position = position;
-        continue;
-      }
-      if (position !== -1 && bytes < wanted) {
-        await this.#drop();
-        this.#position = position + bytes;
-      }
-      const part = partOf(hold, bytes);
-      this.#out = { hold, part };
-      this.#fill(this.#depth);
-      return part;
-    }
+    this.check();
+    this.#fill(Math.max(1, this.#depth));
+    return this.#ahead[0];
+  }
+
+  /** Whether the wait for this one is to be timed. */
+  timed(head: Ahead): boolean {
+    if (this.#waits++ % TIMED !== 0) return false;
+    if (!this.#done(head)) return true;
+    if (++this.#short >= PATIENCE && this.#depth > 1) this.#lessAhead();
+    return false;
+  }
+
+  /** Learns from how long a wait was. */
+  took(bytes: number, ms: number): void {
+    if (ms > (CACHED_MS_PER_MIB * Math.max(bytes, 65_536)) / 1_048_576) {
+      this.#short = 0;
+      if (this.#depth < this.#mostAhead) this.#depth++;
+    } else if (++this.#short >= PATIENCE && this.#depth > this.#leastAhead) this.#lessAhead();
+  }
+
+  /** A read brought less than was asked for: those behind it are of no use. False at the end. */
+  async cut({ hold, position }: Ahead, bytes: number): Promise<boolean> {
+    if (position === -1) return bytes > 0;
+    const grown = await this.#drop();
+    this.#position = position + bytes;
+    if (bytes > 0) return true;
+    this.#ahead.shift();
+    this.#spare.push(hold);
+    // Reads behind it that found something know of a file that grew: those bytes are read again, in order.
+    return grown;
+  }
+
+  /** Shows what a read has brought, and reads on. */
+  show({ hold }: Ahead, bytes: number): Hold {
+    this.#ahead.shift();
+    const part = partOf(hold, bytes);
+    this.#out = hold;
+    this.#shown = part;
+    if (this.#depth > 0) this.#fill(this.#depth);
+    return part;
   }
 
   /** Ends what is under way, and gives all memory back, now or when the kernel has let go of it. */
   end(): void {
     this.#forget?.();
     this.#takeBack();
-    const ahead = this.#ahead.splice(0);
-    if (ahead.some(({ done }) => !done)) this.#ending.abort();
-    for (const { hold } of ahead) this.#link.release(hold);
+    this.#cancel();
+    for (const { hold } of this.#ahead.splice(0)) this.#link.release(hold);
     for (const hold of this.#spare.splice(0)) this.#link.release(hold);
   }
 
-  #check(): void {
-    if (isAborted(this.#signal)) throw reasonOf(this.#signal);
+  check(): void {
+    if (this.#aborted) throw reasonOf(this.#signal);
     if (!this.#link.open) throw ourError('ERR_RINGWHEEL_CLOSED', 'file.stream: the executor was closed');
     if (!this.#file.open) throw ourError('ERR_RINGWHEEL_CLOSED', 'file.stream: the file was closed');
   }
@@ -184,7 +247,7 @@ class ReadAhead {
       const first = this.#ahead.length === 0 && this.#out === undefined;
       const left = this.#end - Math.max(0, this.#position);
       if (left <= 0 || (!first && this.#position >= this.#expectedEnd)) return;
-      const hold = this.#spare.pop() ?? takeRangeUpTo(this.#link, this.#chunkBytes);
+      const hold = this.#spare.pop() ?? this.#range();
       if (hold === undefined) {
         if (!first) return;
         const message =
@@ -195,39 +258,53 @@ class ReadAhead {
     }
   }
 
+  /** Another range, as long as there is room for. */
+  #range(): Hold | undefined {
+    const bytes = this.#chunkBytes;
+    if (bytes <= this.#crowdedBytes) return takeRangeUpTo(this.#link, bytes);
+    const { arenaBytes, arenaFreeBytes } = this.#link.native.stats();
+    return takeRangeUpTo(this.#link, arenaFreeBytes - bytes < arenaBytes / 2 ? this.#crowdedBytes : bytes);
+  }
+
   #read(hold: Hold, wanted: number): void {
+    const link = this.#link;
     const position = this.#position;
-    const read = operate(this.#link, OPCODE_READ, this.#file, hold, wanted, position, this.#ending.signal);
-    const ahead: Ahead = { hold, position, wanted, read, done: false };
-    const done = () => {
-      ahead.done = true;
-    };
-    read.then(done, done);
-    this.#ahead.push(ahead);
+    let read: Promise<number>;
+    let slot = -1;
+    let generation = 0;
+    if (link.ready && link.ended === 0) {
+      // Without a closure, and without a listener on a signal, which would be 10 µs: `#cancel` names the slot.
+      read = new Promise<number>(grab);
+      slot = link.begin(OPCODE_READ, grabbed, this.#file, hold, undefined, wanted, position);
+      generation = link.table.generations[slot];
+    } else {
+      this.#ending ??= new AbortController();
+      read = operate(link, OPCODE_READ, this.#file, hold, wanted, position, this.#ending.signal);
+    }
+    read.catch(ignore); // It may fail while nobody waits for it.
+    this.#ahead.push({ hold, position, wanted, read, slot, generation });
     if (position !== -1) this.#position = position + wanted;
   }
 
-  /** Waits for a read, and learns from how long that took. */
-  async #wait(head: Ahead): Promise<number> {
-    if (head.done) {
-      if (++this.#unwaited >= PATIENCE && this.#depth > 1) {
-        this.#depth--;
-        this.#unwaited = 0;
-      }
-      return head.read;
-    }
-    this.#unwaited = 0;
-    const before = performance.now();
-    const bytes = await head.read;
-    const slow = performance.now() - before > (CACHED_MS_PER_MIB * Math.max(bytes, 65_536)) / 1_048_576;
-    if (slow && this.#depth > 0 && this.#depth < this.#mostAhead) this.#depth++;
-    return bytes;
+  #done({ slot, generation }: Ahead): boolean {
+    return slot !== -1 && this.#link.table.generations[slot] !== generation;
   }
 
-  /** Drops what was read ahead. True when there was anything. */
+  #lessAhead(): void {
+    this.#depth--;
+    this.#short = 0;
+  }
+
+  /** Asks the kernel to end the reads under way. */
+  #cancel(): void {
+    for (const { slot, generation } of this.#ahead) if (slot !== -1) this.#link.cancel(slot, generation);
+    this.#ending?.abort();
+  }
+
+  /** Drops what was read behind the first. True when there was anything. */
   async #drop(): Promise<boolean> {
     let any = false;
-    for (const { hold, read } of this.#ahead.splice(0)) {
+    for (const { hold, read } of this.#ahead.splice(1)) {
       const bytes = await read.catch(() => 0);
       any ||= bytes > 0;
       if (hold.state === HELD) this.#spare.push(hold);
@@ -237,10 +314,10 @@ class ReadAhead {
 
   /** The consumer asks for the next: what it had is ours again, unless an operation of its has it, or it gave it away. */
   #takeBack(): void {
-    const out = this.#out;
-    if (out === undefined) return;
+    const hold = this.#out;
+    const part = this.#shown;
+    if (hold === undefined || part === undefined) return;
     this.#out = undefined;
-    const { hold, part } = out;
     if (part.state === IN_OPERATION) {
       part.releaseLater = true; // It goes back to the arena when that operation ends.
     } else if (part.state === HELD && !part.releaseLater) {

@@ -265,7 +265,7 @@ export class File implements AsyncDisposable {
    *
    * Each chunk is a {@link Lease} that is yours until you ask for the next one: then it is taken back, and its `bytes` throw. Copy what you keep
    * (`lease.bytes.slice()`); a view that you kept would show later bytes. When an operation of yours has the lease at that time, such as a write
-   * that you did not await, it goes back when that has ended; releasing it yourself is never wrong. So a loop uses two chunks' memory, and at most `readAhead` + 1
+   * that you did not await, it goes back when that has ended; releasing it yourself is never wrong. So a loop uses one or two chunks' memory, and at most `readAhead` + 1
    * of them, whatever you do in it. However the loop is left, reads under way are cancelled and all memory goes back.
    *
    * @param options - See {@link StreamOptions}.
@@ -275,7 +275,7 @@ export class File implements AsyncDisposable {
    * positions); ERR_RINGWHEEL_NO_MEMORY when not even a page is free; ERR_RINGWHEEL_CLOSED when the file or the executor is closed
    * meanwhile; the signal's reason.
    *
-   * Cost: a promise, a closure or two and a lease for each chunk, and no native call in steady state. Pipes are not read ahead.
+   * Cost: a few promises and a lease for each chunk, and no native call in steady state. Pipes are not read ahead.
    *
    * @example
    * ```ts
