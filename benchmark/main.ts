@@ -3,10 +3,10 @@ import { Command, InvalidArgumentError } from 'commander';
 import { adaptive } from './adaptive/rows';
 import { channels } from './channels/rows';
 import { files } from './files/rows';
-import type { BenchOptions } from './harness/options';
+import { type BenchOptions, nameList } from './harness/options';
 import { type Claim, type Result, writeResult } from './harness/result';
 import { measure, type Row } from './harness/rounds';
-import { printResult } from './harness/table';
+import { printLegend, printResult, printRow } from './harness/table';
 import { allowedCpus } from './harness/workspace';
 import { native } from './native';
 import { queues } from './queues/rows';
@@ -39,6 +39,7 @@ interface Given {
   build: boolean;
   offline?: true;
   check?: true;
+  quick?: true;
   smoke?: true;
 }
 
@@ -87,18 +88,18 @@ function number(low: number, high: number, whole: boolean): (text: string) => nu
   };
 }
 
-const list = (text: string): string[] => text.split(',').filter((part) => part !== '');
-
 async function runOne(name: string, kind: Kind, given: Given): Promise<void> {
   const smoke = given.smoke === true;
+  const quick = given.quick === true && !smoke;
   const cpus = allowedCpus();
   const core = given.core ?? cpus[1] ?? cpus[0] ?? 0;
   if (!cpus.includes(core))
     throw new Error(`this process may not run on core ${core}: --core is one of ${cpus.join(', ')}`);
   const options: BenchOptions = {
-    rounds: given.rounds ?? (smoke ? 1 : (kind.rounds ?? 5)),
-    seconds: given.seconds ?? (smoke ? 0.1 : (kind.seconds ?? 2)),
+    rounds: given.rounds ?? (smoke ? 1 : quick ? 3 : (kind.rounds ?? 5)),
+    seconds: given.seconds ?? (smoke ? 0.1 : quick ? 0.3 : (kind.seconds ?? 2)),
     smoke,
+    quick,
     build: !smoke && given.build !== false,
     offline: smoke || given.offline === true,
     only: given.only ?? [],
@@ -115,7 +116,8 @@ async function runOne(name: string, kind: Kind, given: Given): Promise<void> {
   const benchmark = await kind.prepare(options, leftOut);
   let result: Result;
   try {
-    result = await measure(benchmark.rows, options, leftOut);
+    printLegend();
+    result = await measure(benchmark.rows, options, leftOut, printRow);
   } finally {
     await benchmark.end?.();
   }
@@ -147,8 +149,17 @@ for (const [name, kind] of Object.entries(benchmarks)) {
     )
     .option('--seconds <s>', `length of one sample (default ${kind.seconds ?? 2})`, number(0.05, 600, false))
     .option('--json <file>', 'write { machine, rows } to a file')
-    .option('--only <names>', 'only contenders whose name contains one of these, comma-separated', list)
-    .option('--rows <names>', 'only rows whose name contains one of these, comma-separated', list)
+    .option(
+      '--only <names>',
+      'only contenders whose name contains one of these: a,b (a comma and a space is part of a name)',
+      nameList,
+    )
+    .option(
+      '--rows <names>',
+      'only rows whose name contains one of these, likewise; both may be given several times',
+      nameList,
+    )
+    .option('--quick', '3 rounds of 0.3 s, and noisy samples repeated once only')
     .option('--dir <directory>', 'put the data here and keep it (default: a temporary directory, removed)')
     .option('--size <mebibytes>', 'size of the file that is read (default 1024)', number(1, 1 << 20, true))
     .option('--core <n>', 'the core that pinned contenders run on (default: the second one)', number(0, 4095, true))

@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
 import { describeMachine } from '../../benchmark/harness/machine';
-import { type BenchOptions, passes } from '../../benchmark/harness/options';
+import { type BenchOptions, nameList, passes } from '../../benchmark/harness/options';
 import { writeResult } from '../../benchmark/harness/result';
 import { measure, type Row } from '../../benchmark/harness/rounds';
 import { geometricMean, median, modes, pairedRatio, shuffled, spread } from '../../benchmark/harness/statistics';
@@ -70,6 +70,7 @@ const options: BenchOptions = {
   rounds: 3,
   seconds: 1,
   smoke: false,
+  quick: false,
   build: false,
   offline: true,
   only: [],
@@ -113,6 +114,37 @@ test('rounds: one value each, noisy samples repeated, a contender that fails lef
   t.is(result.repeated, 1 + 3 * 3);
   t.is(result.noisy, 3);
   t.deepEqual(result.leftOut, [{ contender: 'row: broken', reason: 'wrong bytes' }]);
+});
+
+test('a row is told of as soon as it is finished, and a filter that matches nothing is refused', async (t) => {
+  const row = (name: string): Row => ({
+    name,
+    metrics: [{ name: 'CPU', unit: 'µs', better: 'lower' }],
+    contenders: [{ name: 'ringwheel', sample: async () => ({ values: { CPU: 1 }, foreign: 0 }) }],
+  });
+  const rows = [row('reads, cached, 100 at once'), row('reads, direct'), row('writes')];
+  const told: string[] = [];
+  const given = { ...options, rows: nameList('reads, cached,writes') };
+  const result = await measure(rows, given, [], (found) => told.push(...found.map(({ row }) => row)));
+  t.deepEqual(told, ['reads, cached, 100 at once', 'writes']);
+  t.deepEqual(
+    result.rows.map(({ values }) => values),
+    [
+      [1, 1, 1],
+      [1, 1, 1],
+    ],
+  );
+  await t.throwsAsync(measure(rows, { ...options, rows: ['wirtes'] }, []), {
+    message: /"wirtes" is in no name.*writes/s,
+  });
+  await t.throwsAsync(measure(rows, { ...options, only: ['node'] }, []), {
+    message: /"node" is in no name.*ringwheel/s,
+  });
+});
+
+test('names of a filter are separated by a comma without a space', (t) => {
+  t.deepEqual(nameList('a,b, c,'), ['a', 'b, c']);
+  t.deepEqual(nameList('b', ['a']), ['a', 'b']);
 });
 
 test('the JSON has a machine and rows with row, contender, metric, unit, better and values', (t) => {

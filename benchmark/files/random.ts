@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { ForeignCpu } from '../harness/cpu';
 import { buildNative, buildPeers, nativeContender } from '../harness/native';
-import type { BenchOptions } from '../harness/options';
+import { type BenchOptions, passes } from '../harness/options';
 import { aptPeer, type PeerProgram, type Runtime } from '../harness/peers';
 import { run, tail } from '../harness/processes';
 import type { Claim, Metric, Result } from '../harness/result';
@@ -78,7 +78,7 @@ export async function randomRows(given: Given, options: BenchOptions, leftOut: R
 
 /** Contenders in Rust, by their names. A smoke leaves them to that of `bench native`. */
 async function nativePrograms(options: BenchOptions, leftOut: Result['leftOut']): Promise<[string, string][]> {
-  if (options.smoke) return [];
+  if (options.smoke || ![depth100, depth1, direct].some((row) => passes(row, options.rows))) return [];
   const ours = await buildNative('ours', ['ours', 'bare'], options);
   const peers = await buildPeers(runtimes, options, leftOut);
   return [

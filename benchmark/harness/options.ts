@@ -6,6 +6,8 @@ export interface BenchOptions {
   seconds: number;
   /** Tiny parameters, nothing fetched, results still verified. */
   smoke: boolean;
+  /** Short samples, and a noisy one is repeated once: the whole of a large benchmark in minutes. */
+  quick: boolean;
   /** Build the release first, unless it is up to date. */
   build: boolean;
   /** Fetch nothing: use the peers that are there. */
@@ -26,7 +28,20 @@ export interface BenchOptions {
   foreignLimit: number;
 }
 
-/** Whether a name passes a filter: an exact name, or a part of it. No filter lets all pass. */
+/** The names of an option: a comma separates them, unless a space follows, as within the names of rows and contenders. */
+export function nameList(text: string, before: readonly string[] = []): string[] {
+  return [...before, ...text.split(/,(?! )/).filter((part) => part !== '')];
+}
+
+/** Whether a name passes a filter: has one of its parts within. No filter lets all pass. */
 export function passes(name: string, filter: readonly string[]): boolean {
-  return filter.length === 0 || filter.some((part) => name === part || name.includes(part));
+  return filter.length === 0 || filter.some((part) => name.includes(part));
+}
+
+/** Throws when a part of a filter lets nothing pass: it is misspelt, and what was meant would go unmeasured. */
+export function checkFilter(option: string, things: readonly { name: string }[], filter: readonly string[]): void {
+  const names = [...new Set(things.map(({ name }) => name))];
+  const wrong = filter.find((part) => !names.some((name) => name.includes(part)));
+  if (wrong === undefined) return;
+  throw new Error(`${option} ${JSON.stringify(wrong)} is in no name; there are:\n  ${names.join('\n  ')}`);
 }

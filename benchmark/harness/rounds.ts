@@ -1,6 +1,6 @@
-// The order of a benchmark: rounds outside, rows and contenders inside, so that neighbours in time are compared with each other.
+// The order of a benchmark: row after row, in each the rounds outside and the contenders inside, so that neighbours in time are compared with each other.
 import { describeMachine } from './machine';
-import { type BenchOptions, passes } from './options';
+import { type BenchOptions, checkFilter, passes } from './options';
 import { Progress } from './progress';
 import type { Metric, Result, ResultRow } from './result';
 import { shuffled } from './statistics';
@@ -27,53 +27,76 @@ export interface Row {
   contenders: readonly Contender[];
 }
 
+/** How often a noisy sample is taken at most. */
 const attempts = 4;
+const quickAttempts = 2;
 
-/** Runs every contender of every row once a round, in a new order each round, and keeps one value of each metric a round. */
+/**
+ * Runs every contender of a row once a round, in a new order each round, and keeps one value of each metric a round; then the next row.
+ * `finished` is told of each row that is done.
+ */
 export async function measure(
   rows: readonly Row[],
   options: BenchOptions,
   leftOut: Result['leftOut'],
+  finished?: (rows: readonly ResultRow[]) => void,
 ): Promise<Result> {
+  checkFilter('--rows', rows, options.rows);
+  checkFilter(
+    '--only',
+    rows.flatMap((row) => row.contenders),
+    options.only,
+  );
   const chosen = rows
     .filter((row) => passes(row.name, options.rows))
     .map((row) => ({ ...row, contenders: row.contenders.filter(({ name }) => passes(name, options.only)) }));
   const result: Result = { machine: describeMachine(), rows: [], repeated: 0, noisy: 0, leftOut };
   const failed = new Set<string>();
   const progress = new Progress(options.rounds * chosen.reduce((sum, row) => sum + row.contenders.length, 0));
-  for (let round = 0; round < options.rounds; round++) {
-    for (const row of chosen) {
+  for (const row of chosen) {
+    for (let round = 0; round < options.rounds; round++) {
       for (const contender of shuffled(row.contenders)) {
-        progress.step(`round ${round + 1} of ${options.rounds}: ${row.name}: ${contender.name}`);
+        const what = `${row.name}: round ${round + 1} of ${options.rounds}: ${contender.name}`;
+        progress.step(what);
         const key = `${row.name}: ${contender.name}`;
         if (failed.has(key)) continue;
+        const again = (): void => progress.again(`${what}: others used the machine, once more`);
         try {
-          record(result, row, contender.name, await quietSample(contender, options, result));
+          record(result, row, contender.name, await quietSample(contender, options, result, again));
         } catch (error) {
           failed.add(key);
           leftOut.push({ contender: key, reason: error instanceof Error ? error.message : String(error) });
         }
       }
     }
+    // A contender that failed half-way has values of some rounds only; they would not pair, so they go.
+    result.rows = result.rows.filter((found) => !failed.has(`${found.row}: ${found.contender}`));
+    inOrder(result, chosen);
+    progress.end();
+    finished?.(result.rows.filter((found) => found.row === row.name));
   }
   progress.end();
-  // A contender that failed half-way has values of some rounds only; they would not pair, so they go.
-  result.rows = result.rows.filter((row) => !failed.has(`${row.row}: ${row.contender}`));
-  return inOrder(result, chosen);
+  return result;
 }
 
 /** Repeats a sample while others use too much of the machine, and keeps the cleanest. */
-async function quietSample(contender: Contender, options: BenchOptions, result: Result): Promise<Sample> {
+async function quietSample(
+  contender: Contender,
+  options: BenchOptions,
+  result: Result,
+  again: () => void,
+): Promise<Sample> {
   let best: Sample | undefined;
   for (let attempt = 1; ; attempt++) {
     const sample = await contender.sample();
     if (best === undefined || sample.foreign < best.foreign) best = sample;
     if (sample.foreign <= options.foreignLimit || options.smoke) return sample;
-    if (attempt === attempts) {
+    if (attempt === (options.quick ? quickAttempts : attempts)) {
       result.noisy++;
       return best;
     }
     result.repeated++;
+    again();
   }
 }
 
@@ -96,7 +119,7 @@ function record(result: Result, row: Row, contender: string, sample: Sample): vo
 }
 
 /** Sorts the rows as they were declared: the order of measuring was random. */
-function inOrder(result: Result, rows: readonly Row[]): Result {
+function inOrder(result: Result, rows: readonly Row[]): void {
   const place = ({ row, contender, metric }: ResultRow): number => {
     const at = rows.findIndex(({ name }) => name === row);
     const who = rows[at]?.contenders.findIndex(({ name }) => name === contender) ?? 0;
@@ -104,5 +127,4 @@ function inOrder(result: Result, rows: readonly Row[]): Result {
     return at * 10_000 + who * 100 + what;
   };
   result.rows.sort((a, b) => place(a) - place(b));
-  return result;
 }

@@ -4,7 +4,21 @@ import { machineLine } from './machine';
 import type { Claim, Result, ResultRow } from './result';
 import { median, modes, pairedRatio, type Ratio, spread } from './statistics';
 
-/** Prints the machine, a table a row, what was left out, and the claims. Returns how many claims were missed. */
+const legend =
+  '↓ lower is better, ↑ higher; ± half of what the rounds lie apart; ours ÷ it: median of the rounds [lowest–highest].';
+
+/** Prints how the tables are read. */
+export function printLegend(): void {
+  console.log(legend);
+}
+
+/** Prints the table of one row, as soon as it is measured. */
+export function printRow(found: readonly ResultRow[]): void {
+  const [first] = found;
+  if (first !== undefined) console.log(`\n${first.row}\n${rowTable(found)}`);
+}
+
+/** Prints, after the tables, the machine, what was left out, and the claims. Returns how many claims were missed. */
 export function printResult(
   result: Result,
   claims: readonly Claim[],
@@ -17,13 +31,6 @@ export function printResult(
     `CPU used by others, cores per sample: median ${figure(median(foreign))}, most ${figure(Math.max(...foreign))}; ` +
       `${result.repeated} samples dropped and repeated, ${result.noisy} kept although noisy.`,
   );
-  console.log(
-    '↓ lower is better, ↑ higher; ± half of what the rounds lie apart; ours ÷ it: median of the rounds [lowest–highest].',
-  );
-  for (const row of new Set(result.rows.map(({ row }) => row))) {
-    console.log(`\n${row}`);
-    console.log(rowTable(result.rows.filter((found) => found.row === row)));
-  }
   for (const { contender, reason } of result.leftOut) console.log(`left out: ${contender}: ${reason}`);
   const missed = summarize?.(result, judge) ?? 0;
   return missed + printClaims(result, claims);

@@ -16,6 +16,15 @@ export class Progress {
       this.#done === 0 ? '' : `, about ${Math.ceil((seconds / this.#done) * (this.total - this.#done))} s left`;
     const line = `[${this.#done + 1}/${this.total}${left}] ${what}`;
     this.#done++;
+    this.#show(line, seconds);
+  }
+
+  /** Says that the last step is done once more. */
+  again(what: string): void {
+    this.#show(`[${this.#done}/${this.total}] ${what}`, (performance.now() - this.#started) / 1000);
+  }
+
+  #show(line: string, seconds: number): void {
     if (this.#terminal) process.stderr.write(`\r\u001b[2K${line.slice(0, (process.stderr.columns ?? 100) - 1)}`);
     else if (seconds - this.#spoke >= 5) {
       this.#spoke = seconds;
