@@ -203,8 +203,7 @@ pub(super) fn read_rest(
         return Ok(out.put_parcel(bytes.into()));
     }
     let mut parcel = Parcel::with_room(size)?;
-    let read = fill(file, parcel.room(), cancelled);
-    parcel.set_length(out.at(Step::Read, read)?);
+    out.at(Step::Read, parcel.fill(size, |room| fill(file, room, cancelled)))?;
     Ok(out.put_parcel(parcel))
 }
 
