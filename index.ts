@@ -51,6 +51,7 @@ export type { ReadRange } from './lib/api/read-plan.js';
 export type { ReadFileOptions } from './lib/api/read-whole.js';
 export { type LockOptions, RwLock } from './lib/api/rwlock.js';
 export { type AcquireOptions, type Guard, Permit, Semaphore } from './lib/api/semaphore.js';
+export { SequentialWriter, type WriterOptions } from './lib/api/sequential-writer.js';
 export type { FileServerOptions, ServerCacheOptions, ServerLimits } from './lib/api/server-options.js';
 export { Stats } from './lib/api/stats.js';
 export { deadline, timeout } from './lib/api/timeout.js';

@@ -393,6 +393,7 @@ export class Executor implements AsyncDisposable {
     const link = this.#link;
     link.open = false;
     link.timers.end(() => Promise.reject(closedWhile()));
+    for (const each of link.unwritten) each.drainUnheard();
     const grace = setTimeout(() => {
       link.cancelAll();
       link.calls.abandon();

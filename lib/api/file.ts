@@ -6,6 +6,7 @@ import { isUint8Array } from 'node:util/types';
 import { lengthOf } from '../ring/bytes.js';
 import type { Link } from '../ring/link.js';
 import { FileState, HELD, type Hold, NO_HOLD } from '../ring/state.js';
+import { drainAll } from '../ring/unwritten.js';
 import {
   OPCODE_CLOSE,
   OPCODE_DATASYNC,
@@ -37,6 +38,7 @@ import {
 import type { ReadBatch } from './read-batch.js';
 import type { ReadRange } from './read-plan.js';
 import { READ_FILE_RULES, type ReadFileOptions, wholeOf } from './read-whole.js';
+import { type SequentialWriter, type WriterOptions, writerOf } from './sequential-writer.js';
 import { Stats } from './stats.js';
 import { moveDirect, moveInRanges, readCopied, writeCopied } from './transfer.js';
 import { checked, shown } from './validate.js';
@@ -124,7 +126,9 @@ export class File implements AsyncDisposable {
     const link = currentLink();
     if (!link.open) throw executorClosed('File.open');
     const { slot, generation } = await openThrough(link, bytes, text, bits, mode, signal);
-    const file = new File(KEY, link, new FileState(slot, generation, text));
+    const state = new FileState(slot, generation, text);
+    state.appends = (bits & constants.O_APPEND) !== 0;
+    const file = new File(KEY, link, state);
     const opened = events['ringwheel:file:open'];
     if (opened.hasSubscribers) opened.publish({ path: text, fd: file.fd });
     return file;
@@ -293,6 +297,17 @@ export class File implements AsyncDisposable {
     return { [Symbol.asyncIterator]: () => chunksOf(this, this.#link, this.#state, known) };
   }
 
+  /**
+   * Writes the file from a position on, chunk by chunk in the background: see {@link SequentialWriter}.
+   *
+   * @param options - See {@link WriterOptions}.
+   * @returns The writer. Close it before the file.
+   * @throws ERR_RINGWHEEL_INVALID_OPTION, ERR_RINGWHEEL_CLOSED.
+   */
+  writer(options?: WriterOptions): SequentialWriter {
+    return writerOf(this, this.#usable('writer'), this.#state, options);
+  }
+
   /** Metadata of the file. Cost: one statx(2). @throws A system error of syscall `fstat`. */
   async stat(): Promise<Stats> {
     const link = this.#usable('stat');
@@ -334,8 +349,10 @@ export class File implements AsyncDisposable {
   }
 
   /**
-   * Closes the file. Operations in flight are awaited first; later calls reject with ERR_RINGWHEEL_CLOSED. Every call returns
-   * the same promise.
+   * Closes the file. Operations in flight are awaited first, and what its writers have taken is written; later calls reject with
+   * ERR_RINGWHEEL_CLOSED. Every call returns the same promise.
+   *
+   * @throws The error of a {@link SequentialWriter} that nobody was told yet. The file is closed all the same.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -352,11 +369,11 @@ export class File implements AsyncDisposable {
     state.open = false;
     forgotten.unregister(this);
     if (!this.#link.open) return; // The executor closes its files itself.
-    await new Promise<void>((resolve) => state.whenIdle(resolve));
-    if (!this.#link.open) return;
-    await operate(this.#link, OPCODE_CLOSE, state, NO_HOLD, 0, 0);
-    const closed = events['ringwheel:file:close'];
-    if (closed.hasSubscribers) closed.publish({ path: state.path, forgotten: false });
+    try {
+      await drainAll(this.#link.unwritten, state);
+    } finally {
+      await closeWhenIdle(this.#link, state);
+    }
   }
 
   async #move(
@@ -400,6 +417,14 @@ export class File implements AsyncDisposable {
       `file.${method}: the file ${quoted(this.#state.path)} is closed; open it again`,
     );
   }
+}
+
+async function closeWhenIdle(link: Link, state: FileState): Promise<void> {
+  await new Promise<void>((resolve) => state.whenIdle(resolve));
+  if (!link.open) return;
+  await operate(link, OPCODE_CLOSE, state, NO_HOLD, 0, 0);
+  const closed = events['ringwheel:file:close'];
+  if (closed.hasSubscribers) closed.publish({ path: state.path, forgotten: false });
 }
 
 function holdOf(value: Uint8Array | Lease): Hold | undefined {

@@ -14,3 +14,8 @@ export function copyBytes(target: Uint8Array, at: number, source: Uint8Array, st
   const whole = start === 0 && count === length.call(source);
   set.call(target, whole ? source : subarray.call(source, start, start + count), at);
 }
+
+/** A view of a part of its bytes. Throws when it is detached. */
+export function partOfArray(array: Uint8Array, start: number, end: number): Uint8Array {
+  return subarray.call(array, start, end);
+}

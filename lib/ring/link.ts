@@ -28,6 +28,7 @@ import { Scratch } from './scratch.js';
 import { Slabs } from './slabs.js';
 import { type FileState, HELD, type Hold, IN_OPERATION, NO_FILE, NO_HOLD, RELEASED } from './state.js';
 import { Timers } from './timers.js';
+import type { Unwritten } from './unwritten.js';
 
 /** Makes the rejection for a failed operation; lib/api gives it, since errors are its room. */
 export type Fail = (result: number, opcode: number, file: FileState) => Promise<never>;
@@ -83,6 +84,8 @@ export class Link {
   credentials = '';
   /** Files that were collected without `close()`. */
   forgotten = 0;
+  /** Who has bytes that no command carries yet: closes have them written first. */
+  readonly unwritten = new Set<Unwritten>();
   /** Of `enter`. */
   #transfers = 0;
   readonly #words: Uint32Array;

@@ -8,6 +8,8 @@ export class FileState {
   open = true;
   /** Opened with `direct`: positions, lengths and memory of transfers are multiples of this. Else 0. */
   alignment = 0;
+  /** Opened with O_APPEND: writes go to the end, whatever their position. */
+  appends = false;
   #whenIdle: (() => void) | undefined = undefined;
 
   constructor(
