@@ -1,5 +1,5 @@
 // ringwheel/fs where it hurts: memory that others hold, files that are none, calls that are left behind.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { closeSync, constants, lstatSync, openSync, readFileSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
@@ -134,6 +134,41 @@ test('a copy that fails removes no FIFO and no device', async (t) => {
   await t.throwsAsync(fs.copyFile(fileOf('some'), path), { code: 'EINVAL' });
   t.true(lstatSync(path).isFIFO());
   closeSync(both);
+});
+
+test('a file system that hangs holds those who ask it, not the event loop', async (t) => {
+  const mayMount = spawnSync('sh', ['-c', 'test -w /dev/fuse && unshare -m --propagation private true']).status === 0;
+  if (!mayMount) {
+    t.pass('this needs a user who may mount, and FUSE; remote.rs has the same test with /proc');
+    return;
+  }
+  const result = await script(`
+    const { openSync, mkdirSync, symlinkSync } = require('node:fs');
+    const { spawnSync } = require('node:child_process');
+    const place = __filename + '.mount';
+    if (process.argv[2] !== 'inside') {
+      mkdirSync(place);
+      // In a name space of its own: nobody else shall meet it. Nobody answers for the mount, and it ends with the process.
+      const { status } = spawnSync('unshare', ['-m', '--propagation', 'private', process.execPath, __filename, 'inside'], {
+        stdio: 'inherit', timeout: 20000, killSignal: 'SIGKILL',
+      });
+      process.exit(status ?? 71);
+    }
+    const fuse = openSync('/dev/fuse', 'r+');
+    const options = 'fd=3,rootmode=40000,user_id=0,group_id=0';
+    const { status } = spawnSync('mount', ['-i', '-t', 'fuse', 'none', place, '-o', options], { stdio: ['ignore', 'inherit', 'inherit', fuse] });
+    if (status !== 0) process.exit(0);
+    symlinkSync(place + '/x', place + '.link');
+    ${FS}
+    const asked = [fs.stat(place + '/x'), fs.readdir(place), fs.writeFile(place + '/x', 'x'), fs.readFile(place + '/x'), fs.lstat(place + '.link/y')];
+    let settledOnes = 0;
+    for (const one of asked) one.then(() => settledOnes++, () => settledOnes++);
+    await sleep(100); // The loop goes round.
+    assert.equal((await fs.stat(__filename)).isFile(), true);
+    assert.equal(settledOnes, 0);
+    process.exit(0);
+  `);
+  ended(t, result);
 });
 
 test('the error of a file that has no end is that of one that is too long', async (t) => {

@@ -16,6 +16,8 @@ mod entries;
 mod out;
 mod parcel;
 mod policy;
+#[cfg(target_os = "linux")]
+mod remote;
 mod simple;
 mod tree;
 mod whole;
@@ -96,6 +98,8 @@ struct Answer {
 #[derive(Debug)]
 pub(super) struct Calls {
     policy: Policy,
+    #[cfg(target_os = "linux")]
+    remote: remote::Remote,
     /// Where blocks are copied to.
     block: Box<[u8; BLOCK_MAX]>,
     running: Vec<Option<Running>>,
@@ -108,6 +112,8 @@ impl Calls {
     pub fn new() -> Calls {
         Calls {
             policy: Policy::new(),
+            #[cfg(target_os = "linux")]
+            remote: remote::Remote::new(),
             block: Box::new([0; BLOCK_MAX]),
             running: Vec::new(),
             free: Vec::new(),
@@ -119,6 +125,8 @@ impl Calls {
     /// A turn begins.
     pub fn begin_turn(&mut self) {
         self.policy.begin_turn();
+        #[cfg(target_os = "linux")]
+        self.remote.begin_turn();
     }
 
     /// The command that was read before was no call.
@@ -171,7 +179,11 @@ impl Calls {
         }
         let written = written.unwrap_or(0) as usize;
         let mut early = None;
-        let place = if runs_here(&call) { self.policy.place(number) } else { Place::Pool };
+        #[cfg(target_os = "linux")]
+        let may_hang = self.remote.may_ask(&call, file.as_ref().map(AsFd::as_fd));
+        #[cfg(not(target_os = "linux"))]
+        let may_hang = false;
+        let place = if !may_hang && runs_here(&call) { self.policy.place(number) } else { Place::Pool };
         match place {
             Place::NextTurn => {
                 self.stats.postponed += 1;
