@@ -98,6 +98,44 @@ test.serial('rm and rmdir', async (t) => {
   await same(t, (fs, at) => fs.rm(Buffer.from(at()), { recursive: true, force: true }).then(() => fs.mkdir(at())), odd);
 });
 
+/** Directories whose names are no UTF-8: Node looks them up under other names, and what it then finds is another's, or nothing. */
+const noText = (at: At): void => {
+  const bytes = (name: string): Buffer => Buffer.from(`${at()}/${name}`, 'latin1');
+  for (const name of ['a\xff', 'b\xff', 'c', 'c/d\xc3', 'c/d\xc3/e']) {
+    mkdirSync(bytes(name));
+    writeFileSync(bytes(`${name}/file`), name);
+  }
+};
+
+test.serial(
+  'readdir of a tree with names that are no text, links in circles, and paths that grow too long',
+  async (t) => {
+    const both = (at: At): void => {
+      noText(at);
+      mkdirSync(at('a\ufffd/inside'), { recursive: true });
+    };
+    const circle = (at: At): void => {
+      mkdirSync(at('deep/er'), { recursive: true });
+      writeFileSync(at('deep/file'), '');
+      symlinkSync('..', at('deep/er/up'));
+    };
+    const long = (at: At): void => {
+      mkdirSync(at('x'.repeat(200)));
+      symlinkSync('.', at(`${'x'.repeat(200)}/${'y'.repeat(250)}`));
+    };
+    for (const [name, prepare] of Object.entries({ noText, both, circle, long })) {
+      for (const options of [{ recursive: true }, { recursive: true, withFileTypes: true }]) {
+        // More roots than `at()`: errors tell a path below, which Node has joined.
+        for (const from of ['', '.', './/']) {
+          const call = (fs: Fs, at: At) => fs.readdir(`${at()}${from === '' ? '' : `/${from}`}`, options as never);
+          const { value, error } = await same(t, call, prepare, `${name} ${from} ${JSON.stringify(options)}`);
+          t.true(Array.isArray(value) || error !== undefined);
+        }
+      }
+    }
+  },
+);
+
 test.serial('readdir in every form', async (t) => {
   const encodings = [undefined, null, 'utf8', 'buffer', 'hex', 'latin1', 'base64', '', 'nonsense'];
   for (const path of ['', 'a', 'e', 'z y', 'file', 'none', 'dangling', 'a/to-e', 'a/', 'ü']) {

@@ -75,16 +75,16 @@ export function replaced(value: unknown, from: string, to: string, seen = new Ma
 }
 
 /** What is below a directory: names, kinds and permissions, content, targets. */
-export function tree(path: string): unknown {
+export function tree(path: string | Buffer): unknown {
   const names = readdirSync(path, { encoding: 'buffer' }).sort(Buffer.compare);
   return names.map((name) => {
-    const at = Buffer.concat([Buffer.from(`${path}/`), name]);
+    const at = Buffer.concat([Buffer.from(path as string), Buffer.from('/'), name]);
     const { mode, uid, gid, size, nlink } = lstatSync(at);
     const entry = { name: name.toString('latin1'), mode, uid, gid, nlink };
     // What was forbidden is noted in the mode: now it is looked at, by users who may not everything too.
     const wanted = (mode & 0o170000) === 0o040000 ? 0o700 : 0o400;
     if ((mode & 0o170000) !== 0o120000 && (mode & wanted) !== wanted) chmodSync(at, (mode & 0o7777) | wanted);
-    if ((mode & 0o170000) === 0o040000) return { ...entry, below: tree(at.toString()) };
+    if ((mode & 0o170000) === 0o040000) return { ...entry, below: tree(at) };
     if ((mode & 0o170000) === 0o120000) return { ...entry, target: readlinkSync(at) };
     return (mode & 0o170000) === 0o100000 ? { ...entry, size, content: readFileSync(at) } : entry;
   });

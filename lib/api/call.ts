@@ -203,7 +203,7 @@ const entries = (result: number, parcel: number, hold: Hold, link: Link): Entrie
 
 /**
  * All names in a directory, sorted by their bytes; with `recursive` those below it too, directory after directory in Node's order. `follow`
- * goes into links that lead to directories. @internal
+ * goes into links that lead to directories, and gives paths below the first directory for names. @internal
  */
 export function readdir(
   link: Link,

@@ -1,7 +1,7 @@
 // Functions of directories: mkdir, rmdir, rm, readdir.
 import { constants, type Dirent } from 'node:fs';
 import { constants as os } from 'node:os';
-import { join } from 'node:path';
+import { join, normalize } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import * as calls from '../api/call.js';
 import { currentLink } from '../api/executor.js';
@@ -119,7 +119,12 @@ export async function readdir(path: unknown, options?: unknown): Promise<unknown
   }
   const withFileTypes = Boolean(plain.withFileTypes);
   const result = await calls.readdir(currentLink(), valid, { recursive, follow: !withFileTypes });
-  if (typeof result === 'number' || result instanceof calls.FailedAt) throw failed(result, 'scandir', valid, true);
+  if (typeof result === 'number') throw uvError(result, 'scandir', valid);
+  if (result instanceof calls.FailedAt) {
+    // Below the first, Node's paths are those that join made.
+    const { path: below } = result;
+    throw uvError(result.errno, 'scandir', below === undefined ? valid : normalize(below.toString()));
+  }
   // File systems that do not tell types are rare: Node asks for each.
   if (withFileTypes && result.types.includes(UNKNOWN_TYPE)) return await node.readdir(path as never, options as never);
   return withFileTypes ? entriesOf(valid, result, plain.encoding) : namesOf(result, plain.encoding);
@@ -127,14 +132,7 @@ export async function readdir(path: unknown, options?: unknown): Promise<unknown
 
 function namesOf(entries: calls.Entries, encoding: unknown): unknown[] {
   if (encoding && encoding !== 'utf8') return entries.bytes().names.map((name) => encoded(name, encoding));
-  const { directories, names } = entries.texts();
-  let at = 0;
-  for (const [index, directory] of directories.entries()) {
-    const end = at + (entries.counts[index] as number);
-    if (directory === '') at = end;
-    else for (; at < end; at++) names[at] = `${directory}/${names[at]}`;
-  }
-  return names;
+  return entries.texts().names;
 }
 
 function entriesOf(path: Path, entries: calls.Entries, encoding: unknown): Dirent[] {

@@ -134,7 +134,7 @@ numbers! {
     Truncate = 22, "TRUNCATE_PATH", 1, false;
     /// Copies a file's content and mode. Mode: COPYFILE_ bits (1 EXCL, 2 FICLONE, 4 FICLONE_FORCE). Result: 0.
     Copy = 23, "COPY", 2, false;
-    /// The names in a directory. Flags: RECURSIVE, FOLLOW. Answer: packed entries (crates/executor/src/bridge/calls/entries.rs).
+    /// The names in a directory. Flags: RECURSIVE; FOLLOW: links that lead to directories, and names as paths below the first. Answer: packed entries (crates/executor/src/bridge/calls/entries.rs).
     List = 24, "LIST", 1, false;
     /// The next names of an open directory. Answer: packed entries, none at the end.
     FileEntries = 25, "FILE_ENTRIES", 0, true;

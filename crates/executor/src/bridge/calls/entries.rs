@@ -4,7 +4,7 @@
 //!  u32 entries │ u32 directories │ u32 entries of directory 0, 1, … │ u8 type of entry 0, 1, … │ names
 //! ```
 //!
-//! The names are each directory's path, relative to the first, then each entry's name; a NUL behind each. Types are Node's UV_DIRENT
+//! The names are each directory's path, relative to the first, then each entry's name, or its path below the first; a NUL behind each. Types are Node's UV_DIRENT
 //! numbers. Within a directory of a whole listing names are sorted by their bytes, as libuv's scandir sorts them.
 use super::out::{Out, Step};
 use ringwheel_command::call::PATH_BYTES;
@@ -40,8 +40,16 @@ struct Listing {
 #[derive(Default)]
 struct Names {
     bytes: Vec<u8>,
-    /// Start and end in `bytes`, and the type.
-    entries: Vec<(u32, u32, u8)>,
+    entries: Vec<Entry>,
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    /// The first eight bytes of the name, which mostly tell its place already.
+    first: u64,
+    start: u32,
+    end: u32,
+    kind: u8,
 }
 
 impl Names {
@@ -58,18 +66,38 @@ impl Names {
             UNKNOWN => looked_up(directory, name),
             known => known,
         };
-        let start = self.bytes.len() as u32;
-        self.bytes.extend_from_slice(name.to_bytes());
-        self.entries.push((start, self.bytes.len() as u32, kind));
+        let (start, name) = (self.bytes.len() as u32, name.to_bytes());
+        let mut first = [0; 8];
+        let known = name.len().min(8);
+        first[..known].copy_from_slice(&name[..known]);
+        self.bytes.extend_from_slice(name);
+        let end = self.bytes.len() as u32;
+        self.entries.push(Entry { first: u64::from_be_bytes(first), start, end, kind });
     }
-    fn name(&self, entry: (u32, u32, u8)) -> &[u8] {
-        &self.bytes[entry.0 as usize..entry.1 as usize]
+    fn name(&self, entry: Entry) -> &[u8] {
+        &self.bytes[entry.start as usize..entry.end as usize]
     }
     fn sort(&mut self) {
         let bytes = &self.bytes;
-        self.entries.sort_unstable_by(|a, b| {
-            bytes[a.0 as usize..a.1 as usize].cmp(&bytes[b.0 as usize..b.1 as usize])
-        });
+        let name = |entry: &Entry| &bytes[entry.start as usize..entry.end as usize];
+        self.entries.sort_unstable_by(|a, b| a.first.cmp(&b.first).then_with(|| name(a).cmp(name(b))));
+    }
+    /// All of a directory, in place of what was there.
+    fn read(&mut self, directory: &rustix::fd::OwnedFd) -> Result<()> {
+        self.clear();
+        read_entries(directory.as_fd(), usize::MAX, self)?;
+        self.sort();
+        Ok(())
+    }
+    /// As [`Walked::entries`].
+    fn sorted(&self) -> Vec<u8> {
+        let mut packed = Vec::with_capacity(self.bytes.len() + 2 * self.entries.len());
+        for entry in &self.entries {
+            packed.push(entry.kind);
+            packed.extend_from_slice(self.name(*entry));
+            packed.push(0);
+        }
+        packed
     }
 }
 
@@ -78,7 +106,7 @@ impl Listing {
         let mut listing = Listing::default();
         listing.begin(b"");
         for entry in &names.entries {
-            listing.push(names.name(*entry), entry.2);
+            listing.push(b"", names.name(*entry), entry.kind);
         }
         listing
     }
@@ -87,11 +115,16 @@ impl Listing {
         self.directories.extend_from_slice(path);
         self.directories.push(0);
     }
-    fn push(&mut self, name: &[u8], kind: u8) {
+    /// `above`: the directory's path, where that is part of its names.
+    fn push(&mut self, above: &[u8], name: &[u8], kind: u8) {
         if let Some(count) = self.counts.last_mut() {
             *count += 1;
         }
         self.types.push(kind);
+        if !above.is_empty() {
+            self.names.extend_from_slice(above);
+            self.names.push(b'/');
+        }
         self.names.extend_from_slice(name);
         self.names.push(0);
     }
@@ -182,66 +215,86 @@ pub(super) fn list_here(path: &CStr, out: &mut Out<'_>) -> Result<Option<i32>> {
     Ok(Some(out.put_vec(Listing::of_one(&names).pack())))
 }
 
-/// The names in a directory and, with `recursive`, below it: of each directory all at once, of those found last first, which is the
-/// order of Node's own. `follow`: links that lead to directories are gone into.
+/// The names in a directory and, with `recursive`, below it: each directory is read where the walk meets it, and of those read the last is
+/// gone through first. That is how Node walks, so that order and errors are its own; and so are paths: a name that is no UTF-8 is looked up
+/// below with U+FFFD in it, and mostly not found.
+///
+/// `paths`: the names are paths below the first directory, and whatever leads to a directory is gone into, links too, unless it cannot be
+/// looked up. Without, directories are those that the directory above calls so, and each must open.
 pub(super) fn list(
     path: &CStr,
     recursive: bool,
-    follow: bool,
+    paths: bool,
     cancelled: &AtomicBool,
     out: &mut Out<'_>,
 ) -> Result<i32> {
     let root = path.to_bytes();
     let mut listing = Listing::default();
     let mut names = Names::default();
-    // Paths relative to the root.
-    let mut waiting: Vec<Vec<u8>> = vec![Vec::new()];
+    out.at(Step::List, open(path).and_then(|directory| names.read(&directory)))?;
+    let mut waiting = vec![Walked { path: Vec::new(), entries: names.sorted() }];
     let mut whole = Vec::new();
-    while let Some(relative) = waiting.pop() {
-        if cancelled.load(Ordering::Relaxed) {
-            return Err(Errno::CANCELED);
-        }
-        join(&mut whole, root, &relative);
-        let read = c_string(&whole).and_then(|path| open(&path)).and_then(|directory| {
-            names.clear();
-            read_entries(directory.as_fd(), usize::MAX, &mut names)
-        });
-        out.at_path(Step::List, &whole, read)?;
-        names.sort();
-        listing.begin(&relative);
-        for entry in &names.entries {
-            let name = names.name(*entry);
-            listing.push(name, entry.2);
-            if recursive {
-                let mut below = relative.clone();
-                if !below.is_empty() {
-                    below.push(b'/');
-                }
-                below.extend_from_slice(name);
-                if entry.2 == DIRECTORY || follow && entry.2 == LINK && leads_to_directory(root, &below) {
-                    waiting.push(below);
-                }
+    while let Some(Walked { path: above, entries }) = waiting.pop() {
+        listing.begin(&above);
+        let prefix: &[u8] = if paths { &above } else { b"" };
+        for (name, kind) in names_of(&entries) {
+            listing.push(prefix, name, kind);
+            if !recursive || kind != DIRECTORY && !(paths && matches!(kind, LINK | UNKNOWN)) {
+                continue;
+            }
+            if cancelled.load(Ordering::Relaxed) {
+                return Err(Errno::CANCELED);
+            }
+            let below = joined(&above, &String::from_utf8_lossy(name));
+            whole.clear();
+            whole.extend_from_slice(root);
+            if !root.ends_with(b"/") {
+                whole.push(b'/');
+            }
+            whole.extend_from_slice(&below);
+            if paths && kind != DIRECTORY && !is_directory(&whole) {
+                continue;
+            }
+            let read = c_string(&whole).and_then(|path| open(&path));
+            match read.and_then(|directory| names.read(&directory)) {
+                Ok(()) => waiting.push(Walked { path: below, entries: names.sorted() }),
+                Err(_) if paths && !is_directory(&whole) => {}
+                Err(error) => return out.at_path(Step::List, &whole, Err(error)),
             }
         }
     }
     Ok(out.put_vec(listing.pack()))
 }
 
-fn join(whole: &mut Vec<u8>, root: &[u8], relative: &[u8]) {
-    whole.clear();
-    whole.extend_from_slice(root);
-    if !relative.is_empty() {
-        if !root.ends_with(b"/") {
-            whole.push(b'/');
-        }
-        whole.extend_from_slice(relative);
-    }
+/// A directory that was read, and is to be gone through.
+struct Walked {
+    /// Below the first.
+    path: Vec<u8>,
+    /// Of each entry a byte, its type, its name and a NUL.
+    entries: Vec<u8>,
 }
 
-fn leads_to_directory(root: &[u8], relative: &[u8]) -> bool {
-    let mut whole = Vec::new();
-    join(&mut whole, root, relative);
-    let stat = c_string(&whole).and_then(|path| fs::stat(&*path));
+fn names_of(mut entries: &[u8]) -> impl Iterator<Item = (&[u8], u8)> {
+    std::iter::from_fn(move || {
+        let (kind, rest) = entries.split_first()?;
+        let name = &rest[..rest.iter().position(|byte| *byte == 0)?];
+        entries = &rest[name.len() + 1..];
+        Some((name, *kind))
+    })
+}
+
+fn joined(above: &[u8], name: &str) -> Vec<u8> {
+    let mut path = Vec::with_capacity(above.len() + 1 + name.len());
+    path.extend_from_slice(above);
+    if !above.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name.as_bytes());
+    path
+}
+
+fn is_directory(path: &[u8]) -> bool {
+    let stat = c_string(path).and_then(|path| fs::stat(&*path));
     stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
 }
 
