@@ -315,17 +315,30 @@ impl Core {
 
     fn step_completions(&self, client: &mut impl Client, turn: &mut Turn) {
         let max = self.bounds.completions_max;
-        let mut reaped = 0;
+        let (mut reaped, mut clients) = (0, 0);
         if let Some(driver) = &mut *self.driver.borrow_mut() {
-            reaped = driver.reap(max, |completion| {
-                if completion.token & CLIENT_TOKEN == 0 {
-                    return self.settle(completion);
+            loop {
+                let left = max - reaped;
+                // One for all of them, so that a completion is made where it is used. A client's panic comes between two of them, when
+                // the driver is done with the first: the others follow.
+                let whole = catch_unwind(AssertUnwindSafe(|| {
+                    driver.reap(left, |completion| {
+                        reaped += 1;
+                        if completion.token & CLIENT_TOKEN == 0 {
+                            return self.settle(completion);
+                        }
+                        clients += 1;
+                        client.completion(completion);
+                    })
+                }));
+                match whole {
+                    Ok(_) => break,
+                    Err(payload) => self.note_panic(turn, payload),
                 }
-                turn.client_completions += 1;
-                self.call(turn, || client.completion(completion));
-            });
+            }
             turn.ready |= reaped >= max && driver.has_completions();
         }
+        turn.client_completions += clients;
         self.run_deferred();
         self.wake_waiting_for_room(reaped);
     }

@@ -130,6 +130,7 @@ impl Batches {
     }
 
     /// The next read to submit: its batch, its range. Tell [`Batches::sent`] or [`Batches::keep`] what became of it.
+    #[inline]
     pub fn next(&mut self) -> Option<(u32, u32, Operation)> {
         while let Some(&index) = self.eager.front() {
             if let Some(Some(batch)) = self.entries.get_mut(index as usize) {
@@ -144,6 +145,7 @@ impl Batches {
     }
 
     /// The driver has it.
+    #[inline]
     pub fn sent(&mut self, index: u32, part: u32, ticket: Ticket) {
         if let Some(Some(batch)) = self.entries.get_mut(index as usize) {
             batch.running += 1;
@@ -160,6 +162,7 @@ impl Batches {
     }
 
     /// A read has ended: with a result of the driver's, or because it was refused. Gives the batch out when it was the last one.
+    #[inline]
     pub fn ended(
         &mut self,
         index: u32,
@@ -189,6 +192,7 @@ impl Batches {
     }
 
     /// Takes a batch out of which nothing is in flight or to be begun.
+    #[inline]
     fn take_ended(&mut self, index: u32) -> Option<Ended> {
         let entry = self.entries.get_mut(index as usize)?;
         let batch = entry.take_if(|batch| batch.running == 0 && !batch.has_work())?;
@@ -226,6 +230,7 @@ impl Batch {
     }
 
     /// A read to submit.
+    #[inline]
     fn next(&mut self) -> Option<(u32, Operation)> {
         if !self.has_next() {
             return None;
@@ -246,6 +251,7 @@ impl Batch {
     }
 
     /// Adds what a read has brought. One that ended early goes on, unless it met the end of the file.
+    #[inline]
     fn note(&mut self, part: u32, result: i32, operation: Option<Operation>) {
         let entry = &mut self.parts[part as usize];
         entry.ticket = None;

@@ -253,12 +253,12 @@ impl Desk {
 
     /// Submits reads of batches. True when the driver had room for all that may go.
     pub fn run_batches(&mut self, edge: &mut Edge<'_>) -> bool {
-        while let Some((index, part, operation)) = self.batches.next() {
-            match edge.driver.submit(operation, CLIENT_TOKEN | batches::token(index, part)) {
+        while let Some((index, part, mut operation)) = self.batches.next() {
+            match edge.driver.submit_from(&mut operation, CLIENT_TOKEN | batches::token(index, part)) {
                 Ok(ticket) => self.batches.sent(index, part, ticket),
-                Err(refused) => match refused.reason {
+                Err(reason) => match reason {
                     RefusedReason::Full => {
-                        self.batches.keep(index, part, refused.operation);
+                        self.batches.keep(index, part, operation);
                         return false;
                     }
                     RefusedReason::Unsupported(errno) => {
@@ -289,10 +289,10 @@ impl Desk {
         &mut self,
         edge: &mut Edge<'_>,
         pending: PendingId,
-        operation: Operation,
+        mut operation: Operation,
         grant: Option<Grant>,
     ) -> Outcome {
-        match edge.driver.submit(operation, CLIENT_TOKEN | PendingTable::token(pending)) {
+        match edge.driver.submit_from(&mut operation, CLIENT_TOKEN | PendingTable::token(pending)) {
             Ok(ticket) => {
                 self.pending.insert(pending, Running::Operation(ticket));
                 self.unanswered += 1;
@@ -301,21 +301,20 @@ impl Desk {
                 }
                 Outcome::Taken
             }
-            Err(refused) => {
+            Err(reason) => {
                 if let Some(shares) = &mut self.shares {
                     shares.returned(grant);
                 }
-                let closing = matches!(refused.operation, Operation::Close(_));
-                match refused.reason {
+                match reason {
                     // A close has left the table of files already: drop it here, which closes the descriptor.
-                    RefusedReason::Full if closing => {
-                        drop(refused.operation);
+                    RefusedReason::Full if matches!(operation, Operation::Close(_)) => {
+                        drop(operation);
                         self.unanswered += 1;
                         self.answer(pending, 0, 0);
                         Outcome::Taken
                     }
                     reason => {
-                        self.take_back(refused.operation);
+                        self.take_back(operation);
                         self.not_submitted(pending, reason)
                     }
                 }
