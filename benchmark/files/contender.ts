@@ -2,7 +2,7 @@
 import path from 'node:path';
 import type { BenchOptions } from '../harness/options';
 import { node, type Runtime } from '../harness/peers';
-import { report } from '../harness/processes';
+import { report, run } from '../harness/processes';
 import type { Contender } from '../harness/rounds';
 
 /** What the worker reports. */
@@ -27,6 +27,8 @@ export interface Way {
 export interface Task {
   suite: 'sequential' | 'many';
   task: string;
+  /** So much memory is touched and freed before each sample. */
+  touched?: number;
   [given: string]: unknown;
 }
 
@@ -46,6 +48,7 @@ export function taskContender(
   return {
     name,
     async sample() {
+      if (task.touched !== undefined && !options.smoke) await touch(task.touched);
       const found = await report<Found>(
         {
           command: runtime.command,
@@ -63,4 +66,14 @@ export function taskContender(
       return { values, foreign };
     },
   };
+}
+
+/**
+ * Touches memory in huge pages and frees it, in a process of its own. A virtual machine that gives free memory back to its host gets it back so slowly that
+ * whoever reads a file whole pays more for that than for the read, or does not, as chance has it: now nobody does.
+ */
+async function touch(bytes: number): Promise<void> {
+  const script = `const memory = Buffer.allocUnsafeSlow(${bytes}); for (let at = 0; at < ${bytes}; at += 4096) memory[at] = 1;`;
+  const environment = { GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1' };
+  await run({ command: node.command, arguments: ['-e', script], environment }, taskTimeoutMs);
 }

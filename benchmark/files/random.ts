@@ -62,7 +62,12 @@ export async function randomRows(given: Given, options: BenchOptions, leftOut: R
   };
   const rows = [
     row(depth100, 100, false, [...cachedWays(others), readMany]),
-    row(depth1, 1, false, cachedWays(others)),
+    row(
+      depth1,
+      1,
+      false,
+      cachedWays(others).filter(({ name }) => !options.quick || !notQuick.includes(name)),
+    ),
   ];
   if (!given.takesDirect) {
     leftOut.push({
@@ -90,6 +95,9 @@ async function nativePrograms(options: BenchOptions, leftOut: Result['leftOut'])
     }),
   ];
 }
+
+/** With one read at a time these are as their kin; a quick run leaves them out. */
+const notQuick = ['fs.promises, pool of 1', 'fs.read, pool of 1', "fs.read, libuv's io_uring"];
 
 /** One of each mode. */
 const inSmoke = ['ringwheel', 'ringwheel readMany', 'fs.promises', 'readSync'];

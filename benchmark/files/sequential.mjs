@@ -148,6 +148,26 @@ export const write = {
     }
     opened.close();
   }),
+  /** Two leases in turn: the next is filled while this one is written. */
+  'ringwheel writeAt 1 MiB leases': writing(async (path, size, { ringwheel }) => {
+    const { Executor, File } = await import(ringwheel);
+    const leases = [0, 1].map(() => Executor.current().lease(MIB));
+    const opened = await File.open(path, 'w');
+    const pending = [0, 0];
+    let written = 0;
+    let at = 0;
+    for (const chunk of chunks(size, MIB)) {
+      const turn = (at / MIB) & 1;
+      written += await pending[turn];
+      leases[turn].bytes.set(chunk);
+      pending[turn] = opened.writeAt(leases[turn], at);
+      at += chunk.length;
+    }
+    for (const last of pending) written += await last;
+    if (written !== size) throw new Error(`the writes took ${written} bytes of ${size}`);
+    await opened.close();
+    for (const lease of leases) lease.release();
+  }),
   'ringwheel writeAt 1 MiB': writing(async (path, size, { ringwheel }) => {
     const { File } = await import(ringwheel);
     const opened = await File.open(path, 'w');

@@ -44,6 +44,15 @@ const blockBytes = 4096;
 
 /** Long enough for a compiler to have optimized everything: what is measured is a server that runs, not one that starts. */
 const warmSeconds = 1;
+/** The same in a quick run, and for latencies, of which it matters less. */
+const quickWarmSeconds = 0.6;
+const latencyWarmSeconds = 0.3;
+
+function warmFor(options: BenchOptions, latencies: boolean): number {
+  if (options.smoke) return Math.min(latencyWarmSeconds, options.seconds);
+  if (!options.quick) return warmSeconds;
+  return latencies ? latencyWarmSeconds : quickWarmSeconds;
+}
 
 /** What all ways of a row are given. */
 export interface ReadTask {
@@ -75,7 +84,7 @@ export function readContender(way: Way, given: ReadTask, options: BenchOptions):
             seconds,
             depth,
             direct,
-            warmSeconds: options.smoke ? Math.min(0.3, seconds) : warmSeconds,
+            warmSeconds: warmFor(options, samples !== undefined),
             samples,
             ringwheel,
             executor,
