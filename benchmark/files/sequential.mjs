@@ -148,6 +148,14 @@ export const write = {
     }
     opened.close();
   }),
+  ringwheel: writing(async (path, size, { ringwheel }) => {
+    const { File } = await import(ringwheel);
+    const opened = await File.open(path, 'w');
+    const writer = opened.writer();
+    for (const chunk of chunks(size, MIB)) await writer.write(chunk);
+    await writer.close();
+    await opened.close();
+  }),
   /** Two leases in turn: the next is filled while this one is written. */
   'ringwheel writeAt 1 MiB leases': writing(async (path, size, { ringwheel }) => {
     const { Executor, File } = await import(ringwheel);

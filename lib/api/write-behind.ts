@@ -13,6 +13,7 @@ import { BUFFER_GONE, type Link } from '../ring/link.js';
 import { type FileState, type Hold, IN_OPERATION, NO_HOLD } from '../ring/state.js';
 import type { Unwritten } from '../ring/unwritten.js';
 import { OPCODE_DATASYNC, OPCODE_WRITE } from '../wire/layout.generated.js';
+import { listen } from './abort.js';
 import { fstat } from './call.js';
 import { completionError, quoted, systemError } from './errors.js';
 import { operate } from './operation.js';
@@ -111,6 +112,8 @@ export class WriteBehind implements Unwritten {
     this.position = this.flushed = this.synced = limits.position ?? 0;
     this.#chunkBytes = limits.chunkBytes;
     this.#nextBytes = Math.min(FIRST_BYTES, limits.chunkBytes);
+    // Somebody listens all the time: with the first of several operations a listener is added to the signal, and with the last taken away, 10 µs.
+    listen(this.#ending.signal, () => {});
   }
 
   /** Takes bytes: now if there is room for them, else piece by piece when it is their turn. */
