@@ -127,6 +127,32 @@ test('mkdir of what cannot be made ends, also where Node goes round for ever', a
   t.is(error?.message, "ENOENT: no such file or directory, mkdir '/proc/none'");
 });
 
+test('what is inherited is no option', async (t) => {
+  const result = await script(`
+    ${FS}
+    const nodeFs = require('node:fs');
+    const tree = __filename + '.tree';
+    nodeFs.mkdirSync(tree + '/a/b', { recursive: true });
+    nodeFs.writeFileSync(tree + '/file', 'some');
+    const polluted = async (values, work) => {
+      Object.assign(Object.prototype, values);
+      try { return await settled(work()); } finally { for (const name of Object.keys(values)) delete Object.prototype[name]; }
+    };
+    for (const remove of [() => fs.rm(tree), () => fs.rm(tree, {}), () => fs.rm(tree, Object.create({ recursive: true }))]) {
+      const { error } = await polluted({ recursive: true }, remove);
+      assert.equal(error.code, 'ERR_FS_EISDIR');
+    }
+    assert.equal((await polluted({ force: true }, () => fs.rm(tree + '/none'))).error.code, 'ENOENT');
+    assert.equal((await polluted({ recursive: true }, () => fs.mkdir(tree + '/none/x'))).error.code, 'ENOENT');
+    assert.equal((await polluted({ recursive: true }, () => fs.mkdir(tree + '/none/x', 0o777))).error.code, 'ENOENT');
+    assert.deepEqual((await polluted({ recursive: true, withFileTypes: true }, () => fs.readdir(tree))).value, ['a', 'file']);
+    assert.equal((await polluted({ flag: 'w' }, () => fs.readFile(tree + '/file', 'utf8'))).value, 'some');
+    assert.equal((await polluted({ limit: 1 }, () => ringwheel.readFile(tree + '/file'))).value.length, 4);
+    assert.deepEqual(nodeFs.readdirSync(tree).sort(), ['a', 'file']);
+  `);
+  ended(t, result);
+});
+
 test('a copy that fails removes no FIFO and no device', async (t) => {
   executorOf(t);
   const path = fifo();

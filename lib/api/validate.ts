@@ -158,8 +158,9 @@ export function shown(value: unknown): string {
  * Throws ERR_RINGWHEEL_INVALID_OPTION that names the value, the allowed range and, for a typo, the nearest known key. @internal
  */
 export function checked<T extends object>(where: string, options: T | undefined, rules: Record<string, Rule>): T {
+  // Of what nobody gave, nothing is inherited either: what a program put on Object.prototype is checked by no rule.
+  if (options === undefined) return Object.create(null) as T;
   const known: Record<string, unknown> = {};
-  if (options === undefined) return known as T;
   const refuse = (sentence: string) => ourError('ERR_RINGWHEEL_INVALID_OPTION', `${where}: ${sentence}`, checked);
   if (typeof options !== 'object' || options === null) throw refuse(mustBe('options', 'an object', options));
   const names = Object.keys(rules);

@@ -92,11 +92,16 @@ export function isEncoding(value: unknown): value is BufferEncoding {
   return typeof value === 'string' && Buffer.isEncoding(value);
 }
 
+/** Options that nobody gave: what a program put on Object.prototype is none of them. */
+export const NOTHING: Readonly<Record<string, unknown>> = Object.freeze(Object.create(null));
+
 /** An options argument, as an object: nothing, an encoding's name, or an object whose encoding and signal are valid. */
 export function plainOptions(options: unknown): Record<string, unknown> | undefined {
-  if (options === undefined || options === null || typeof options === 'function') return {};
+  if (options === undefined || options === null || typeof options === 'function') return NOTHING;
   if (typeof options === 'string') {
-    return options === '' || options === 'buffer' || isEncoding(options) ? { encoding: options } : undefined;
+    return options === '' || options === 'buffer' || isEncoding(options)
+      ? { __proto__: null, encoding: options }
+      : undefined;
   }
   if (typeof options !== 'object') return undefined;
   const { encoding, signal } = options as { encoding?: unknown; signal?: unknown };

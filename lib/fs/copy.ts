@@ -35,7 +35,7 @@ export async function cp(from: unknown, to: unknown, options?: unknown): Promise
 
 function plainCopy(options: unknown = {}): Options | undefined {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) return undefined;
-  const all = { ...DEFAULTS, ...options } as Record<string, unknown>;
+  const all = { mode: undefined, filter: undefined, ...DEFAULTS, ...options } as Record<string, unknown>;
   for (const name of Object.keys(DEFAULTS)) if (typeof all[name] !== 'boolean') return undefined;
   const mode = all.mode ?? 0;
   if (!isCopyMode(mode) || (all.dereference && all.verbatimSymlinks)) return undefined;

@@ -5,7 +5,7 @@ import { join, normalize } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import * as calls from '../api/call.js';
 import { currentLink } from '../api/executor.js';
-import { isWhole, plainMode, plainOptions, plainPath, plainTruth } from './arguments.js';
+import { isWhole, NOTHING, plainMode, plainOptions, plainPath, plainTruth } from './arguments.js';
 import { failed, type Path, uvError } from './errors.js';
 import { classes, node } from './node.js';
 import { encoded } from './paths.js';
@@ -17,6 +17,13 @@ const EISDIR = -os.errno.EISDIR;
 const ENOENT = -os.errno.ENOENT;
 const EEXIST = -os.errno.EEXIST;
 const ENOTDIR = -os.errno.ENOTDIR;
+/** Own properties of all options of rm. */
+const REMOVE: Record<'force' | 'recursive' | 'maxRetries' | 'retryDelay', unknown> = {
+  force: undefined,
+  recursive: undefined,
+  maxRetries: undefined,
+  retryDelay: undefined,
+};
 /** At these mkdir looks no further. */
 const FINAL: ReadonlySet<number> = new Set([-os.errno.EACCES, -os.errno.ENOSPC, ENOTDIR, -os.errno.EPERM]);
 /** What another attempt of rm may find gone. */
@@ -26,7 +33,10 @@ const TRANSIENT: ReadonlySet<string | undefined> = new Set(['EBUSY', 'EMFILE', '
 export async function mkdir(path: unknown, options?: unknown): Promise<string | undefined> {
   const valid = plainPath(path);
   const short = typeof options === 'number' || typeof options === 'string';
-  const { recursive, mode } = (short ? { mode: options } : options || {}) as Record<string, unknown>;
+  const { recursive, mode } = (short ? { __proto__: null, mode: options } : options || NOTHING) as Record<
+    string,
+    unknown
+  >;
   const bits = plainMode(mode, 0o777);
   const all = plainTruth(recursive, false);
   if (valid === undefined || bits === undefined || all === undefined) {
@@ -83,13 +93,11 @@ export async function rmdir(path: unknown, options?: unknown): Promise<void> {
 }
 
 /** Removes a file, or a tree. */
-export async function rm(path: unknown, options: unknown = {}): Promise<void> {
+export async function rm(path: unknown, options: unknown = NOTHING): Promise<void> {
   const valid = plainPath(path);
-  const given = (typeof options === 'object' && !Array.isArray(options) ? options : null) as Record<
-    string,
-    unknown
-  > | null;
-  const { force, recursive, maxRetries = 0, retryDelay = 100 } = given ?? {};
+  // As in Node, what is inherited is no option: here it could remove a tree.
+  const given = typeof options === 'object' && options !== null && !Array.isArray(options) ? options : null;
+  const { force, recursive, maxRetries = 0, retryDelay = 100 } = { ...REMOVE, ...given } as typeof REMOVE;
   const [forced, all] = [plainTruth(force, false), plainTruth(recursive, false)];
   const retried = isWhole(maxRetries, 0, 2 ** 32 - 1) && isWhole(retryDelay, 0, 2 ** 31 - 1);
   if (valid === undefined || given === null || forced === undefined || all === undefined || !retried) {
