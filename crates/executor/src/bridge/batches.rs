@@ -7,7 +7,7 @@ use ringwheel_command::{
     ranges::{self, Head, RANGES_MAX, Range},
 };
 use ringwheel_driver::{
-    Handle, Lease, Operation, Ticket,
+    Handle, Lease, Operation, RefusedReason, Ticket,
     memory::{Piece, Pieces, Target},
     op::file::Read,
 };
@@ -79,7 +79,7 @@ pub(super) fn part_of(token: u64) -> Option<(u32, u32)> {
 }
 
 /// The driver's token of a batch's range, beside the executor's own bit.
-pub(super) fn token(index: u32, part: u32) -> u64 {
+fn token(index: u32, part: u32) -> u64 {
     u64::from(part + 1) << PART_SHIFT | u64::from(index)
 }
 
@@ -129,36 +129,37 @@ impl Batches {
         !self.eager.is_empty()
     }
 
-    /// The next read to submit: its batch, its range. Tell [`Batches::sent`] or [`Batches::keep`] what became of it.
-    #[inline]
-    pub fn next(&mut self) -> Option<(u32, u32, Operation)> {
+    /// Has `submit` take reads with their tokens, batch after batch, until no more may go.
+    ///
+    /// # Errors
+    /// The batch and the range that were refused. When the driver has no room that range goes first next time; else [`Batches::ended`] is to be told.
+    pub fn submit(
+        &mut self,
+        mut submit: impl FnMut(&mut Operation, u64) -> Result<Ticket, RefusedReason>,
+    ) -> Result<(), (u32, u32, RefusedReason)> {
         while let Some(&index) = self.eager.front() {
             if let Some(Some(batch)) = self.entries.get_mut(index as usize) {
-                if let Some((part, operation)) = batch.next() {
-                    return Some((index, part, operation));
+                while let Some((part, mut operation)) = batch.next() {
+                    match submit(&mut operation, token(index, part)) {
+                        Ok(ticket) => {
+                            batch.running += 1;
+                            batch.parts[part as usize].ticket = Some(ticket);
+                        }
+                        Err(reason) => {
+                            if reason == RefusedReason::Full
+                                && let Some(piece) = piece_of(operation)
+                            {
+                                batch.again.push((part, piece));
+                            }
+                            return Err((index, part, reason));
+                        }
+                    }
                 }
                 batch.listed = false;
             }
             self.eager.pop_front();
         }
-        None
-    }
-
-    /// The driver has it.
-    #[inline]
-    pub fn sent(&mut self, index: u32, part: u32, ticket: Ticket) {
-        if let Some(Some(batch)) = self.entries.get_mut(index as usize) {
-            batch.running += 1;
-            batch.parts[part as usize].ticket = Some(ticket);
-        }
-    }
-
-    /// The driver has no room: it goes first next time.
-    pub fn keep(&mut self, index: u32, part: u32, operation: Operation) {
-        if let (Some(Some(batch)), Some(piece)) = (self.entries.get_mut(index as usize), piece_of(operation))
-        {
-            batch.again.push((part, piece));
-        }
+        Ok(())
     }
 
     /// A read has ended: with a result of the driver's, or because it was refused. Gives the batch out when it was the last one.

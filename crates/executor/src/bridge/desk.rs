@@ -253,26 +253,18 @@ impl Desk {
 
     /// Submits reads of batches. True when the driver had room for all that may go.
     pub fn run_batches(&mut self, edge: &mut Edge<'_>) -> bool {
-        while let Some((index, part, mut operation)) = self.batches.next() {
-            match edge.driver.submit_from(&mut operation, CLIENT_TOKEN | batches::token(index, part)) {
-                Ok(ticket) => self.batches.sent(index, part, ticket),
-                Err(reason) => match reason {
-                    RefusedReason::Full => {
-                        self.batches.keep(index, part, operation);
-                        return false;
-                    }
-                    RefusedReason::Unsupported(errno) => {
-                        let ended = self.batches.ended(index, part, -errno.0, None, false);
-                        self.end_batch(ended);
-                    }
-                    RefusedReason::Closed => {
-                        let ended = self.batches.ended(index, part, -ECANCELED, None, false);
-                        self.end_batch(ended);
-                    }
-                },
-            }
+        loop {
+            let submit =
+                |operation: &mut Operation, token| edge.driver.submit_from(operation, CLIENT_TOKEN | token);
+            let (index, part, result) = match self.batches.submit(submit) {
+                Ok(()) => return true,
+                Err((_, _, RefusedReason::Full)) => return false,
+                Err((index, part, RefusedReason::Unsupported(errno))) => (index, part, -errno.0),
+                Err((index, part, RefusedReason::Closed)) => (index, part, -ECANCELED),
+            };
+            let ended = self.batches.ended(index, part, result, None, false);
+            self.end_batch(ended);
         }
-        true
     }
 
     /// Answers a batch that has ended.
