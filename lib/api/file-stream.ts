@@ -133,8 +133,9 @@ class ReadAhead {
   /** So many are ahead now. */
   #depth: number;
   #waits = 0;
-  /** Waits since the last long one, of those that were timed. */
+  /** Short waits since the last long one, of those that were timed, and long ones since the last short one. */
   #short = 0;
+  #long = 0;
   readonly #ahead: Ahead[] = [];
   /** Ranges that nobody uses, the warmest last. */
   readonly #spare: Hold[] = [];
@@ -188,20 +189,24 @@ class ReadAhead {
     return this.#ahead[0];
   }
 
-  /** Whether the wait for this one is to be timed. */
+  /** Whether the wait for this one is to be timed: after a long one the next is, too. */
   timed(head: Ahead): boolean {
-    if (this.#waits++ % TIMED !== 0) return false;
+    if (this.#waits++ % TIMED !== 0 && this.#long === 0) return false;
     if (!this.#done(head)) return true;
+    this.#long = 0;
     if (++this.#short >= PATIENCE && this.#depth > 1) this.#lessAhead();
     return false;
   }
 
-  /** Learns from how long a wait was. */
+  /** Learns from how long a wait was. A long one after another is a device; one alone may be another process that had the CPU. */
   took(bytes: number, ms: number): void {
     if (ms > (CACHED_MS_PER_MIB * Math.max(bytes, 65_536)) / 1_048_576) {
       this.#short = 0;
-      if (this.#depth < this.#mostAhead) this.#depth++;
-    } else if (++this.#short >= PATIENCE && this.#depth > this.#leastAhead) this.#lessAhead();
+      if (++this.#long > 1 && this.#depth < this.#mostAhead) this.#depth++;
+      return;
+    }
+    this.#long = 0;
+    if (++this.#short >= PATIENCE && this.#depth > this.#leastAhead) this.#lessAhead();
   }
 
   /** A read brought less than was asked for: those behind it are of no use. False at the end. */
