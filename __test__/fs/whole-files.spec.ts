@@ -1,6 +1,6 @@
 // readFile, writeFile, appendFile and truncate beside Node's own.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, constants, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
 import test from 'ava';
@@ -189,6 +189,67 @@ test.serial('what is no regular file', async (t) => {
     },
     (at) => execFileSync('mkfifo', [at('fifo')]),
   );
+});
+
+test.serial('a FIFO without a writer is waited for, by path and by handle', async (t) => {
+  const fifo = (at: (name?: string) => string): unknown => execFileSync('mkfifo', [at('fifo')]);
+  const later = async (fs: Fs, path: string): Promise<void> => {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await node(fs, path, 3000);
+  };
+  const reads = await same(
+    t,
+    async (fs, at) => {
+      const writing = later(fs, at('fifo'));
+      return [(await fs.readFile(at('fifo'))).length, await writing];
+    },
+    fifo,
+  );
+  t.deepEqual(reads.value, [3000, undefined], 'what does not wait for the writer finds nothing');
+  await same(
+    t,
+    async (fs, at) => {
+      const writing = later(fs, at('fifo'));
+      const handle = await fs.open(at('fifo'), fs.constants.O_RDONLY);
+      const content = await handle.readFile();
+      await handle.close();
+      return [content, await writing];
+    },
+    fifo,
+  );
+  await same(
+    t,
+    async (fs, at) => {
+      const reading = fs.readFile(at('fifo'), 'utf8');
+      await fs.writeFile(at('fifo'), TEXT);
+      return reading;
+    },
+    fifo,
+  );
+});
+
+test.serial('files that say that they are empty, or longer than they are', async (t) => {
+  const paths = [
+    '/proc/self/cmdline',
+    '/proc/filesystems',
+    '/proc/sys/kernel/ostype',
+    '/proc/self/mem',
+    '/proc/self/fd/9999',
+    '/sys/kernel/mm/transparent_hugepage/enabled',
+    '/sys/class/net/lo/address',
+    '/sys/class/net/lo/speed',
+    '/sys',
+  ];
+  for (const path of paths) {
+    for (const flag of ['r', constants.O_RDONLY | constants.O_NONBLOCK]) {
+      await same(t, (fs) => fs.readFile(path, { flag }), undefined, `${path} ${flag}`);
+    }
+    const byHandle = async (fs: Fs): Promise<unknown> => {
+      const handle = await fs.open(path);
+      return handle.readFile('utf8').finally(() => handle.close());
+    };
+    await same(t, byHandle, undefined, path);
+  }
 });
 
 /** Somebody else, who writes into a FIFO in small pieces. */
