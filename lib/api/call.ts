@@ -42,7 +42,7 @@ import {
   CALL_WRITE_FILE,
 } from '../wire/layout.generated.js';
 import { Entries, type FailedAt, type StatfsFields, StatView, statfsFields } from './call-answers.js';
-import { type Call, call } from './calling.js';
+import { type Answer, type Call, call } from './calling.js';
 
 export type { Path } from '../ring/call-ranges.js';
 export { Entries, FailedAt, type StatfsFields, StatView } from './call-answers.js';
@@ -225,7 +225,7 @@ export interface ReadWhole {
   /** open(2) flags. Default O_RDONLY. */
   flags?: number;
   /** The text's encoding; without one the bytes. */
-  encoding?: BufferEncoding;
+  encoding?: BufferEncoding | undefined;
   /** The most bytes; a file with more is a {@link FailedAt} with its `size`. Default 2^53 − 1. */
   limit?: number;
   signal?: AbortSignal | undefined;
@@ -234,30 +234,31 @@ export interface ReadWhole {
 /** Opens, reads and closes a file. @internal */
 export function readFile(link: Link, path: Path, options: ReadWhole = {}): Promise<Buffer | string | Failed> {
   const { flags = 0, limit = Number.MAX_SAFE_INTEGER, signal, encoding } = options;
-  const answer = wholeAnswer(encoding);
+  const answer = answerIn(encoding);
   return call(link, { number: CALL_READ_FILE, mode: flags, a: limit, room: READ_ROOM, answer, signal }, path);
 }
 
 /** Reads an open file from its position to its end. @internal */
 export function readRest(link: Link, file: FileState, options: ReadWhole = {}): Promise<Buffer | string | Failed> {
   const { limit = Number.MAX_SAFE_INTEGER, signal, encoding } = options;
-  const answer = wholeAnswer(encoding);
+  const answer = answerIn(encoding);
   return call(link, { number: CALL_FILE_READ_REST, file, a: limit, room: READ_ROOM, answer, signal });
 }
 
-function wholeAnswer(encoding: BufferEncoding | undefined) {
-  return (result: number, parcel: number, hold: Hold, link: Link): Buffer | string => {
-    if (parcel !== 0) {
-      const whole = taken(parcel, link);
-      return encoding === undefined ? whole : whole.toString(encoding);
-    }
-    const { bytes, offset } = hold as { bytes: Uint8Array; offset: number };
-    if (encoding !== undefined) return link.calls.bytes.toString(encoding, offset, offset + result);
-    // Not of Node's pool: it is the caller's alone.
-    const whole = Buffer.allocUnsafeSlow(result);
-    whole.set(result === bytes.length ? bytes : bytes.subarray(0, result));
-    return whole;
+function answerIn(encoding: BufferEncoding | undefined): Answer<Buffer | string> {
+  if (encoding === undefined) return wholeBytes;
+  return (result, parcel, hold, link) => {
+    if (parcel !== 0) return taken(parcel, link).toString(encoding);
+    return link.calls.bytes.toString(encoding, hold.offset, hold.offset + result);
   };
+}
+
+function wholeBytes(result: number, parcel: number, { bytes }: Hold, link: Link): Buffer {
+  if (parcel !== 0) return taken(parcel, link);
+  // Not of Node's pool: it is the caller's alone.
+  const whole = Buffer.allocUnsafeSlow(result);
+  whole.set(result === bytes.length ? bytes : bytes.subarray(0, result));
+  return whole;
 }
 
 /** The most bytes that {@link writeFile} takes: what one range holds beside the longest path. More is opened, written and closed. */

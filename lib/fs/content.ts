@@ -25,12 +25,8 @@ export function endless(): Error {
 }
 
 /** How a whole file is read: up to Node's limit. */
-export function reading(encoding: unknown, signal: AbortSignal | undefined): calls.ReadWhole {
-  return {
-    limit: MOST_BYTES,
-    ...(encoding ? { encoding: encoding as BufferEncoding } : {}),
-    ...(signal === undefined ? {} : { signal }),
-  };
+export function reading(encoding: unknown, signal: AbortSignal | undefined, flags = 0): calls.ReadWhole {
+  return { flags, limit: MOST_BYTES, encoding: (encoding || undefined) as BufferEncoding | undefined, signal };
 }
 
 /** What reading a whole file gave; an abort becomes Node's error. The path is shown where open failed. */
@@ -46,6 +42,11 @@ export async function readWhole(
     if (isAborted(signal)) await throwAbort(signal);
     throw error;
   }
+  return wholeOf(content, path);
+}
+
+/** The same of a read that has ended. */
+export function wholeOf(content: Buffer | string | calls.Failed, path?: Path): Buffer | string | typeof TOO_LARGE {
   if (typeof content === 'number') throw failed(content, path === undefined ? 'read' : 'open', path, false);
   if (!(content instanceof calls.FailedAt)) return content;
   if (content.size !== undefined) return TOO_LARGE;

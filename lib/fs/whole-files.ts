@@ -7,7 +7,17 @@ import type { RingwheelError } from '../api/errors.js';
 import { currentLink } from '../api/executor.js';
 import { OPCODE_SYNC, OPCODE_TRUNCATE } from '../wire/layout.generated.js';
 import { bytesOf, isEncoding, plainFlags, plainMode, plainOptions, plainPath } from './arguments.js';
-import { type Content, endless, isContent, isTooLarge, reading, readWhole, TOO_LARGE, writeAll } from './content.js';
+import {
+  type Content,
+  endless,
+  isContent,
+  isTooLarge,
+  reading,
+  readWhole,
+  TOO_LARGE,
+  wholeOf,
+  writeAll,
+} from './content.js';
 import { failed, joined, type Path, throwAbort } from './errors.js';
 import { handleClass, kernelOf } from './file-handle.js';
 import { type Kernel, openKernel } from './kernel.js';
@@ -50,7 +60,7 @@ async function opened<T>(path: Path, flags: number, mode: number, work: (kernel:
 export async function readFile(path: unknown, options?: unknown): Promise<Buffer | string> {
   const plain = plainOptions(options);
   const encoding = plain?.encoding;
-  const flags = plainFlags(plain?.flag || 'r');
+  const flags = plain?.flag ? plainFlags(plain.flag) : constants.O_RDONLY;
   if (plain === undefined || flags === undefined || (encoding && !isEncoding(encoding))) {
     return await node.readFile(path as never, options as never);
   }
@@ -60,8 +70,8 @@ export async function readFile(path: unknown, options?: unknown): Promise<Buffer
   if (valid === undefined) return await node.readFile(path as never, options as never);
   const signal = plain.signal as AbortSignal | undefined;
   if (isAborted(signal)) await throwAbort(signal);
-  const work = calls.readFile(currentLink(), valid, { flags, ...reading(encoding, signal) });
-  const content = await readWhole(work, signal, valid);
+  const work = calls.readFile(currentLink(), valid, reading(encoding, signal, flags));
+  const content = signal === undefined ? wholeOf(await work, valid) : await readWhole(work, signal, valid);
   return content === TOO_LARGE ? await tooLarge(path, options) : content;
 }
 
