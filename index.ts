@@ -52,7 +52,13 @@ export type { ReadFileOptions } from './lib/api/read-whole.js';
 export { type LockOptions, RwLock } from './lib/api/rwlock.js';
 export { type AcquireOptions, type Guard, Permit, Semaphore } from './lib/api/semaphore.js';
 export { SequentialWriter, type WriterOptions } from './lib/api/sequential-writer.js';
-export type { FileServerOptions, ServerCacheOptions, ServerLimits } from './lib/api/server-options.js';
+export type {
+  FileServerOptions,
+  ServerCacheOptions,
+  ServerLimits,
+  SiteOptions,
+  VirtualHostOptions,
+} from './lib/api/server-options.js';
 export { Stats } from './lib/api/stats.js';
 export { deadline, timeout } from './lib/api/timeout.js';
 export { sleep, sleepUntil, Timer } from './lib/api/timer.js';

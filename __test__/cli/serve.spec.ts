@@ -104,6 +104,25 @@ test('the options of the server reach it', async (t) => {
   t.is((await running.ended).code, 0);
 });
 
+test('files are told apart by pattern, and mounts are served', async (t) => {
+  const [directory, media] = [site(), site()];
+  writeFileSync(join(directory, 'app-5f3a9c1e.js'), 'x');
+  writeFileSync(join(media, 'page.mdx'), '# x');
+  const headers = ['--header', '*.html: Cache-Control: no-cache', '--header', '/**: X-Frame-Options: DENY'];
+  const options = ['--immutable', 'hashed', '--mime', 'mdx=text/markdown', '--mount', `/media/=${media}`];
+  const { running, facts } = await serving([directory, '--port', '0', '--cores', '1', ...headers, ...options]);
+  const fields = async (path: string) => {
+    const { status, headers } = await fetch(`${facts.url}${path}`);
+    return [status, ...['cache-control', 'x-frame-options', 'content-type'].map((name) => headers.get(name))];
+  };
+  t.deepEqual(await fields('/'), [200, 'no-cache', 'DENY', 'text/html; charset=utf-8']);
+  const hashed = [200, 'public, max-age=31536000, immutable', 'DENY', 'text/javascript; charset=utf-8'];
+  t.deepEqual(await fields('/app-5f3a9c1e.js'), hashed);
+  t.deepEqual(await fields('/media/page.mdx'), [200, null, 'DENY', 'text/markdown']);
+  running.child.kill('SIGTERM');
+  t.is((await running.ended).code, 0);
+});
+
 test('without --json it says url, driver, cores and features', async (t) => {
   const running = new Running(process.execPath, [join(root, 'dist/lib/cli/main.js'), 'serve', site(), '--port', '0']);
   await running.line();

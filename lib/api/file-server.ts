@@ -4,8 +4,8 @@ import { binding, type NativeFileServer, type NativeServerStats } from '../wire/
 import { ourError, systemError } from './errors.js';
 import { events } from './events.js';
 import { driverOf } from './executor.js';
-import { type FileServerOptions, SERVER_RULES } from './server-options.js';
-import { checked, shown, whole } from './validate.js';
+import { type FileServerOptions, SERVER_RULES, type SiteOptions } from './server-options.js';
+import { checked, whole } from './validate.js';
 
 /** How long close lets responses finish when it is not told. */
 const DRAIN_MS = 10_000;
@@ -76,10 +76,6 @@ export class FileServer implements AsyncDisposable {
     const known = checked('FileServer.start', options, SERVER_RULES);
     if (known.root === undefined) {
       throw ourError('ERR_RINGWHEEL_INVALID_OPTION', 'FileServer.start: root is required: the directory to serve');
-    }
-    if (known.maxAge !== undefined && known.cacheControl !== undefined) {
-      const message = 'FileServer.start: maxAge and cacheControl say the same header: give one of the two';
-      throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message);
     }
     try {
       const server = new FileServer(KEY, await binding().startFileServer(nativeOptions(known)));
@@ -175,38 +171,67 @@ export class FileServer implements AsyncDisposable {
   }
 }
 
-function nativeOptions(options: FileServerOptions): object {
-  const { root, cores, etag, serverHeader, ...others } = options;
+/** The options as crates/fileserver reads them. What is left out has its default. */
+function nativeOptions(options: FileServerOptions): string {
+  const { host, port, cores, serverHeader, cache, limits, sites, ...site } = options;
+  return JSON.stringify({
+    host,
+    port,
+    cores: typeof cores === 'number' ? { count: cores } : cores && { list: cores },
+    server: serverHeader === false ? null : serverHeader,
+    cache,
+    limits,
+    driver: driverOf(options),
+    site: nativeSite(site),
+    sites: sites?.map(nativeSite),
+  });
+}
+
+function nativeSite(site: SiteOptions & { driver?: unknown }): object {
+  const { root, mounts, etag, immutable, headers, driver: _, ...others } = site;
+  const roots = typeof root === 'string' ? [root] : root;
   return {
     ...others,
-    root: resolve(root),
-    driver: driverOf(options),
-    ...(typeof cores === 'number' ? { cores } : cores === undefined ? {} : { coreList: [...cores] }),
-    ...(etag === undefined ? {} : { etag: etag === false ? 'off' : etag }),
-    ...(serverHeader === false ? { noServerHeader: true } : serverHeader === undefined ? {} : { serverHeader }),
+    roots: roots.map((each) => resolve(each)),
+    mounts: mounts && Object.entries(mounts).map(([path, each]) => ({ path, root: resolve(each) })),
+    etag: etag === false ? 'off' : etag,
+    immutable: immutable === true ? 'all' : immutable || undefined,
+    headers:
+      headers && Object.entries(headers).map(([pattern, fields]) => ({ pattern, fields: Object.entries(fields) })),
   };
+}
+
+/** What crates/node says of a start that failed. */
+interface NotStarted {
+  code: string;
+  errno: number | null;
+  path: string | null;
+  message: string;
 }
 
 /** Where the system said no it is a system error, of Node's shape, with the native side's sentence, which has the remedy. */
 function startError(error: unknown, options: FileServerOptions): unknown {
-  const match = error instanceof Error ? /^(ERR_RINGWHEEL_[A-Z_]+)(?:#(\d+))?: (.*)$/s.exec(error.message) : null;
-  if (match === null) return error;
-  const [, code, errno, message] = match;
+  if (!(error instanceof Error) || !error.message.startsWith('{')) return error;
+  const { code, errno, path, message } = JSON.parse(error.message) as NotStarted;
   const listening = code === 'ERR_RINGWHEEL_LISTEN';
-  if (errno !== undefined && (listening || code === 'ERR_RINGWHEEL_ROOT')) {
-    const system = systemError(-Number(errno), listening ? 'listen' : 'open', listening ? undefined : options.root);
+  if (errno !== null && (listening || code === 'ERR_RINGWHEEL_ROOT')) {
+    const system = systemError(-errno, listening ? 'listen' : 'open', path ?? undefined);
     system.message = `${system.code}: ${message}`;
     if (listening) Object.assign(system, { address: options.host ?? '127.0.0.1', port: options.port ?? 8080 });
     return system;
   }
-  if (code === 'ERR_RINGWHEEL_INVALID_OPTION')
-    return ourError(code, `FileServer.start: ${inOurNames(message as string)}`);
-  return ourError('ERR_RINGWHEEL_SERVER', `FileServer.start: ${message ?? shown(error)}`);
+  if (code === 'ERR_RINGWHEEL_INVALID_OPTION') return ourError(code, `FileServer.start: ${inOurNames(message)}`);
+  return ourError('ERR_RINGWHEEL_SERVER', `FileServer.start: ${message}`);
 }
+
+/** What crates/fileserver calls otherwise. */
+const OUR_NAMES: Readonly<Record<string, string>> = { server: 'serverHeader', roots: 'root' };
 
 /** The native side speaks of `option limits.uri_bytes`; here it is `limits.uriBytes`. */
 function inOurNames(message: string): string {
-  return message.replace(/^option ([\w.]+)/, (_, name: string) =>
-    name === 'server' ? 'serverHeader' : name.replace(/_([a-z])/g, (__, letter: string) => letter.toUpperCase()),
+  return message.replace(/^option ([\w.[\]]+)/, (_, name: string) =>
+    name
+      .replace(/_([a-z])/g, (__, letter: string) => letter.toUpperCase())
+      .replace(/\w+$/, (last) => OUR_NAMES[last] ?? last),
   );
 }

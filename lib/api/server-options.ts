@@ -1,5 +1,5 @@
 // The options of FileServer.start: unit, range and default of each, and the rules that check them once.
-import { either, listOf, off, oneOf, type Rule, shape, text, whole } from './validate.js';
+import { either, listOf, mapOf, nothing, off, oneOf, type Rule, shape, text, truth, whole } from './validate.js';
 
 /** What a server keeps in memory. */
 export interface ServerCacheOptions {
@@ -35,16 +35,18 @@ export interface ServerLimits {
   sendTimeoutMs?: number;
 }
 
-/** Options of {@link FileServer.start}. */
-export interface FileServerOptions {
-  /** The directory to serve. Nothing outside it is ever served, whatever links point where. */
-  root: string;
-  /** An IP address of this machine, or a name that resolves to one. Default `127.0.0.1`. */
-  host?: string;
-  /** TCP port, from 0 to 65535; 0 picks a free one. Default 8080. */
-  port?: number;
-  /** Threads, one a core: how many (1 to 1024), or on which CPUs. Default: every CPU that the process may use. */
-  cores?: number | readonly number[];
+/** What one site serves, and how: all that may differ between the hosts of a server. */
+export interface SiteOptions {
+  /**
+   * The directory to serve, or up to 16 of them: a name is looked for in each, in order. Nothing outside them is ever served, whatever
+   * links point where.
+   */
+  root: string | readonly string[];
+  /**
+   * More directories under paths of their own, such as `{ '/media/': '/srv/media' }`; at most 64. The longest path that fits is taken,
+   * and what is below it is looked for nowhere else.
+   */
+  mounts?: Readonly<Record<string, string>>;
   /** Names that are tried in a directory, in order; at most 16. Default `['index.html']`. */
   index?: readonly string[];
   /** Names that begin with a dot: `deny` (404, but `/.well-known/`; default), `allow`, `ignore` (404 without exception). */
@@ -58,6 +60,36 @@ export interface FileServerOptions {
   maxAge?: number;
   /** The whole value of Cache-Control, instead of `maxAge`. */
   cacheControl?: string;
+  /**
+   * Files that never change under their names (RFC 8246): true says so of all, beside `maxAge`; `hashed` of those with a hash in their
+   * names, such as `app-5f3a9c1e.js` (after `-` or `.`, at least 8 letters, digits or `_`, one of them a digit), which get
+   * `public, max-age=31536000, immutable`. Default false.
+   */
+  immutable?: boolean | 'hashed';
+  /**
+   * Header fields for the files that a pattern matches, at most 256 patterns, applied in order; a later value takes the place of an
+   * earlier one, null takes the field away. Sent with 200, 206 and 304. `Cache-Control` and `Content-Type` are taken from here, too. A
+   * pattern is a glob: `*.css` is about names anywhere, `/assets/**` about paths; a directory's index is matched by its own path.
+   */
+  headers?: Readonly<Record<string, Readonly<Record<string, string | null>>>>;
+  /** Media types by file name extension (without its dot), before the usual ones, such as `{ mdx: 'text/markdown' }`. */
+  mime?: Readonly<Record<string, string>>;
+}
+
+/** A site for hosts of its own. */
+export interface VirtualHostOptions extends SiteOptions {
+  /** Host names, without ports; `*.example.com` stands for all below. From 1 to 1000. */
+  hosts: readonly string[];
+}
+
+/** Options of {@link FileServer.start}. Those of {@link SiteOptions} are for every host that none of `sites` is for. */
+export interface FileServerOptions extends SiteOptions {
+  /** An IP address of this machine, or a name that resolves to one. Default `127.0.0.1`. */
+  host?: string;
+  /** TCP port, from 0 to 65535; 0 picks a free one. Default 8080. */
+  port?: number;
+  /** Threads, one a core: how many (1 to 1024), or on which CPUs. Default: every CPU that the process may use. */
+  cores?: number | readonly number[];
   /** The value of the Server header, or false to leave it out. Default `ringwheel`. */
   serverHeader?: false | string;
   /** What is kept in memory. */
@@ -66,22 +98,36 @@ export interface FileServerOptions {
   limits?: ServerLimits;
   /** As for {@link ExecutorOptions.driver}. */
   driver?: 'auto' | 'uring' | 'poll';
+  /**
+   * Sites for hosts of their own, at most 1000, by the host of the request: its name, else the longest `*.` that fits, else the options
+   * beside this one. They share memory and limits, and inherit nothing.
+   */
+  sites?: readonly VirtualHostOptions[];
 }
 
 const DAY_MS = 86_400_000;
 
-/** @internal */
-export const SERVER_RULES: Record<string, Rule> = {
-  root: text,
-  host: text,
-  port: whole(0, 65_535),
-  cores: either(whole(1, 1024), listOf(whole(0, 4095), 1024)),
+const SITE_RULES: Record<string, Rule> = {
+  root: either(text, listOf(text, 16)),
+  mounts: mapOf(text, text, 64),
   index: listOf(text, 16),
   dotfiles: oneOf('deny', 'allow', 'ignore'),
   etag: either(off, oneOf('time', 'inode', 'content')),
   maxAge: whole(0, 2 ** 31),
   cacheControl: text,
+  immutable: either(truth, oneOf('hashed')),
+  headers: mapOf(text, mapOf(text, either(text, nothing), 64), 256),
+  mime: mapOf(text, text, 1000),
+};
+
+/** @internal */
+export const SERVER_RULES: Record<string, Rule> = {
+  ...SITE_RULES,
+  host: text,
+  port: whole(0, 65_535),
+  cores: either(whole(1, 1024), listOf(whole(0, 4095), 1024)),
   serverHeader: either(off, text),
+  sites: listOf(shape({ ...SITE_RULES, hosts: listOf(text, 1000) }, ['root', 'hosts']), 1000),
   cache: shape({
     bytes: whole(0, 2 ** 40),
     fileBytesMax: whole(0, 16 * 2 ** 20),

@@ -83,6 +83,9 @@ export const abortSignal: Rule = rule('an AbortSignal', isSignal);
 /** `false`, for an option that can be switched off. @internal */
 export const off: Rule = rule('false', (value) => value === false);
 
+/** `null`, for what takes something away. @internal */
+export const nothing: Rule = rule('null', (value) => value === null);
+
 /** Either rule holds. @internal */
 export function either(one: Rule, other: Rule): Rule {
   const range = `${one.range}, or ${other.range}`;
@@ -133,6 +136,27 @@ export function shape(rules: Record<string, Rule>, required: readonly string[] =
       }
       const missing = required.find((key) => (value as Record<string, unknown>)[key] === undefined);
       return missing === undefined ? undefined : rules[missing]?.wrong(undefined, `${name}.${missing}`);
+    },
+  };
+}
+
+/** An object of at most `longest` keys of the program's own, each of `keys`, with a value of `values`. @internal */
+export function mapOf(keys: Rule, values: Rule, longest: number): Rule {
+  const range = `an object of at most ${longest} keys`;
+  const isMap = (value: unknown): value is object =>
+    typeof value === 'object' && value !== null && !Array.isArray(value) && !isSignal(value);
+  return {
+    range,
+    isMeantFor: isMap,
+    wrong(value, name) {
+      if (!isMap(value)) return mustBe(name, range, value);
+      const entries = Object.entries(value);
+      if (entries.length > longest) return `${name} must be ${range}; got ${entries.length}`;
+      for (const [key, inner] of entries) {
+        const wrong = keys.wrong(key, `a key of ${name}`) ?? values.wrong(inner, `${name}[${shown(key)}]`);
+        if (wrong !== undefined) return wrong;
+      }
+      return undefined;
     },
   };
 }

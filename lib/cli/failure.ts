@@ -62,6 +62,8 @@ function asTyped(message: string): string {
       key === undefined ? `--${name} must` : `--${name} ${key} must`,
     )
     .replace(/^FileServer\.start: /, '')
+    .replace(/^(header|mount|mime|immutable|index)s?(\[\d+\])?(?=[ .[])/, '--$1')
+    .replace(/^(max|cache)(Age|Control)(?= )/, (_, one: string, two: string) => `--${one}-${two.toLowerCase()}`)
     .replaceAll('limits.', '--limit ')
     .replaceAll('cache.', '--cache ');
 }

@@ -1,4 +1,4 @@
-// Reads numbers, lists and NAME=NUMBER pairs from the command line, and says what is allowed.
+// Reads numbers, lists and pairs from the command line, and says what is allowed.
 import { InvalidArgumentError } from 'commander';
 
 /** A parser for an option that is a whole number from `least` to `most`. */
@@ -29,4 +29,23 @@ export function namedNumber(text: string, before: Readonly<Record<string, number
 /** Collects an option that may be given more than once. One value each time: a list would swallow the directory after it. */
 export function repeated(text: string, before: readonly string[] = []): string[] {
   return [...before, text];
+}
+
+/** Collects the NAME=VALUE pairs of an option that may be given more than once. */
+export function named(text: string, before: Readonly<Record<string, string>> = {}): Record<string, string> {
+  const at = text.indexOf('=');
+  if (at < 1 || at === text.length - 1) throw new InvalidArgumentError('It has to be NAME=VALUE.');
+  return { ...before, [text.slice(0, at)]: text.slice(at + 1) };
+}
+
+/** Fields by pattern, as FileServer takes them. */
+export type Fields = Readonly<Record<string, Readonly<Record<string, string | null>>>>;
+
+/** Collects `PATTERN: NAME: VALUE`; without a value the field is taken away. */
+export function headerField(text: string, before: Fields = {}): Fields {
+  const match = /^([^:]+):\s*([^:\s]+)\s*:\s*(.*?)\s*$/.exec(text);
+  if (match === null) throw new InvalidArgumentError("It has to be 'PATTERN: NAME: VALUE'.");
+  const [, pattern = '', name = '', value = ''] = match;
+  const key = pattern.trim();
+  return { ...before, [key]: { ...before[key], [name]: value === '' ? null : value } };
 }

@@ -1,9 +1,9 @@
 // The commands and their options, as commander wants them: all that `--help` says is here.
-import { Command, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { type CalibrateOptions, calibrate } from './calibrate.js';
 import { doctor } from './doctor.js';
 import { Failure, report } from './failure.js';
-import { cpuList, namedNumber, repeated, wholeNumber } from './numbers.js';
+import { cpuList, headerField, named, namedNumber, repeated, wholeNumber } from './numbers.js';
 import { type ServeOptions, serve } from './serve.js';
 import { type TopologyOptions, topology } from './topology.js';
 import { version } from './version.js';
@@ -32,6 +32,8 @@ Examples:
   ringwheel serve public --port 0 --json   a free port; one line of JSON says which
   ringwheel serve public --cores 4         four executors, where the kernel puts them
   ringwheel serve public --cores 4 --placement max-spread   … each pinned, physical cores before SMT siblings
+  ringwheel serve dist --immutable hashed --header '*.html: Cache-Control: no-cache'
+  ringwheel serve public --mount /media/=/srv/media
 
 Ctrl-C or SIGTERM stops accepting, finishes what is being sent, and exits 0; a second one stops at once.`;
 
@@ -87,6 +89,18 @@ export function commands(defaults: Defaults): Command {
         .conflicts('cacheControl'),
     )
     .option('--cache-control <value>', 'the whole Cache-Control header')
+    .option(
+      '--immutable [which]',
+      'files never change under their names: all (beside --max-age), or `hashed` names',
+      immutable,
+    )
+    .option(
+      '--header <rule>',
+      "'PATTERN: NAME: VALUE' of files such as *.css or /assets/**, may be repeated; no value takes the field away",
+      headerField,
+    )
+    .option('--mime <extension=type>', 'media type by file name extension, may be repeated', named)
+    .option('--mount <path=directory>', 'another directory under a path such as /media/, may be repeated', named)
     .option('--server-header <value>', 'the Server header')
     .option('--no-server-header', 'leave the Server header out')
     .option(
@@ -135,6 +149,11 @@ export function commands(defaults: Defaults): Command {
     .addHelpText('after', CALIBRATE_EXAMPLES)
     .action((directory: string, options: CalibrateOptions) => calibrate(directory, options));
   return program;
+}
+
+function immutable(which: string): 'hashed' {
+  if (which !== 'hashed') throw new InvalidArgumentError('It has to be hashed, or nothing for all files.');
+  return which;
 }
 
 /** Makes commander throw instead of exiting, and report on one line that names the remedy. */

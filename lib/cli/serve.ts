@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FileServer } from '../api/file-server.js';
 import type { FileServerOptions } from '../api/server-options.js';
 import { explain, Failure, type Place } from './failure.js';
+import type { Fields } from './numbers.js';
 import { version } from './version.js';
 
 /** The options of `ringwheel serve` as commander hands them over. */
@@ -19,6 +20,10 @@ export interface ServeOptions {
   readonly etag?: 'time' | 'inode' | 'content' | 'off';
   readonly maxAge?: number;
   readonly cacheControl?: string;
+  readonly immutable?: true | 'hashed';
+  readonly header?: Fields;
+  readonly mime?: Readonly<Record<string, string>>;
+  readonly mount?: Readonly<Record<string, string>>;
   /** True is commander's default of a `--no-` option: the server's own. */
   readonly serverHeader: boolean | string;
   readonly cache?: Readonly<Record<string, number>>;
@@ -79,13 +84,16 @@ async function placed({ placement, cores }: ServeOptions): Promise<number[] | un
 
 /** What was given on the command line; FileServer has the defaults of the rest, and checks all. */
 function serverOptions(place: Place, options: ServeOptions): FileServerOptions {
-  const { cores, cpus, etag, serverHeader, limit, driver, index, dotfiles, maxAge, cacheControl, cache } = options;
+  const { cores, cpus, etag, serverHeader, limit, header, mount, ...others } = options;
+  const { driver, index, dotfiles, maxAge, cacheControl, immutable, mime, cache } = others;
   const given = {
     cores: cpus ?? cores,
     etag: etag === 'off' ? false : etag,
     serverHeader: serverHeader === true ? undefined : serverHeader,
     limits: limit,
-    ...{ driver, index, dotfiles, maxAge, cacheControl, cache },
+    headers: header,
+    mounts: mount,
+    ...{ driver, index, dotfiles, maxAge, cacheControl, immutable, mime, cache },
   };
   const known = Object.entries(given).filter(([, value]) => value !== undefined);
   return { root: place.directory, host: place.host, port: place.port, ...Object.fromEntries(known) };

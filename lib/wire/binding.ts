@@ -227,7 +227,8 @@ export interface Binding {
   wakeExecutor(low: number, high: number): void;
   /** Has the second executor woken when the first ends; false when that has ended. */
   watchExecutor(low: number, high: number, ownLow: number, ownHigh: number): boolean;
-  startFileServer(options: object): Promise<NativeFileServer>;
+  /** Options as JSON, in the names of crates/fileserver. */
+  startFileServer(options: string): Promise<NativeFileServer>;
   NativeTimes: new () => NativeTimes;
   topology(): object;
   place(placement: object): NativeSeat[];

@@ -181,10 +181,10 @@ async fn converse(connection: &mut Connection) -> io::Result<()> {
                 hungry = true;
             }
             Next::Flush => connection.flush(false).await?,
-            Next::Load(path) => {
+            Next::Load { site, key } => {
                 connection.flush(false).await?;
                 connection.enter(Phase::Send);
-                loaded = Some(load::load(&Rc::clone(connection.core()), &path).await);
+                loaded = Some(load::load(&Rc::clone(connection.core()), site, &key).await);
             }
             Next::Body(body, length) => {
                 body::send(connection, body).await?;

@@ -3,20 +3,22 @@ use crate::{
     cache::Bounded,
     connection,
     control::Control,
-    file::{LargeEntry, SmallEntry, fixed_lines},
+    error::StartError,
+    file::{LargeEntry, SmallEntry},
     http::{
         date::{DATE_BYTES, DateClock},
-        head::{FixedLines, Persistence},
+        head::Persistence,
         page::{self, Page},
         parse,
         status::Status,
     },
     load::Flight,
     options::Options,
+    site::Sites,
     stats::Counters,
     watch::{Watches, patrol},
 };
-use ringwheel_executor::{Source, fs, net, spawn, time, try_spawn};
+use ringwheel_executor::{Source, net, spawn, time, try_spawn};
 use rustc_hash::FxHashMap;
 use std::{
     cell::{Cell, RefCell},
@@ -33,7 +35,7 @@ pub(crate) struct Shelf {
     pub(crate) clock: DateClock,
     pub(crate) small: Bounded<SmallEntry>,
     pub(crate) large: Bounded<LargeEntry>,
-    /// The canonical path of the request at hand.
+    /// The key of the request at hand: its site's prefix and its canonical path.
     pub(crate) path: Vec<u8>,
 }
 
@@ -43,10 +45,9 @@ pub(crate) struct Core {
     pub(crate) options: Arc<Options>,
     pub(crate) control: Arc<Control>,
     pub(crate) index: usize,
-    pub(crate) lines: FixedLines,
     pub(crate) limits: parse::Limits,
     pub(crate) revalidate: Duration,
-    pub(crate) root: fs::Directory,
+    pub(crate) sites: Sites,
     pub(crate) shelf: RefCell<Shelf>,
     pub(crate) flights: RefCell<FxHashMap<Rc<[u8]>, Rc<Flight>>>,
     pub(crate) watches: Watches,
@@ -62,19 +63,22 @@ pub(crate) struct Core {
 const BUFFERS_KEPT: usize = 64;
 
 impl Core {
-    /// Opens the root for this thread.
-    pub(crate) fn open(options: Arc<Options>, control: Arc<Control>, index: usize) -> io::Result<Rc<Core>> {
-        let root = fs::Directory::open(&options.root)?;
+    /// Opens the sites for this thread.
+    pub(crate) fn open(
+        options: Arc<Options>,
+        control: Arc<Control>,
+        index: usize,
+    ) -> Result<Rc<Core>, StartError> {
+        let sites = Sites::open(&options)?;
         let limits = parse::Limits {
             bytes: options.limits.header_bytes,
             fields: options.limits.header_count,
             target: options.limits.uri_bytes,
         };
         Ok(Rc::new(Core {
-            lines: fixed_lines(&options),
             limits,
             revalidate: Duration::from_millis(options.cache.revalidate_ms),
-            root,
+            sites,
             shelf: RefCell::new(Shelf {
                 clock: DateClock::start(time::now()),
                 small: Bounded::new(options.cache.bytes),
@@ -131,7 +135,7 @@ impl Core {
             head_only: false,
             persistence: Persistence::Close,
         };
-        page::write(&mut out, &page, &date, &self.lines);
+        page::write(&mut out, &page, &date, &self.sites.first().lines);
         out
     }
 }

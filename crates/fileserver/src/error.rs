@@ -1,5 +1,10 @@
 //! Why a server did not start: each error names the value, the allowed range and the remedy.
-use std::{fmt, io, net::SocketAddr, path::PathBuf};
+use std::{
+    borrow::Cow,
+    fmt, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 /// Why [`crate::Server::start`] failed.
 #[derive(Debug)]
@@ -8,7 +13,7 @@ pub enum StartError {
     /// An option is out of range.
     Option {
         /// The option's name as in [`crate::Options`].
-        name: &'static str,
+        name: Cow<'static, str>,
         /// What it was.
         value: String,
         /// What it may be.
@@ -120,6 +125,14 @@ impl StartError {
             StartError::Host { .. } => "ERR_RINGWHEEL_HOST",
             StartError::Bind { .. } => "ERR_RINGWHEEL_LISTEN",
             StartError::Core { .. } => "ERR_RINGWHEEL_CORE",
+        }
+    }
+
+    /// The directory that it is about, where it is about one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            StartError::Root { path, .. } => Some(path),
+            _ => None,
         }
     }
 

@@ -6,7 +6,7 @@ use crate::{
         head::{self, Description, FixedLines},
         status::Status,
     },
-    options::Options,
+    site::About,
 };
 use ringwheel_executor::{fs, time};
 use std::{
@@ -38,10 +38,10 @@ impl Stamp {
     }
 }
 
-/// Describes a file of `metadata` whose last path segment is `name`.
+/// Describes a file of `metadata`, `about` which its site says more.
 pub(crate) fn describe(
     metadata: &fs::Metadata,
-    name: &[u8],
+    about: About,
     kind: EtagKind,
     hash: Option<u128>,
     now_seconds: i64,
@@ -61,7 +61,9 @@ pub(crate) fn describe(
         modified,
         modified_text: Some(date::format(modified)),
         fresh: etag::is_fresh(metadata.modified_seconds, now_seconds),
-        content_type: crate::http::mime::content_type(name),
+        content_type: about.content_type,
+        cache_control: about.cache_control,
+        lines: about.lines,
     }
 }
 
@@ -186,31 +188,6 @@ pub(crate) enum Loaded {
     Failed(Status),
 }
 
-/// The lines that every response of a server shares.
-pub(crate) fn fixed_lines(options: &Options) -> FixedLines {
-    let cache_control = match (&options.cache_control, options.max_age) {
-        (Some(value), _) => Some(value.clone()),
-        (None, Some(seconds)) => Some(format!("public, max-age={seconds}")),
-        (None, None) => None,
-    };
-    FixedLines {
-        server: options
-            .server
-            .as_ref()
-            .map_or_else(Vec::new, |name| format!("Server: {name}\r\n").into_bytes()),
-        cache_control: cache_control
-            .map_or_else(Vec::new, |value| format!("Cache-Control: {value}\r\n").into_bytes()),
-        boundary: boundary(),
-    }
-}
-
-/// 128 random bits in hex: std's hasher keys are random per process, which is all a separator needs.
-fn boundary() -> Vec<u8> {
-    use std::hash::{BuildHasher, RandomState};
-    let state = RandomState::new();
-    format!("ringwheel-{:016x}{:016x}", state.hash_one(1u8), state.hash_one(2u8)).into_bytes()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,7 +204,7 @@ mod tests {
             kind: fs::Kind::File,
             mode: 0o644,
         };
-        let description = describe(&metadata, b"a.txt", EtagKind::default(), None, clock.second());
+        let description = describe(&metadata, About::default(), EtagKind::default(), None, clock.second());
         let (file, ready) =
             make_small(description, Stamp::of(&metadata), b"hello", clock, &FixedLines::default());
         SmallEntry { file, ready, dated: clock.second(), checked: Instant::now() }
@@ -260,7 +237,7 @@ mod tests {
             kind: fs::Kind::File,
             mode: 0,
         };
-        let description = describe(&metadata, b"a", EtagKind::default(), None, 1000);
+        let description = describe(&metadata, About::default(), EtagKind::default(), None, 1000);
         assert_eq!((description.modified, description.fresh), (1000, true));
         assert!(description.etag.starts_with("W/"));
     }

@@ -6,6 +6,7 @@ use crate::{
     core::{Core, Shelf, is_out_of_descriptors},
     file::{LargeEntry, LargeFile, Loaded, SmallEntry, Stamp, describe, make_small},
     http::{etag::EtagKind, status::Status},
+    site::Site,
 };
 use ringwheel_executor::{Target, fs, time, try_spawn};
 use rustix::{fs::OFlags, io::Errno};
@@ -22,8 +23,8 @@ use std::{
 struct Found {
     file: fs::File,
     metadata: fs::Metadata,
-    /// The last segment: it decides the type.
-    name: Vec<u8>,
+    /// Without its first slash; the index's own for a directory.
+    path: Vec<u8>,
 }
 
 /// Why a path leads to no file.
@@ -34,15 +35,14 @@ enum Lost {
     Descriptors,
 }
 
-/// Looks a canonical path up. A path that ends with a slash means the directory's index.
-fn find(core: &Core, path: &[u8]) -> Result<Found, Lost> {
+/// Looks a canonical path of a site up. A path that ends with a slash means the directory's index.
+fn find(site: &Site, path: &[u8]) -> Result<Found, Lost> {
     let relative = &path[1..];
     if !path.ends_with(b"/") {
-        return open(core, relative, relative);
+        return if site.is_mount(relative) { Err(Lost::Directory) } else { open(site, relative) };
     }
-    for index in &core.options.index {
-        let name = [relative, index.as_bytes()].concat();
-        match open(core, &name, index.as_bytes()) {
+    for index in &site.options.index {
+        match open(site, &[relative, index.as_bytes()].concat()) {
             Err(Lost::Failed(Status::NotFound) | Lost::Directory) => {}
             other => return other,
         }
@@ -50,18 +50,27 @@ fn find(core: &Core, path: &[u8]) -> Result<Found, Lost> {
     Err(Lost::Failed(Status::NotFound))
 }
 
-fn open(core: &Core, relative: &[u8], name: &[u8]) -> Result<Found, Lost> {
-    let Ok(path) = CString::new(relative) else { return Err(Lost::Failed(Status::BadRequest)) };
+/// Looks for a file where the site may have it.
+fn open(site: &Site, relative: &[u8]) -> Result<Found, Lost> {
+    for (directory, rest) in site.places(relative) {
+        match open_in(directory, rest) {
+            Ok((file, metadata)) => return Ok(Found { file, metadata, path: relative.to_vec() }),
+            Err(Lost::Failed(Status::NotFound)) => {}
+            Err(lost) => return Err(lost),
+        }
+    }
+    Err(Lost::Failed(Status::NotFound))
+}
+
+fn open_in(directory: &fs::Directory, path: &[u8]) -> Result<(fs::File, fs::Metadata), Lost> {
+    let Ok(path) = CString::new(path) else { return Err(Lost::Failed(Status::BadRequest)) };
     // O_NONBLOCK: opening a FIFO must not wait for its writer. What is not a regular file is refused below.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
     let flags = i32::try_from(flags.bits()).unwrap_or(0);
-    let file = core.root.open_beneath(&path, flags).map_err(|error| lost(&error))?;
+    let file = directory.open_beneath(&path, flags).map_err(|error| lost(&error))?;
     let metadata = file.metadata().map_err(|error| lost(&error))?;
     match metadata.kind {
-        fs::Kind::File => {
-            let name = name.rsplit(|&byte| byte == b'/').next().unwrap_or(name).to_vec();
-            Ok(Found { file, metadata, name })
-        }
+        fs::Kind::File => Ok((file, metadata)),
         fs::Kind::Directory => Err(Lost::Directory),
         fs::Kind::Other => Err(Lost::Failed(Status::NotFound)),
     }
@@ -99,12 +108,12 @@ pub(crate) enum Check {
 }
 
 /// Compares a cached file with what its path leads to now: by path, so that a rename is seen. Inline, three system calls.
-pub(crate) fn check(core: &Core, path: &[u8], stamp: &Stamp, fresh: bool) -> Check {
+pub(crate) fn check(site: &Site, path: &[u8], stamp: &Stamp, fresh: bool) -> Check {
     if fresh {
         // It may have changed within the clock's step without a trace in its stamp: only its bytes can tell.
         return Check::Changed;
     }
-    match find(core, path) {
+    match find(site, path) {
         Ok(found) if Stamp::of(&found.metadata) == *stamp => Check::Same,
         // Without a descriptor nothing can be learnt, and what we have was right a moment ago.
         Err(Lost::Descriptors) => Check::Same,
@@ -146,29 +155,31 @@ impl Flight {
 /// Lands a flight whatever happens to the task that flies it.
 struct Landing {
     core: Rc<Core>,
-    path: Rc<[u8]>,
+    site: usize,
+    key: Rc<[u8]>,
     flight: Rc<Flight>,
 }
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        self.core.flights.borrow_mut().remove(&self.path);
+        self.core.flights.borrow_mut().remove(&self.key);
         self.flight.land(Loaded::Failed(Status::InternalServerError));
     }
 }
 
-/// Loads what is under a canonical path, or waits for the load that is under way. The load goes on when its first asker leaves.
-pub(crate) async fn load(core: &Rc<Core>, path: &[u8]) -> Loaded {
-    let under_way = core.flights.borrow().get(path).map(Rc::clone);
+/// Loads what a site has under a key (its prefix and a canonical path), or waits for the load that is under way. The load goes on when
+/// its first asker leaves.
+pub(crate) async fn load(core: &Rc<Core>, site: usize, key: &[u8]) -> Loaded {
+    let under_way = core.flights.borrow().get(key).map(Rc::clone);
     if let Some(flight) = under_way {
         return flight.wait().await;
     }
-    let path: Rc<[u8]> = Rc::from(path);
+    let key: Rc<[u8]> = Rc::from(key);
     let flight = Rc::new(Flight::default());
-    core.flights.borrow_mut().insert(Rc::clone(&path), Rc::clone(&flight));
-    let landing = Landing { core: Rc::clone(core), path, flight: Rc::clone(&flight) };
+    core.flights.borrow_mut().insert(Rc::clone(&key), Rc::clone(&flight));
+    let landing = Landing { core: Rc::clone(core), site, key, flight: Rc::clone(&flight) };
     let spawned = try_spawn(async move {
-        let loaded = fly(&landing.core, &landing.path).await;
+        let loaded = fly(&landing.core, landing.core.sites.at(landing.site), &landing.key).await;
         landing.flight.land(loaded);
     });
     match spawned {
@@ -186,12 +197,12 @@ enum Stability {
     Waived,
 }
 
-async fn fly(core: &Rc<Core>, path: &[u8]) -> Loaded {
+async fn fly(core: &Core, site: &Site, key: &[u8]) -> Loaded {
     core.counters().loads.add(1);
     const TRIES: usize = 4;
     for attempt in 1..=TRIES {
         let stability = if attempt < TRIES { Stability::Demanded } else { Stability::Waived };
-        let found = match find(core, path) {
+        let found = match find(site, &key[site.prefix.len()..]) {
             Ok(found) => found,
             Err(Lost::Descriptors) => {
                 // The open files we keep only for speed are the ones to give up.
@@ -204,7 +215,7 @@ async fn fly(core: &Rc<Core>, path: &[u8]) -> Loaded {
                 continue;
             }
             Err(lost) => {
-                forget(core, &mut core.shelf.borrow_mut(), path);
+                forget(core, &mut core.shelf.borrow_mut(), key);
                 return match lost {
                     Lost::Failed(status) => Loaded::Failed(status),
                     Lost::Directory | Lost::Descriptors => Loaded::Directory,
@@ -213,9 +224,9 @@ async fn fly(core: &Rc<Core>, path: &[u8]) -> Loaded {
         };
         let small = found.metadata.size <= core.options.cache.file_bytes_max as u64;
         let result = if small {
-            read_small(core, path, &found, stability).await
+            read_small(core, site, key, &found, stability).await
         } else {
-            open_large(core, path, found, stability).await
+            open_large(core, site, key, found, stability).await
         };
         match result {
             Ok(Some(loaded)) => return loaded,
@@ -235,8 +246,9 @@ async fn fly(core: &Rc<Core>, path: &[u8]) -> Loaded {
 
 /// Reads a small file whole and shelves it. `None`: it changed meanwhile, and stability is demanded.
 async fn read_small(
-    core: &Rc<Core>,
-    path: &[u8],
+    core: &Core,
+    site: &Site,
+    key: &[u8],
     found: &Found,
     stability: Stability,
 ) -> io::Result<Option<Loaded>> {
@@ -248,35 +260,36 @@ async fn read_small(
     if changed && stability == Stability::Demanded {
         return Ok(None);
     }
-    let hash = (core.options.etag == EtagKind::ContentHash).then(|| xxhash_rust::xxh3::xxh3_128(&body));
+    let hash = (site.options.etag == EtagKind::ContentHash).then(|| xxhash_rust::xxh3::xxh3_128(&body));
     let mut shelf = core.shelf.borrow_mut();
     let Shelf { clock, small, large, .. } = &mut *shelf;
     let now = time::now();
     clock.advance(now);
-    let mut description = describe(&found.metadata, &found.name, core.options.etag, hash, clock.second());
+    let mut description =
+        describe(&found.metadata, site.about(&found.path), site.options.etag, hash, clock.second());
     if changed {
         body.truncate(size); // What was appended meanwhile belongs to a later state.
         description.waive(body.len() as u64);
-        let (file, ready) = make_small(description, stamp, &body, clock, &core.lines);
-        forget(core, &mut shelf, path);
+        let (file, ready) = make_small(description, stamp, &body, clock, &site.lines);
+        forget(core, &mut shelf, key);
         return Ok(Some(Loaded::Small(file, ready)));
     }
-    let (file, ready) = make_small(description, stamp, &body, clock, &core.lines);
+    let (file, ready) = make_small(description, stamp, &body, clock, &site.lines);
     let entry =
         SmallEntry { file: Rc::clone(&file), ready: Rc::clone(&ready), dated: clock.second(), checked: now };
-    large.remove(path);
-    let cost = entry.cost(path);
-    if !path.contains(&b'%') {
-        small.insert(path, entry, cost);
+    large.remove(key);
+    let cost = entry.cost(key);
+    if !key.contains(&b'%') {
+        small.insert(key, entry, cost);
     }
     core.publish_cache(&shelf);
     Ok(Some(Loaded::Small(file, ready)))
 }
 
-/// Nothing is kept under this path.
-fn forget(core: &Core, shelf: &mut Shelf, path: &[u8]) {
-    shelf.small.remove(path);
-    shelf.large.remove(path);
+/// Nothing is kept under this key.
+fn forget(core: &Core, shelf: &mut Shelf, key: &[u8]) {
+    shelf.small.remove(key);
+    shelf.large.remove(key);
     core.publish_cache(shelf);
 }
 
@@ -301,13 +314,14 @@ async fn read_whole(file: &fs::File, capacity: usize) -> io::Result<Option<Vec<u
 
 /// Describes a large file and shelves its descriptor. `None`: it changed while it was hashed, and stability is demanded.
 async fn open_large(
-    core: &Rc<Core>,
-    path: &[u8],
+    core: &Core,
+    site: &Site,
+    key: &[u8],
     found: Found,
     stability: Stability,
 ) -> io::Result<Option<Loaded>> {
     let stamp = Stamp::of(&found.metadata);
-    let hash = match core.options.etag {
+    let hash = match site.options.etag {
         EtagKind::ContentHash => Some(hash_whole(&found.file).await?),
         _ => None,
     };
@@ -319,18 +333,19 @@ async fn open_large(
     let Shelf { clock, small, large, .. } = &mut *shelf;
     let now = time::now();
     clock.advance(now);
-    let mut description = describe(&found.metadata, &found.name, core.options.etag, hash, clock.second());
+    let mut description =
+        describe(&found.metadata, site.about(&found.path), site.options.etag, hash, clock.second());
     if changed {
         description.waive(found.metadata.size);
     }
     let file = Rc::new(LargeFile { description, stamp, file: found.file, seen: Cell::new(None) });
     if changed {
-        forget(core, &mut shelf, path);
+        forget(core, &mut shelf, key);
         return Ok(Some(Loaded::Large(file)));
     }
-    small.remove(path);
-    if !path.contains(&b'%') {
-        large.insert(path, LargeEntry { file: Rc::clone(&file), checked: now }, 1);
+    small.remove(key);
+    if !key.contains(&b'%') {
+        large.insert(key, LargeEntry { file: Rc::clone(&file), checked: now }, 1);
     }
     core.publish_cache(&shelf);
     Ok(Some(Loaded::Large(file)))

@@ -6,13 +6,14 @@ use crate::{
     file::Loaded,
     http::{
         answer::{self, Content, Context},
-        head::{FixedLines, Persistence},
+        head::Persistence,
         page::{self, Page},
         parse::{self, Method, Parsed, Request},
         status::Status,
     },
     load::{self, Check},
     outbox::TOGETHER_MAX,
+    site::Site,
     target::{self, Refusal},
 };
 use ringwheel_executor::time;
@@ -25,8 +26,13 @@ pub(crate) enum Next {
     Input,
     /// The outbox is full; go on after sending it.
     Flush,
-    /// This canonical path must be loaded; then the same request again.
-    Load(Box<[u8]>),
+    /// What this site has under this key must be loaded; then the same request again.
+    Load {
+        /// The site's number.
+        site: usize,
+        /// Its prefix and a canonical path.
+        key: Box<[u8]>,
+    },
     /// The head is in the outbox, this follows it; then a request body of this length is thrown away.
     Body(Body, u64),
     /// The response is in the outbox; then a request body of this length is thrown away.
@@ -58,9 +64,9 @@ pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Optio
         }
         // The fast path: one lookup, one reference, no copy.
         if request.is_plain() && !core.draining.get() && loaded.is_none() {
-            let Shelf { clock, small, .. } = &mut *shelf;
+            let Shelf { clock, small, path, .. } = &mut *shelf;
             if let Some(target) = target::split(request.target)
-                && let Some(entry) = small.get(target.path)
+                && let Some(entry) = small.get(key_of(core.sites.of(request.site(&target)), &target, path))
                 && now.saturating_duration_since(entry.checked) < core.revalidate
             {
                 let ready = entry.current(clock);
@@ -79,7 +85,7 @@ pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Optio
             }
         }
         match answer(connection, &core, &mut shelf, &request, loaded.take()) {
-            Step::Load(path) => return (used, Next::Load(path)),
+            Step::Load { site, key } => return (used, Next::Load { site, key }),
             Step::Done(body) => {
                 used += length;
                 let skip = match request.body {
@@ -98,13 +104,25 @@ pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Optio
     (used, Next::Input)
 }
 
+/// The raw path as a key: of the first site the path itself.
+#[inline]
+fn key_of<'a>(site: &Site, target: &target::Target<'a>, room: &'a mut Vec<u8>) -> &'a [u8] {
+    if site.prefix.is_empty() {
+        return target.path;
+    }
+    room.clear();
+    room.extend_from_slice(&site.prefix);
+    room.extend_from_slice(target.path);
+    room
+}
+
 fn entry_head(entry: &crate::file::SmallEntry) -> usize {
     entry.file.body_at
 }
 
 /// What answering one request came to.
 enum Step {
-    Load(Box<[u8]>),
+    Load { site: usize, key: Box<[u8]> },
     Done(Option<Body>),
 }
 
@@ -122,11 +140,13 @@ fn answer(
         parse::Body::Length(length) => length <= core.options.limits.body_bytes && !request.expects_continue,
         parse::Body::Chunked => false,
     };
+    let target = target::split(request.target);
+    let site = target.map_or(core.sites.first(), |target| core.sites.of(request.site(&target)));
     let reply = |connection: &mut Connection, shelf: &Shelf, status: Status, fields: &[(&str, &[u8])]| {
         let persistence = persist(connection, request, keep && !status.closes());
         let page = Page { status, fields, head_only: request.method == Method::Head, persistence };
         let date = *shelf.clock.text();
-        page::write(connection.writer(), &page, &date, &core.lines);
+        page::write(connection.writer(), &page, &date, &site.lines);
         count(core, status);
         Step::Done(None)
     };
@@ -140,22 +160,23 @@ fn answer(
         }
     }
     // Step 3.
-    let Some(target) = target::split(request.target) else {
+    let Some(target) = target else {
         return reply(connection, shelf, Status::BadRequest, &[]);
     };
-    match target::decode(target.path, core.options.dotfiles, &mut shelf.path) {
+    match target::decode(target.path, site.options.dotfiles, &mut shelf.path) {
         Ok(()) => {}
         Err(Refusal::Malformed) => return reply(connection, shelf, Status::BadRequest, &[]),
         Err(Refusal::Absent) => return reply(connection, shelf, Status::NotFound, &[]),
     }
+    shelf.path.splice(0..0, site.prefix.iter().copied());
     let loaded = match loaded {
         Some(loaded) => loaded,
-        None => match look_up(core, shelf) {
+        None => match look_up(core, site, shelf) {
             Some(loaded) => {
                 core.counters().hits.add(1);
                 loaded
             }
-            None => return Step::Load(shelf.path.as_slice().into()),
+            None => return Step::Load { site: site.index, key: shelf.path.as_slice().into() },
         },
     };
     let (bytes, status_and_content) = match loaded {
@@ -164,16 +185,16 @@ fn answer(
         }
         Loaded::Failed(status) => return reply(connection, shelf, status, &[]),
         Loaded::Directory => {
-            let location = target::directory_location(&shelf.path, target.query);
+            let location = target::directory_location(&shelf.path[site.prefix.len()..], target.query);
             return reply(connection, shelf, Status::MovedPermanently, &[("Location", &location)]);
         }
         // Steps 4 and 5.
         Loaded::Small(file, ready) => {
-            let decided = decide(connection, core, shelf, request, &file.description, keep);
+            let decided = decide(connection, (core, site), shelf, request, &file.description, keep);
             (Bytes::Memory(file, ready), decided)
         }
         Loaded::Large(file) => {
-            let decided = decide(connection, core, shelf, request, &file.description, keep);
+            let decided = decide(connection, (core, site), shelf, request, &file.description, keep);
             (Bytes::File(file), decided)
         }
     };
@@ -184,7 +205,7 @@ fn answer(
 
 fn decide(
     connection: &mut Connection,
-    core: &Core,
+    (core, site): (&Core, &Site),
     shelf: &Shelf,
     request: &Request<'_>,
     file: &crate::http::head::Description,
@@ -193,7 +214,7 @@ fn decide(
     let persistence = persist(connection, request, keep);
     let date = *shelf.clock.text();
     let context =
-        Context { lines: &core.lines, date: &date, persistence, ranges_max: core.options.limits.ranges };
+        Context { lines: &site.lines, date: &date, persistence, ranges_max: core.options.limits.ranges };
     answer::write(connection.writer(), request, file, &context)
 }
 
@@ -212,13 +233,14 @@ fn attach(connection: &mut Connection, bytes: Bytes, content: Content) -> Option
 }
 
 /// What is on the shelf under `shelf.path` and still true.
-fn look_up(core: &Core, shelf: &mut Shelf) -> Option<Loaded> {
+fn look_up(core: &Core, site: &Site, shelf: &mut Shelf) -> Option<Loaded> {
     let now = time::now();
     let Shelf { small, large, path, .. } = shelf;
+    let canonical = &path[site.prefix.len()..];
     if let Some(entry) = small.get(path) {
         if now.saturating_duration_since(entry.checked) >= core.revalidate {
             let file = &entry.file;
-            if load::check(core, path, &file.stamp, file.description.fresh) != Check::Same {
+            if load::check(site, canonical, &file.stamp, file.description.fresh) != Check::Same {
                 return None; // The load replaces or removes it.
             }
             entry.checked = now;
@@ -228,7 +250,7 @@ fn look_up(core: &Core, shelf: &mut Shelf) -> Option<Loaded> {
     if let Some(entry) = large.get(path) {
         if now.saturating_duration_since(entry.checked) >= core.revalidate {
             let file = &entry.file;
-            if load::check(core, path, &file.stamp, file.description.fresh) != Check::Same {
+            if load::check(site, canonical, &file.stamp, file.description.fresh) != Check::Same {
                 return None;
             }
             entry.checked = now;
@@ -260,7 +282,6 @@ pub(crate) fn refuse(connection: &mut Connection, status: Status) {
     let core = Rc::clone(connection.core());
     let date = *core.shelf.borrow().clock.text();
     let page = Page { status, fields: &[], head_only: false, persistence: Persistence::Close };
-    let lines: &FixedLines = &core.lines;
-    page::write(connection.writer(), &page, &date, lines);
+    page::write(connection.writer(), &page, &date, &core.sites.first().lines);
     count(&core, status);
 }

@@ -90,7 +90,11 @@ impl Server {
     /// [`StartError`], one for each cause, with its remedy in its `Display`. Nothing is left running then.
     pub fn start(options: Options) -> Result<Server, StartError> {
         options.validate()?;
-        check_root(&options.root)?;
+        for site in options.all_sites() {
+            for root in site.roots.iter().chain(site.mounts.iter().map(|mount| &mount.root)) {
+                check_root(root)?;
+            }
+        }
         let cores = choose_cores(&options.cores)?;
         let address = resolve(&options.host, options.port)?;
         if cores.len() > 1 {
@@ -238,8 +242,7 @@ fn sit(seat: Seat, report: &mpsc::SyncSender<Result<Ready, StartError>>) {
     let (driver, features, notes) = (executor.driver_kind(), executor.features(), executor.notes());
     let ran = executor.run(async {
         let Seat { index, address, reuse_port, options, control, .. } = seat;
-        let opened = Core::open(Arc::clone(&options), control, index)
-            .map_err(|error| StartError::Root { path: options.root.clone(), error });
+        let opened = Core::open(options, control, index);
         let listen = net::ListenOptions { reuse_port, backlog: BACKLOG };
         let ready = opened.and_then(|core| {
             net::Listener::bind(address, listen)
@@ -311,7 +314,7 @@ fn choose_cores(cores: &Cores) -> Result<Vec<Option<usize>>, StartError> {
             for cpu in list {
                 if !usable.contains(cpu) {
                     return Err(StartError::Option {
-                        name: "cores",
+                        name: "cores".into(),
                         value: format!("a list with CPU {cpu}"),
                         allowed: format!("CPUs this process may run on: {usable:?}"),
                     });

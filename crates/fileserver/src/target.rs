@@ -12,6 +12,8 @@ pub struct Target<'b> {
     pub path: &'b [u8],
     /// The raw query without its `?`.
     pub query: Option<&'b [u8]>,
+    /// The host, perhaps with a port, of a target in absolute form: it stands above the Host field (RFC 9112 section 3.2.2).
+    pub authority: Option<&'b [u8]>,
 }
 
 /// Why a target names nothing.
@@ -26,20 +28,20 @@ pub enum Refusal {
 /// Cuts a target in origin form (`/a?b`) or absolute form (`http://host/a?b`, RFC 9112 section 3.2.2).
 #[inline]
 pub fn split(target: &[u8]) -> Option<Target<'_>> {
-    let rest = match target.first() {
-        Some(b'/') => target,
-        _ => after_authority(target)?,
+    let (authority, rest) = match target.first() {
+        Some(b'/') => (None, target),
+        _ => authority(target).map(|(authority, rest)| (Some(authority), rest))?,
     };
     Some(match memchr::memchr2(b'?', b'#', rest) {
-        None => Target { path: rest, query: None },
+        None => Target { path: rest, query: None, authority },
         // A fragment never belongs on the wire; who sends one is broken or probing.
         Some(at) if rest[at] == b'#' || rest[at..].contains(&b'#') => return None,
-        Some(at) => Target { path: &rest[..at], query: Some(&rest[at + 1..]) },
+        Some(at) => Target { path: &rest[..at], query: Some(&rest[at + 1..]), authority },
     })
 }
 
 #[cold]
-fn after_authority(target: &[u8]) -> Option<&[u8]> {
+fn authority(target: &[u8]) -> Option<(&[u8], &[u8])> {
     let scheme = target.iter().position(|&byte| byte == b':')?;
     if !(target[..scheme].eq_ignore_ascii_case(b"http") || target[..scheme].eq_ignore_ascii_case(b"https")) {
         return None;
@@ -48,8 +50,8 @@ fn after_authority(target: &[u8]) -> Option<&[u8]> {
     let slash = rest.iter().position(|&byte| matches!(byte, b'/' | b'?' | b'#'));
     match slash {
         Some(0) => None, // No authority.
-        Some(at) if rest[at] == b'/' => Some(&rest[at..]),
-        None if !rest.is_empty() => Some(b"/"),
+        Some(at) if rest[at] == b'/' => Some(rest.split_at(at)),
+        None if !rest.is_empty() => Some((rest, b"/")),
         _ => None,
     }
 }
@@ -154,6 +156,7 @@ mod tests {
         assert_eq!(cut("/?"), Some(("/", Some(""))));
         assert_eq!(cut("http://host/a?b"), Some(("/a", Some("b"))));
         assert_eq!(cut("HTTPS://host"), Some(("/", None)));
+        assert_eq!(split(b"http://host:1/a?b").and_then(|target| target.authority), Some(&b"host:1"[..]));
         for bad in [
             "",
             "*",

@@ -132,14 +132,16 @@ fn every_wrong_start_is_one_clear_error() {
             Server::start(options).unwrap_err()
         };
         let root = site.root.clone();
-        let missing = error(&|options| options.root = root.join("missing"));
+        let missing = error(&|options| options.site.roots = vec![root.join("missing")]);
         assert!(
             matches!(missing, StartError::Root { .. })
                 && missing.to_string().contains("does not exist; create it")
         );
         assert_eq!(missing.errno(), Some(2));
         assert!(
-            error(&|options| options.root = root.join("file")).to_string().contains("is not a directory")
+            error(&|options| options.site.roots = vec![root.join("file")])
+                .to_string()
+                .contains("is not a directory")
         );
         assert!(error(&|options| options.cores = Cores::List(vec![4000])).to_string().contains("CPU 4000"));
         assert!(

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a broken promise is a failed test")]
 mod common;
 use common::{Site, get};
-use ringwheel_fileserver::{DriverKind, Options, Server};
+use ringwheel_fileserver::{DriverKind, Server};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 use std::{fs, os::unix::fs::symlink, time::Duration};
 
@@ -38,7 +38,8 @@ fn serves_confined(driver: DriverKind, errno: i32) {
             rustix::fs::ResolveFlags::empty(),
         );
         assert_eq!(denied.unwrap_err().raw_os_error(), errno, "the filter works");
-        let options = Options { root, ..place.options(driver) };
+        let mut options = place.options(driver);
+        options.site.roots = vec![root];
         let mut server = Server::start(options).unwrap();
         for (path, status) in [
             ("/", 200),

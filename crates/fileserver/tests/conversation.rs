@@ -8,7 +8,7 @@ use std::time::Duration;
 fn a_file_is_served_whole_with_all_its_headers() {
     on_each_driver(|site, driver| {
         site.write("hello.txt", "hello");
-        let server = serve(&site, driver, |options| options.max_age = Some(60));
+        let server = serve(&site, driver, |options| options.site.max_age = Some(60));
         for round in 0..3 {
             let reply = get(&server, "/hello.txt", "");
             assert_eq!((reply.status, reply.text()), (200, "hello"), "round {round}");

@@ -143,8 +143,9 @@ fn the_index_the_redirect_and_what_a_directory_without_index_is() {
         site.write("only/second.htm", "<p>only");
         site.write("with space/index.html", "<p>space");
         fs::create_dir_all(site.root.join("trap/index.html")).unwrap();
-        let server =
-            serve(&site, driver, |options| options.index = vec!["index.html".into(), "second.htm".into()]);
+        let server = serve(&site, driver, |options| {
+            options.site.index = vec!["index.html".into(), "second.htm".into()]
+        });
         let mut client = Client::connect(server.local_address());
         for (path, body) in [
             ("/", "<p>root"),
@@ -188,7 +189,7 @@ fn nothing_outside_the_root_is_served_and_links_inside_it_are() {
         symlink(format!("../{name}/secret"), site.root.join("relative")).unwrap();
         symlink("/etc", site.root.join("etc")).unwrap();
         symlink("loop", site.root.join("loop")).unwrap();
-        let server = serve(&site, driver, |options| options.dotfiles = Dotfiles::Allow);
+        let server = serve(&site, driver, |options| options.site.dotfiles = Dotfiles::Allow);
         for path in ["/good", "/good-dir/file", "/dir/up-and-in"] {
             assert_eq!(get(&server, path, "").text(), "inside", "{path}");
         }
@@ -239,7 +240,7 @@ fn dotfiles_follow_the_policy() {
         for (policy, env, known) in
             [(Dotfiles::Deny, 404, 200), (Dotfiles::Ignore, 404, 404), (Dotfiles::Allow, 200, 200)]
         {
-            let server = serve(&site, driver, |options| options.dotfiles = policy);
+            let server = serve(&site, driver, |options| options.site.dotfiles = policy);
             for path in ["/.env", "/%2eenv", "/.git/config", "//.env"] {
                 assert_eq!(get(&server, path, "").status, env, "{path} {policy:?}");
             }
@@ -350,7 +351,7 @@ fn tags_are_the_same_on_two_machines_and_options_change_what_they_are_made_of() 
             }
         }
         let tags = |site: &Site, kind: EtagKind| {
-            let server = serve(site, driver, |options| options.etag = kind);
+            let server = serve(site, driver, |options| options.site.etag = kind);
             ["/small", "/large"].map(|path| get(&server, path, "").header("etag").map(str::to_owned))
         };
         assert_eq!(tags(&site, EtagKind::SizeAndTime), tags(&other, EtagKind::SizeAndTime));
@@ -473,7 +474,7 @@ fn a_small_file_that_never_rests_is_served_in_the_state_that_was_read() {
         for etag in [EtagKind::SizeAndTime, EtagKind::ContentHash] {
             let path = site.write("log", pattern(100));
             let server = serve(&site, driver, |options| {
-                options.etag = etag;
+                options.site.etag = etag;
                 options.cache.revalidate_ms = 0;
                 options.cache.file_bytes_max = 1 << 20;
             });

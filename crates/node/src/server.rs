@@ -1,39 +1,14 @@
 //! `NativeFileServer`: starts and ends crates/fileserver, on libuv's pool so that JavaScript's thread never waits for threads.
-use crate::{error::coded, executor::driver_kind};
+use crate::error::coded;
 use napi::{Env, Result, Task, bindgen_prelude::AsyncTask};
 use napi_derive::napi;
-use ringwheel_fileserver::{
-    CacheOptions, CoreStats, Cores, Dotfiles, DriverKind, EtagKind, Limits, Options, Server, StartError,
-    Stopper,
-};
+use ringwheel_fileserver::{CoreStats, DriverKind, Options, Server, StartError, Stopper};
 use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-
-/// Options as lib/api/server-options.ts has checked them; what is left out has crates/fileserver's default.
-#[napi(object)]
-#[derive(Default)]
-pub struct NativeServerOptions {
-    pub root: String,
-    pub driver: String,
-    pub host: Option<String>,
-    pub port: Option<u32>,
-    pub cores: Option<u32>,
-    pub core_list: Option<Vec<u32>>,
-    pub index: Option<Vec<String>>,
-    pub dotfiles: Option<String>,
-    pub etag: Option<String>,
-    pub max_age: Option<f64>,
-    pub cache_control: Option<String>,
-    pub server_header: Option<String>,
-    pub no_server_header: Option<bool>,
-    /// Numbers of `cache` and `limits`, by the names of lib/api/server-options.ts.
-    pub cache: Option<HashMap<String, f64>>,
-    pub limits: Option<HashMap<String, f64>>,
-}
 
 /// Counters, summed over all cores.
 #[napi(object)]
@@ -115,10 +90,11 @@ impl Task for Close {
     }
 }
 
-/// Starts a server; resolves when all its cores listen.
+/// Starts a server with options as JSON, in the names of crates/fileserver; resolves when all its cores listen.
 #[napi]
-pub fn start_file_server(options: NativeServerOptions) -> Result<AsyncTask<Start>> {
-    Ok(AsyncTask::new(Start { options: Some(translated(options)?) }))
+pub fn start_file_server(options: String) -> Result<AsyncTask<Start>> {
+    let options = serde_json::from_str(&options).map_err(|error| coded("INVALID_OPTION", error))?;
+    Ok(AsyncTask::new(Start { options: Some(options) }))
 }
 
 #[napi]
@@ -208,89 +184,10 @@ fn counters(total: &CoreStats) -> NativeServerStats {
     }
 }
 
-/// "CODE#ERRNO: message", as lib/api/file-server.ts takes it apart.
+/// As JSON, for lib/api/file-server.ts, which makes the error.
 fn not_started(error: &StartError) -> napi::Error {
-    let errno = error.errno().map(|errno| format!("#{errno}")).unwrap_or_default();
-    napi::Error::from_reason(format!("{}{errno}: {error}", error.code()))
-}
-
-fn translated(given: NativeServerOptions) -> Result<Options> {
-    let mut options = Options::new(given.root);
-    options.driver = driver_kind(&given.driver)?;
-    if let Some(host) = given.host {
-        options.host = host;
-    }
-    if let Some(port) = given.port {
-        options.port =
-            u16::try_from(port).map_err(|_| coded("INVALID_OPTION", "port must be in 0..=65535"))?;
-    }
-    if let Some(count) = given.cores {
-        options.cores = Cores::Count(count as usize);
-    }
-    if let Some(list) = given.core_list {
-        options.cores = Cores::List(list.into_iter().map(|cpu| cpu as usize).collect());
-    }
-    if let Some(index) = given.index {
-        options.index = index;
-    }
-    options.dotfiles = match given.dotfiles.as_deref() {
-        None | Some("deny") => Dotfiles::Deny,
-        Some("allow") => Dotfiles::Allow,
-        Some("ignore") => Dotfiles::Ignore,
-        Some(other) => return Err(coded("INVALID_OPTION", format_args!("dotfiles: {other:?}"))),
-    };
-    options.etag = match given.etag.as_deref() {
-        None | Some("time") => EtagKind::SizeAndTime,
-        Some("off") => EtagKind::Off,
-        Some("inode") => EtagKind::Inode,
-        Some("content") => EtagKind::ContentHash,
-        Some(other) => return Err(coded("INVALID_OPTION", format_args!("etag: {other:?}"))),
-    };
-    options.max_age = given.max_age.map(|seconds| seconds as u64);
-    options.cache_control = given.cache_control;
-    if given.server_header.is_some() {
-        options.server = given.server_header;
-    }
-    if given.no_server_header == Some(true) {
-        options.server = None;
-    }
-    if let Some(cache) = given.cache {
-        options.cache = cache_of(&cache, options.cache)?;
-    }
-    if let Some(limits) = given.limits {
-        options.limits = limits_of(&limits, options.limits)?;
-    }
-    Ok(options)
-}
-
-fn cache_of(given: &HashMap<String, f64>, mut cache: CacheOptions) -> Result<CacheOptions> {
-    for (name, value) in given {
-        match name.as_str() {
-            "bytes" => cache.bytes = *value as usize,
-            "fileBytesMax" => cache.file_bytes_max = *value as usize,
-            "openFiles" => cache.open_files = *value as usize,
-            "revalidateMs" => cache.revalidate_ms = *value as u64,
-            other => return Err(coded("INVALID_OPTION", format_args!("cache.{other} is unknown"))),
-        }
-    }
-    Ok(cache)
-}
-
-fn limits_of(given: &HashMap<String, f64>, mut limits: Limits) -> Result<Limits> {
-    for (name, value) in given {
-        let time = Duration::from_millis(*value as u64);
-        match name.as_str() {
-            "headerBytes" => limits.header_bytes = *value as usize,
-            "headerCount" => limits.header_count = *value as usize,
-            "uriBytes" => limits.uri_bytes = *value as usize,
-            "bodyBytes" => limits.body_bytes = *value as u64,
-            "ranges" => limits.ranges = *value as usize,
-            "connections" => limits.connections = *value as usize,
-            "headerTimeoutMs" => limits.header_timeout = time,
-            "idleTimeoutMs" => limits.idle_timeout = time,
-            "sendTimeoutMs" => limits.send_timeout = time,
-            other => return Err(coded("INVALID_OPTION", format_args!("limits.{other} is unknown"))),
-        }
-    }
-    Ok(limits)
+    let path = error.path().map(|path| path.to_string_lossy());
+    let (code, errno, message) = (error.code(), error.errno(), error.to_string());
+    let facts = serde_json::json!({ "code": code, "errno": errno, "path": path, "message": message });
+    napi::Error::from_reason(facts.to_string())
 }

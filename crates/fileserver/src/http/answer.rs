@@ -51,7 +51,7 @@ pub fn write(
         Verdict::Proceed => {}
         Verdict::NotModified => {
             head::start(out, Status::NotModified, context.date, context.lines);
-            head::validators(out, file, context.lines);
+            head::validators(out, file);
             head::finish(out, context.persistence);
             return (Status::NotModified, Content::None);
         }
@@ -91,7 +91,7 @@ fn whole(
     context: &Context<'_>,
 ) -> (Status, Content) {
     head::start(out, Status::Ok, context.date, context.lines);
-    head::whole_fields(out, file, context.lines);
+    head::whole_fields(out, file);
     head::finish(out, context.persistence);
     if request.method == Method::Head || file.size == 0 {
         return (Status::Ok, Content::None);
@@ -124,7 +124,7 @@ fn many(out: &mut Vec<u8>, pieces: &[ByteRange], file: &Description, context: &C
 }
 
 fn partial_end(out: &mut Vec<u8>, file: &Description, context: &Context<'_>) {
-    head::validators(out, file, context.lines);
+    head::validators(out, file);
     out.extend_from_slice(b"Accept-Ranges: bytes\r\nX-Content-Type-Options: nosniff\r\n");
     head::finish(out, context.persistence);
 }

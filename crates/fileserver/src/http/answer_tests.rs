@@ -15,6 +15,8 @@ fn file() -> Description {
         modified_text: Some(date::format(784_111_777)),
         fresh: false,
         content_type: "text/plain; charset=utf-8".to_owned(),
+        cache_control: Vec::new(),
+        lines: Vec::new(),
     }
 }
 

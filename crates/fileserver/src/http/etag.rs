@@ -10,16 +10,19 @@ use std::fmt::Write;
 pub const CLOCK_STEP_SECONDS: i64 = 2;
 
 /// What goes into a tag besides size and mtime.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum EtagKind {
     /// No ETag header at all.
     Off,
     /// Size and mtime in nanoseconds: the same on every machine that got the file with its times (default).
     #[default]
+    #[serde(rename = "time")]
     SizeAndTime,
     /// The inode too: tells a replaced file from its twin, but differs between machines.
     Inode,
     /// A hash of the bytes (XXH3, 128 bits): survives copying without times. Costs one read of the file per version.
+    #[serde(rename = "content")]
     ContentHash,
 }
 

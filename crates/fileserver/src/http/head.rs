@@ -9,8 +9,6 @@ use super::{date::DATE_BYTES, range::ByteRange, status::Status};
 pub struct FixedLines {
     /// `Server: …` with its line end, or nothing.
     pub server: Vec<u8>,
-    /// `Cache-Control: …` with its line end, or nothing. Sent with 200, 206 and 304.
-    pub cache_control: Vec<u8>,
     /// The separator of multipart/byteranges, without dashes; random per start, so that no file holds it on purpose.
     pub boundary: Vec<u8>,
 }
@@ -41,6 +39,25 @@ pub struct Description {
     pub fresh: bool,
     /// Content-Type.
     pub content_type: String,
+    /// The line of Cache-Control with its end, or nothing. Sent with 200, 206 and 304, like `lines`.
+    pub cache_control: Vec<u8>,
+    /// More field lines with their ends.
+    pub lines: Vec<u8>,
+}
+
+impl FixedLines {
+    /// The lines of a server of this name, with a boundary of its own.
+    pub fn of(server: Option<&str>) -> FixedLines {
+        let server = server.map_or_else(Vec::new, |name| format!("Server: {name}\r\n").into_bytes());
+        FixedLines { server, boundary: boundary() }
+    }
+}
+
+/// 128 random bits in hex: std's hasher keys are random per process, which is all a separator needs.
+fn boundary() -> Vec<u8> {
+    use std::hash::{BuildHasher, RandomState};
+    let state = RandomState::new();
+    format!("ringwheel-{:016x}{:016x}", state.hash_one(1u8), state.hash_one(2u8)).into_bytes()
 }
 
 impl Description {
@@ -54,6 +71,8 @@ impl Description {
             modified_text: None,
             fresh: true,
             content_type: std::mem::take(&mut self.content_type),
+            cache_control: b"Cache-Control: no-store\r\n".to_vec(),
+            lines: std::mem::take(&mut self.lines),
         };
     }
 }
@@ -89,17 +108,16 @@ pub fn number_field(out: &mut Vec<u8>, name: &str, value: u64) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes ETag, Last-Modified, Cache-Control: what 200, 206 and 304 share.
-pub fn validators(out: &mut Vec<u8>, file: &Description, lines: &FixedLines) {
-    let Some(modified) = &file.modified_text else {
-        out.extend_from_slice(b"Cache-Control: no-store\r\n");
-        return;
-    };
+/// Writes ETag, Last-Modified, Cache-Control and the lines of rules: what 200, 206 and 304 share.
+pub fn validators(out: &mut Vec<u8>, file: &Description) {
     if !file.etag.is_empty() {
         field(out, "ETag", file.etag.as_bytes());
     }
-    field(out, "Last-Modified", modified);
-    out.extend_from_slice(&lines.cache_control);
+    if let Some(modified) = &file.modified_text {
+        field(out, "Last-Modified", modified);
+    }
+    out.extend_from_slice(&file.cache_control);
+    out.extend_from_slice(&file.lines);
 }
 
 /// Writes Connection where one is needed, and the empty line.
@@ -140,16 +158,16 @@ pub fn number(out: &mut Vec<u8>, mut value: u64) {
 /// The head of the ready-made 200 response of a connection that stays. Returns where the date's bytes start.
 pub fn ready(out: &mut Vec<u8>, file: &Description, date: &[u8; DATE_BYTES], lines: &FixedLines) -> usize {
     let date_at = start(out, Status::Ok, date, lines);
-    whole_fields(out, file, lines);
+    whole_fields(out, file);
     finish(out, Persistence::Implied);
     date_at
 }
 
 /// The fields of a 200 after its start.
-pub fn whole_fields(out: &mut Vec<u8>, file: &Description, lines: &FixedLines) {
+pub fn whole_fields(out: &mut Vec<u8>, file: &Description) {
     field(out, "Content-Type", file.content_type.as_bytes());
     number_field(out, "Content-Length", file.size);
-    validators(out, file, lines);
+    validators(out, file);
     out.extend_from_slice(b"Accept-Ranges: bytes\r\nX-Content-Type-Options: nosniff\r\n");
 }
 
@@ -176,12 +194,10 @@ mod tests {
             modified_text: Some(date::format(784_111_777)),
             fresh: false,
             content_type: "text/plain; charset=utf-8".to_owned(),
-        };
-        let lines = FixedLines {
-            server: b"Server: ringwheel\r\n".to_vec(),
             cache_control: b"Cache-Control: max-age=60\r\n".to_vec(),
-            boundary: Vec::new(),
+            lines: b"X-A: 1\r\n".to_vec(),
         };
+        let lines = FixedLines { server: b"Server: ringwheel\r\n".to_vec(), boundary: Vec::new() };
         let mut out = Vec::new();
         let date_at = ready(&mut out, &file, &date::format(0), &lines);
         assert_eq!(out[date_at..date_at + DATE_BYTES], date::format(0));
@@ -189,7 +205,7 @@ mod tests {
             String::from_utf8(out).unwrap(),
             "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nServer: ringwheel\r\n\
              Content-Type: text/plain; charset=utf-8\r\nContent-Length: 5\r\nETag: \"5-1\"\r\n\
-             Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nCache-Control: max-age=60\r\n\
+             Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nCache-Control: max-age=60\r\nX-A: 1\r\n\
              Accept-Ranges: bytes\r\nX-Content-Type-Options: nosniff\r\n\r\n"
         );
     }

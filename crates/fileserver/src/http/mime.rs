@@ -2,21 +2,28 @@
 //!
 //! The table is mime_guess's; ours is only what a browser needs beside it: UTF-8 for text, and `application/octet-stream`
 //! for everything unknown (sent with `X-Content-Type-Options: nosniff`, so nobody guesses further).
+use std::collections::BTreeMap;
 
-/// The Content-Type for a file called `name` (bytes of the last path segment).
+/// The Content-Type for a file called `name` (bytes of the last path segment). `own`: types by extension, taken as they are, before the table's.
 ///
 /// ```
 /// # use ringwheel_fileserver::http::mime::content_type;
-/// assert_eq!(content_type(b"index.html"), "text/html; charset=utf-8");
-/// assert_eq!(content_type(b"photo.JPG"), "image/jpeg");
-/// assert_eq!(content_type(b"LICENSE"), "application/octet-stream");
+/// # use std::collections::BTreeMap;
+/// let own = BTreeMap::from([("mdx".to_owned(), "text/markdown".to_owned())]);
+/// assert_eq!(content_type(b"index.html", &own), "text/html; charset=utf-8");
+/// assert_eq!(content_type(b"photo.JPG", &own), "image/jpeg");
+/// assert_eq!(content_type(b"page.mdx", &own), "text/markdown");
+/// assert_eq!(content_type(b"LICENSE", &own), "application/octet-stream");
 /// ```
-pub fn content_type(name: &[u8]) -> String {
+pub fn content_type(name: &[u8], own: &BTreeMap<String, String>) -> String {
     let extension = match name.iter().rposition(|&byte| byte == b'.') {
         // A leading dot makes a hidden file, not an extension.
         Some(0) | None => "",
         Some(dot) => std::str::from_utf8(&name[dot + 1..]).unwrap_or(""),
     };
+    if let Some(essence) = own.get(extension).or_else(|| own.get(&extension.to_ascii_lowercase())) {
+        return essence.clone();
+    }
     let Some(essence) = mime_guess::from_ext(extension).first_raw() else {
         return "application/octet-stream".to_owned();
     };
@@ -32,7 +39,11 @@ fn needs_charset(essence: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::content_type;
+    use std::collections::BTreeMap;
+
+    fn content_type(name: &[u8]) -> String {
+        super::content_type(name, &BTreeMap::new())
+    }
 
     #[test]
     fn the_types_a_site_needs_are_right() {

@@ -6,6 +6,7 @@ use super::{
     conditional::{Conditions, List},
     status::Status,
 };
+use crate::target::Target;
 use std::mem::MaybeUninit;
 
 /// The most header fields [`Limits::fields`] may ask for: their array lives on the stack.
@@ -65,9 +66,17 @@ pub struct Request<'b> {
     pub conditions: Conditions<'b>,
     /// Range, when there is exactly one.
     pub range: Option<&'b [u8]>,
+    /// Host; empty when HTTP/1.0 has none.
+    pub host: &'b [u8],
 }
 
-impl Request<'_> {
+impl<'b> Request<'b> {
+    /// The host that the request is for.
+    #[inline]
+    pub fn site(&self, target: &Target<'b>) -> &'b [u8] {
+        target.authority.unwrap_or(self.host)
+    }
+
     /// True for what the ready-made response answers as it is: a GET or HEAD of HTTP/1.1 on a connection that stays, with
     /// no condition, no range and no body.
     #[inline]
@@ -131,6 +140,7 @@ pub fn parse<'b>(buffer: &'b [u8], limits: &Limits) -> Parsed<'b> {
         expects_continue: false,
         conditions: Conditions::default(),
         range: None,
+        host: b"",
     };
     match read_fields(head.headers, &mut request) {
         Ok(()) => Parsed::Complete(request, length),
@@ -161,6 +171,7 @@ fn read_fields<'b>(fields: &[httparse::Header<'b>], request: &mut Request<'b>) -
                 if !is_host(field.value) {
                     return Err(Status::BadRequest);
                 }
+                request.host = field.value;
             }
             5 if name.eq_ignore_ascii_case("range") => {
                 ranges += 1;

@@ -1,0 +1,103 @@
+//! What a server keeps in memory, and what one client may cost.
+use super::{Invalid, within};
+use crate::http::parse::FIELDS_MAX;
+use serde::{Deserialize, Deserializer};
+use std::time::Duration;
+
+/// What the cache of small files and of open large files may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct CacheOptions {
+    /// Bytes of ready-made responses per core, up to 1 TiB. 0 turns the cache of small files off. Default 32 MiB.
+    pub bytes: usize,
+    /// Files up to this many bytes are kept whole, at most 16 MiB. Default 64 KiB.
+    pub file_bytes_max: usize,
+    /// Open large files kept per core, up to 65,536. Default 256.
+    pub open_files: usize,
+    /// Milliseconds an entry is trusted before its file is looked at again, up to a day. 0 looks at every request.
+    /// Default 1000.
+    pub revalidate_ms: u64,
+}
+
+impl Default for CacheOptions {
+    fn default() -> Self {
+        CacheOptions { bytes: 32 << 20, file_bytes_max: 64 << 10, open_files: 256, revalidate_ms: 1000 }
+    }
+}
+
+/// What one client may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Limits {
+    /// Bytes of a request head, `256..=1 MiB`. Default 16 KiB. Beyond: 431.
+    pub header_bytes: usize,
+    /// Header fields, `1..=128`. Default 100. Beyond: 431.
+    pub header_count: usize,
+    /// Bytes of the request target, `16..=header_bytes`. Default 8 KiB. Beyond: 414.
+    pub uri_bytes: usize,
+    /// Bytes of a request body that are read and thrown away to keep the connection, up to 64 MiB. Default 64 KiB. Beyond:
+    /// the connection closes after the response.
+    pub body_bytes: u64,
+    /// Pieces of one multipart/byteranges response, up to 256. Default 16. More get the whole file; 0 turns ranges off.
+    pub ranges: usize,
+    /// Open connections of all cores, `1..=10,000,000`. Default 100,000. Beyond: 503.
+    pub connections: usize,
+    /// Time for a whole request head from its first byte, and for a new connection to send it, `10 ms..=1 day`. Default 15 s.
+    /// Beyond: 408.
+    #[serde(rename = "headerTimeoutMs", deserialize_with = "milliseconds")]
+    pub header_timeout: Duration,
+    /// Time a connection may stay open between requests, `10 ms..=1 day`. Default 60 s.
+    #[serde(rename = "idleTimeoutMs", deserialize_with = "milliseconds")]
+    pub idle_timeout: Duration,
+    /// Time without any progress while sending, `10 ms..=1 day`. Default 30 s. Beyond: the connection is cut.
+    #[serde(rename = "sendTimeoutMs", deserialize_with = "milliseconds")]
+    pub send_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            header_bytes: 16 << 10,
+            header_count: 100,
+            uri_bytes: 8 << 10,
+            body_bytes: 64 << 10,
+            ranges: 16,
+            connections: 100_000,
+            header_timeout: Duration::from_secs(15),
+            idle_timeout: Duration::from_secs(60),
+            send_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl CacheOptions {
+    pub(super) fn validate(&self) -> Result<(), Invalid> {
+        within("cache.bytes", self.bytes as u64, 0, 1 << 40)?;
+        within("cache.file_bytes_max", self.file_bytes_max, 0, 16 << 20)?;
+        within("cache.open_files", self.open_files, 0, 65_536)?;
+        within("cache.revalidate_ms", self.revalidate_ms, 0, 86_400_000)
+    }
+}
+
+impl Limits {
+    pub(super) fn validate(&self) -> Result<(), Invalid> {
+        within("limits.header_bytes", self.header_bytes, 256, 1 << 20)?;
+        within("limits.header_count", self.header_count, 1, FIELDS_MAX)?;
+        within("limits.uri_bytes", self.uri_bytes, 16, self.header_bytes)?;
+        within("limits.body_bytes", self.body_bytes, 0, 64 << 20)?;
+        within("limits.ranges", self.ranges, 0, 256)?;
+        within("limits.connections", self.connections, 1, 10_000_000)?;
+        for (name, time) in [
+            ("limits.header_timeout (ms)", self.header_timeout),
+            ("limits.idle_timeout (ms)", self.idle_timeout),
+            ("limits.send_timeout (ms)", self.send_timeout),
+        ] {
+            within(name, time.as_millis(), 10, 86_400_000)?;
+        }
+        Ok(())
+    }
+}
+
+fn milliseconds<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    u64::deserialize(from).map(Duration::from_millis)
+}

@@ -1,0 +1,182 @@
+//! What a server can be told, each option with its unit, range and default, checked in one place before anything starts.
+//!
+//! All of it can be read from JSON (`serde`), in the names that lib/api/server-options.ts has.
+mod limits;
+mod site;
+
+use crate::error::StartError;
+use serde::Deserialize;
+use std::{borrow::Cow, path::PathBuf};
+
+pub use crate::http::etag::EtagKind;
+pub use limits::{CacheOptions, Limits};
+pub use ringwheel_executor::DriverKind;
+pub use site::{Dotfiles, HeaderRule, Immutable, Mount, SiteOptions};
+
+/// On which cores the server runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Cores {
+    /// One executor pinned to each CPU this process may run on. Default.
+    #[default]
+    All,
+    /// This many executors, `1..=1024`, placed by the kernel.
+    Count(usize),
+    /// One executor pinned to each CPU of the list; each must be one this process may run on.
+    List(Vec<usize>),
+}
+
+/// Everything [`crate::Server::start`] can be told. Only the root of the site has no default.
+///
+/// ```
+/// use ringwheel_fileserver::{Cores, Options, SiteOptions};
+/// let site = SiteOptions { max_age: Some(60), ..SiteOptions::new(".") };
+/// let options = Options { port: 0, cores: Cores::Count(1), site, ..Options::default() };
+/// assert!(options.validate().is_ok());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Options {
+    /// An IP address or a name that resolves to one. Default `127.0.0.1`.
+    pub host: String,
+    /// `0..=65535`; 0 takes a free port. Default 8080.
+    pub port: u16,
+    /// Default [`Cores::All`].
+    pub cores: Cores,
+    /// The value of the Server header; `None` leaves it out. Default `ringwheel`.
+    pub server: Option<String>,
+    /// The caches.
+    pub cache: CacheOptions,
+    /// Limits on clients.
+    pub limits: Limits,
+    /// `None` chooses io_uring when the kernel allows it, else poll. `Some` insists.
+    #[serde(deserialize_with = "driver")]
+    pub driver: Option<DriverKind>,
+    /// What is served to every host that no other site is for.
+    pub site: SiteOptions,
+    /// Sites for hosts of their own, at most 1000.
+    pub sites: Vec<SiteOptions>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            host: "127.0.0.1".to_owned(),
+            port: 8080,
+            cores: Cores::default(),
+            server: Some("ringwheel".to_owned()),
+            cache: CacheOptions::default(),
+            limits: Limits::default(),
+            driver: None,
+            site: SiteOptions::default(),
+            sites: Vec::new(),
+        }
+    }
+}
+
+impl Options {
+    /// The defaults, for a site of one root.
+    pub fn new(root: impl Into<PathBuf>) -> Options {
+        Options { site: SiteOptions::new(root), ..Options::default() }
+    }
+
+    /// Checks every option against its range. [`crate::Server::start`] does this first.
+    ///
+    /// # Errors
+    /// [`StartError::Option`] for the first that is out of range.
+    pub fn validate(&self) -> Result<(), StartError> {
+        self.check().map_err(|Invalid { name, value, allowed }| StartError::Option { name, value, allowed })
+    }
+
+    fn check(&self) -> Result<(), Invalid> {
+        match &self.cores {
+            Cores::All => {}
+            Cores::Count(count) => within("cores", *count, 1, 1024)?,
+            Cores::List(list) => {
+                within("cores (length of the list)", list.len(), 1, 1024)?;
+                for cpu in list {
+                    within("cores (a CPU of the list)", *cpu, 0, 4095)?;
+                }
+            }
+        }
+        field_value("server", self.server.as_deref())?;
+        self.cache.validate()?;
+        self.limits.validate()?;
+        within("sites (length of the list)", self.sites.len(), 0, 1000)?;
+        self.site.validate().map_err(|error| error.of_site(None))?;
+        for (index, site) in self.sites.iter().enumerate() {
+            site.validate().map_err(|error| error.of_site(Some(index)))?;
+        }
+        site::hosts_are_distinct(self)
+    }
+
+    /// The default site and those for hosts of their own.
+    pub(crate) fn all_sites(&self) -> impl Iterator<Item = &SiteOptions> {
+        std::iter::once(&self.site).chain(&self.sites)
+    }
+}
+
+fn driver<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<DriverKind>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    enum Driver {
+        Auto,
+        Uring,
+        Poll,
+    }
+    Ok(match Driver::deserialize(from)? {
+        Driver::Auto => None,
+        Driver::Uring => Some(DriverKind::Uring),
+        Driver::Poll => Some(DriverKind::Poll),
+    })
+}
+
+/// An option that is out of range.
+#[derive(Debug)]
+struct Invalid {
+    name: Cow<'static, str>,
+    value: String,
+    allowed: String,
+}
+
+impl Invalid {
+    /// The same with the place of its site before its name.
+    fn of_site(self, index: Option<usize>) -> Invalid {
+        let Some(index) = index else { return self };
+        Invalid { name: format!("sites[{index}].{}", self.name).into(), ..self }
+    }
+}
+
+fn wrong(name: impl Into<Cow<'static, str>>, value: impl Into<String>, allowed: &str) -> Invalid {
+    Invalid { name: name.into(), value: value.into(), allowed: allowed.to_owned() }
+}
+
+fn within<T: PartialOrd + std::fmt::Display>(
+    name: &'static str,
+    value: T,
+    low: T,
+    high: T,
+) -> Result<(), Invalid> {
+    if value < low || value > high {
+        return Err(wrong(name, value.to_string(), &format!("{low} to {high}")));
+    }
+    Ok(())
+}
+
+/// A header value must not end its line: that would let an option write the response.
+fn field_value(name: impl Into<Cow<'static, str>>, value: Option<&str>) -> Result<(), Invalid> {
+    match value {
+        Some(text)
+            if text.is_empty()
+                || text.len() > 1024
+                || !text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) =>
+        {
+            Err(wrong(name, format!("{text:?}"), "1 to 1024 printable ASCII characters"))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

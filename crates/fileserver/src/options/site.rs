@@ -1,0 +1,233 @@
+//! What one site serves, and how: everything that may differ between the hosts of a server.
+use super::{Invalid, Options, field_value, within, wrong};
+use crate::{http::etag::EtagKind, pattern::Pattern};
+use serde::Deserialize;
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::PathBuf,
+};
+
+/// How names that start with a dot are treated, in any segment of the path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Dotfiles {
+    /// 404, except below `/.well-known/` (RFC 8615). Default.
+    #[default]
+    Deny,
+    /// Served like other files.
+    Allow,
+    /// 404 without exception: as if they did not exist.
+    Ignore,
+}
+
+/// Which files never change under their names, so that nobody needs to ask again (RFC 8246).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Immutable {
+    /// None. Default.
+    #[default]
+    Off,
+    /// All: `immutable` goes behind the `max_age` that must be given.
+    All,
+    /// Those with a hash in their names, such as `app-5f3a9c1e.js`: `public, max-age=31536000, immutable`.
+    Hashed,
+}
+
+/// A directory that is served under a path of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Mount {
+    /// The path, with a slash at both ends, such as `/media/`.
+    pub path: String,
+    /// The directory.
+    pub root: PathBuf,
+}
+
+/// Header fields for the files that a pattern matches.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HeaderRule {
+    /// See [`crate::pattern::Pattern`].
+    pub pattern: String,
+    /// Names and values; a later rule's takes the place of an earlier one's, `None` takes the field away.
+    pub fields: Vec<(String, Option<String>)>,
+}
+
+/// One site of a server.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct SiteOptions {
+    /// Host names, without ports, that this site is for; `*.example.com` stands for all below. Only in [`Options::sites`], and needed there.
+    pub hosts: Vec<String>,
+    /// The directories to serve, at most 16: a name is looked for in each, in order. Nothing outside them is ever served.
+    pub roots: Vec<PathBuf>,
+    /// Directories under paths of their own, at most 64. The longest path that fits is taken, before the roots.
+    pub mounts: Vec<Mount>,
+    /// Names tried in a directory, in order; at most 16, each one a plain file name. Default `index.html`. Empty turns it off.
+    pub index: Vec<String>,
+    /// Default [`Dotfiles::Deny`].
+    pub dotfiles: Dotfiles,
+    /// What ETags are made from.
+    pub etag: EtagKind,
+    /// Seconds of `Cache-Control: public, max-age=…`, up to 2³¹. Default none.
+    pub max_age: Option<u64>,
+    /// The whole value of Cache-Control, instead of `max_age`. Default none.
+    pub cache_control: Option<String>,
+    /// Default [`Immutable::Off`].
+    pub immutable: Immutable,
+    /// Header fields by pattern, at most 256 rules, applied in order.
+    pub headers: Vec<HeaderRule>,
+    /// Media types by file name extension (without its dot), before the usual ones.
+    pub mime: BTreeMap<String, String>,
+}
+
+impl Default for SiteOptions {
+    fn default() -> Self {
+        SiteOptions {
+            hosts: Vec::new(),
+            roots: Vec::new(),
+            mounts: Vec::new(),
+            index: vec!["index.html".to_owned()],
+            dotfiles: Dotfiles::default(),
+            etag: EtagKind::default(),
+            max_age: None,
+            cache_control: None,
+            immutable: Immutable::default(),
+            headers: Vec::new(),
+            mime: BTreeMap::new(),
+        }
+    }
+}
+
+/// Fields that the server answers for, and where the option is that says them.
+const OURS: [(&str, &str); 12] = [
+    ("connection", "the server's own"),
+    ("content-encoding", "the server's own"),
+    ("content-length", "the server's own"),
+    ("content-range", "the server's own"),
+    ("date", "the server's own"),
+    ("etag", "said by the option etag"),
+    ("keep-alive", "the server's own"),
+    ("last-modified", "the server's own"),
+    ("server", "said by the option server"),
+    ("trailer", "the server's own"),
+    ("transfer-encoding", "the server's own"),
+    ("x-content-type-options", "always nosniff"),
+];
+
+impl SiteOptions {
+    /// The defaults, for one root.
+    pub fn new(root: impl Into<PathBuf>) -> SiteOptions {
+        SiteOptions { roots: vec![root.into()], ..SiteOptions::default() }
+    }
+
+    pub(super) fn validate(&self) -> Result<(), Invalid> {
+        within("roots (length of the list)", self.roots.len(), 1, 16)?;
+        within("mounts (length of the list)", self.mounts.len(), 0, 64)?;
+        for Mount { path, .. } in &self.mounts {
+            let inner = path.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')).unwrap_or("");
+            if inner.split('/').any(|segment| matches!(segment, "" | "." | ".."))
+                || inner.contains(['\\', '\0'])
+            {
+                return Err(wrong(
+                    "mounts",
+                    format!("{path:?}"),
+                    "paths such as \"/media/\", with a slash at both ends",
+                ));
+            }
+        }
+        within("index (number of names)", self.index.len(), 0, 16)?;
+        for name in &self.index {
+            plain_name("index", name)?;
+        }
+        within("max_age", self.max_age.unwrap_or(0), 0, 1 << 31)?;
+        if self.max_age.is_some() && self.cache_control.is_some() {
+            return Err(wrong("max_age", "given beside a whole Cache-Control", "one of the two"));
+        }
+        if self.immutable == Immutable::All && self.max_age.is_none() {
+            return Err(wrong(
+                "immutable",
+                "given for all files, and no age",
+                "max-age beside it, or hashed",
+            ));
+        }
+        field_value("cache_control", self.cache_control.as_deref())?;
+        within("headers (number of rules)", self.headers.len(), 0, 256)?;
+        for (index, rule) in self.headers.iter().enumerate() {
+            rule.validate(index)?;
+        }
+        for (extension, essence) in &self.mime {
+            plain_name("mime (an extension)", extension)?;
+            field_value("mime (a media type)", Some(essence))?;
+        }
+        Ok(())
+    }
+}
+
+impl HeaderRule {
+    fn validate(&self, index: usize) -> Result<(), Invalid> {
+        if let Err(reason) = Pattern::new(&self.pattern) {
+            return Err(wrong(format!("headers[{index}].pattern"), format!("{:?}", self.pattern), &reason));
+        }
+        within("headers (number of fields of a rule)", self.fields.len(), 0, 64)?;
+        for (name, value) in &self.fields {
+            let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+            let shown = format!("{name:?}");
+            if name.is_empty() || name.len() > 256 || !name.bytes().all(token) {
+                return Err(wrong(
+                    format!("headers[{index}]"),
+                    shown,
+                    "field names of RFC 9110: letters, digits and -",
+                ));
+            }
+            if let Some((_, who)) = OURS.iter().find(|(ours, _)| name.eq_ignore_ascii_case(ours)) {
+                return Err(wrong(
+                    format!("headers[{index}]"),
+                    shown,
+                    &format!("other fields: this one is {who}"),
+                ));
+            }
+            field_value(format!("headers[{index}].{name}"), value.as_deref())?;
+        }
+        Ok(())
+    }
+}
+
+fn plain_name(option: &'static str, name: &str) -> Result<(), Invalid> {
+    if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\\', '\0']) {
+        return Err(wrong(option, format!("{name:?}"), "plain file names without / \\ or NUL"));
+    }
+    Ok(())
+}
+
+/// Each host has one site, and the sites of the list have hosts.
+pub(super) fn hosts_are_distinct(options: &Options) -> Result<(), Invalid> {
+    if !options.site.hosts.is_empty() {
+        return Err(wrong("hosts", "given for the default site", "hosts in the entries of sites"));
+    }
+    let mut known = HashSet::new();
+    for (index, site) in options.sites.iter().enumerate() {
+        if site.hosts.is_empty() || site.hosts.len() > 1000 {
+            let length = site.hosts.len().to_string();
+            return Err(wrong(format!("sites[{index}].hosts (length of the list)"), length, "1 to 1000"));
+        }
+        for host in &site.hosts {
+            let name = host.strip_prefix("*.").unwrap_or(host);
+            let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+            let port = name.rsplit_once(':').is_some_and(|(before, _)| !before.contains(':'));
+            if name.is_empty() || port || !name.bytes().all(fits) {
+                let allowed =
+                    "host names without ports, as they come in Host (IDNs in punycode), or *. before one";
+                return Err(wrong(format!("sites[{index}].hosts"), format!("{host:?}"), allowed));
+            }
+            if !known.insert(host.to_ascii_lowercase()) {
+                return Err(wrong(
+                    format!("sites[{index}].hosts"),
+                    format!("{host:?} again"),
+                    "each host once",
+                ));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,297 @@
+//! Pipeline step 3: the site of a host, and what one site is on one core: its directories and the lines of its answers.
+use crate::{
+    error::StartError,
+    http::head::FixedLines,
+    options::{Immutable, Options, SiteOptions},
+    pattern::Pattern,
+};
+use ringwheel_executor::fs;
+use rustc_hash::FxHashMap;
+
+/// The sites of a server on one core.
+#[derive(Debug)]
+pub(crate) struct Sites {
+    /// The first is for every host that no other is for.
+    all: Box<[Site]>,
+    hosts: FxHashMap<Box<[u8]>, usize>,
+    /// `.example.com` of `*.example.com`, the longest first.
+    domains: Vec<(Box<[u8]>, usize)>,
+}
+
+impl Sites {
+    /// Opens the directories of all sites for this thread.
+    pub(crate) fn open(options: &Options) -> Result<Sites, StartError> {
+        let mut sites = Sites { all: Box::default(), hosts: FxHashMap::default(), domains: Vec::new() };
+        let mut all = Vec::new();
+        for (index, site) in options.all_sites().enumerate() {
+            for host in &site.hosts {
+                let host = host.to_ascii_lowercase();
+                match host.strip_prefix('*') {
+                    Some(domain) => sites.domains.push((domain.as_bytes().into(), index)),
+                    None => drop(sites.hosts.insert(host.as_bytes().into(), index)),
+                }
+            }
+            all.push(Site::open(index, site, options)?);
+        }
+        sites.domains.sort_by_key(|(domain, _)| std::cmp::Reverse(domain.len()));
+        sites.all = all.into();
+        Ok(sites)
+    }
+
+    /// The site that answers where no host is known.
+    #[inline]
+    pub(crate) fn first(&self) -> &Site {
+        &self.all[0]
+    }
+
+    /// The site for a Host field or an authority, which may have a port.
+    #[inline]
+    pub(crate) fn of(&self, host: &[u8]) -> &Site {
+        if self.all.len() == 1 { &self.all[0] } else { self.look_up(host) }
+    }
+
+    /// The site of this number.
+    pub(crate) fn at(&self, index: usize) -> &Site {
+        &self.all[index]
+    }
+
+    fn look_up(&self, host: &[u8]) -> &Site {
+        let host = without_port(host).to_ascii_lowercase();
+        let domain =
+            || self.domains.iter().find(|(domain, _)| host.ends_with(domain)).map(|(_, index)| *index);
+        let index = self.hosts.get(&*host).copied().or_else(domain).unwrap_or(0);
+        &self.all[index]
+    }
+}
+
+fn without_port(host: &[u8]) -> &[u8] {
+    match memchr::memrchr(b':', host) {
+        // Not the colons of an IPv6 address in its brackets.
+        Some(at) if !host[at..].contains(&b']') => &host[..at],
+        _ => host,
+    }
+}
+
+/// Names and values; `None` takes a field away.
+type Fields = Vec<(String, Option<String>)>;
+
+/// One site on one core.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub(crate) index: usize,
+    /// What comes before a path in the keys of the caches: nothing for the first site, so that the raw path is the key.
+    pub(crate) prefix: Box<[u8]>,
+    pub(crate) options: SiteOptions,
+    pub(crate) lines: FixedLines,
+    /// Path without its first slash (empty for a root) and directory, in the order in which they are tried.
+    mounts: Vec<(Box<[u8]>, fs::Directory)>,
+    rules: Vec<(Pattern, Fields)>,
+    cache_control: Option<String>,
+}
+
+impl Site {
+    fn open(index: usize, options: &SiteOptions, server: &Options) -> Result<Site, StartError> {
+        let open = |path: &std::path::Path| {
+            fs::Directory::open(path).map_err(|error| StartError::Root { path: path.to_owned(), error })
+        };
+        let mut mounts = Vec::new();
+        for mount in &options.mounts {
+            mounts.push((mount.path.trim_start_matches('/').as_bytes().into(), open(&mount.root)?));
+        }
+        mounts.sort_by_key(|(path, _): &(Box<[u8]>, _)| std::cmp::Reverse(path.len()));
+        for root in &options.roots {
+            mounts.push((Box::default(), open(root)?));
+        }
+        let rules = options.headers.iter().filter_map(|rule| {
+            // `Options::validate` has compiled it once.
+            Some((Pattern::new(&rule.pattern).ok()?, rule.fields.clone()))
+        });
+        let immutable = if options.immutable == Immutable::All { ", immutable" } else { "" };
+        Ok(Site {
+            index,
+            prefix: if index == 0 { Box::default() } else { index.to_string().as_bytes().into() },
+            lines: FixedLines::of(server.server.as_deref()),
+            mounts,
+            rules: rules.collect(),
+            cache_control: options
+                .cache_control
+                .clone()
+                .or_else(|| options.max_age.map(|seconds| format!("public, max-age={seconds}{immutable}"))),
+            options: options.clone(),
+        })
+    }
+
+    /// The directories in which a path, without its first slash, may be, with what is left of it there.
+    pub(crate) fn places<'a>(
+        &'a self,
+        path: &'a [u8],
+    ) -> impl Iterator<Item = (&'a fs::Directory, &'a [u8])> {
+        let mount = self.mounts.iter().find(|(mount, _)| !mount.is_empty() && path.starts_with(mount));
+        let roots = self.mounts.iter().filter(|(mount, _)| mount.is_empty());
+        // What is below a mount is nowhere else.
+        mount
+            .into_iter()
+            .chain(roots.take(if mount.is_some() { 0 } else { usize::MAX }))
+            .filter_map(move |(mount, directory)| Some((directory, path.strip_prefix(&**mount)?)))
+    }
+
+    /// True for the path of a mount without its last slash.
+    pub(crate) fn is_mount(&self, path: &[u8]) -> bool {
+        self.mounts.iter().any(|(mount, _)| mount.strip_suffix(b"/") == Some(path))
+    }
+
+    /// What answers say of the file of this path, which has no slash before it, beside what every file's say.
+    pub(crate) fn about(&self, path: &[u8]) -> About {
+        let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
+        let mut cache_control = None;
+        if self.options.immutable == Immutable::Hashed && has_hash(name) {
+            cache_control = Some("public, max-age=31536000, immutable");
+        } else if let Some(value) = &self.cache_control {
+            cache_control = Some(value);
+        }
+        let mut content_type = None;
+        let mut fields: Vec<(&str, &str)> = Vec::new();
+        for (name, value) in
+            self.rules.iter().filter(|(pattern, _)| pattern.matches(path)).flat_map(|(_, fields)| fields)
+        {
+            if name.eq_ignore_ascii_case("content-type") {
+                content_type = value.as_deref();
+                continue;
+            }
+            if name.eq_ignore_ascii_case("cache-control") {
+                cache_control = value.as_deref();
+                continue;
+            }
+            fields.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+            fields.extend(value.as_deref().map(|value| (name.as_str(), value)));
+        }
+        let render = |fields: &mut dyn Iterator<Item = (&str, &str)>| {
+            let mut lines = Vec::new();
+            fields.for_each(|(name, value)| crate::http::head::field(&mut lines, name, value.as_bytes()));
+            lines
+        };
+        let cache_control = render(&mut cache_control.map(|value| ("Cache-Control", value)).into_iter());
+        let lines = render(&mut fields.into_iter());
+        let content_type = content_type
+            .map_or_else(|| crate::http::mime::content_type(name, &self.options.mime), str::to_owned);
+        About { content_type, cache_control, lines }
+    }
+}
+
+/// What a site says of a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct About {
+    pub(crate) content_type: String,
+    /// The line of Cache-Control with its end, or nothing.
+    pub(crate) cache_control: Vec<u8>,
+    /// The other lines of the rules.
+    pub(crate) lines: Vec<u8>,
+}
+
+/// True for a name whose last part but the extension is a hash as bundlers write it: after `-` or `.`, at least 8 letters, digits or
+/// underscores, of which one is a digit: `app-5f3a9c1e.js`, `chunk.DqX_93bQ.css`.
+fn has_hash(name: &[u8]) -> bool {
+    let Some(dot) = name.iter().rposition(|&byte| byte == b'.') else { return false };
+    // Source maps and precompressed files have one extension more.
+    let stem = match name[..dot].iter().rposition(|&byte| byte == b'.') {
+        Some(inner) if matches!(&name[dot + 1..], b"map" | b"br" | b"gz" | b"zst") => &name[..inner],
+        _ => &name[..dot],
+    };
+    let Some(start) = stem.iter().rposition(|&byte| matches!(byte, b'-' | b'.')) else { return false };
+    let hash = &stem[start + 1..];
+    hash.len() >= 8
+        && hash.iter().any(u8::is_ascii_digit)
+        && hash.iter().all(|&byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::HeaderRule;
+
+    fn site(change: impl FnOnce(&mut SiteOptions)) -> Site {
+        let mut options = SiteOptions::new(".");
+        change(&mut options);
+        Site::open(0, &options, &Options::default()).unwrap()
+    }
+
+    fn lines(site: &Site, path: &str) -> String {
+        let about = site.about(path.as_bytes());
+        String::from_utf8([about.cache_control, about.lines].concat()).unwrap()
+    }
+
+    #[test]
+    fn a_hash_is_known_by_its_length_and_a_digit() {
+        for name in ["app-5f3a9c1e.js", "chunk.DqX_93bQ.css", "a-12345678.js.map", "x.0123456789abcdef.wasm"]
+        {
+            assert!(has_hash(name.as_bytes()), "{name}");
+        }
+        for name in [
+            "app.js",
+            "jquery-3.min.js",
+            "background-repeating.css",
+            "my-component.js",
+            "a-1234567.js",
+            "12345678.js",
+            "x",
+        ] {
+            assert!(!has_hash(name.as_bytes()), "{name}");
+        }
+    }
+
+    #[test]
+    fn later_rules_win_and_null_takes_a_field_away() {
+        let rule = |pattern: &str, fields: &[(&str, Option<&str>)]| HeaderRule {
+            pattern: pattern.into(),
+            fields: fields.iter().map(|(name, value)| (name.to_string(), value.map(str::to_owned))).collect(),
+        };
+        let site = site(|options| {
+            options.max_age = Some(60);
+            options.headers = vec![
+                rule("**", &[("X-A", Some("1")), ("X-B", Some("2"))]),
+                rule("*.html", &[("cache-control", Some("no-cache")), ("x-a", None)]),
+                rule("/raw/**", &[("Content-Type", Some("text/plain")), ("Cache-Control", None)]),
+            ];
+        });
+        assert_eq!(lines(&site, "a.css"), "Cache-Control: public, max-age=60\r\nX-A: 1\r\nX-B: 2\r\n");
+        assert_eq!(lines(&site, "d/index.html"), "Cache-Control: no-cache\r\nX-B: 2\r\n");
+        assert_eq!(site.about(b"raw/a.html").content_type, "text/plain");
+        assert_eq!(lines(&site, "raw/a.css"), "X-A: 1\r\nX-B: 2\r\n");
+    }
+
+    #[test]
+    fn immutable_is_for_all_or_for_hashed_names() {
+        let hashed = site(|options| options.immutable = Immutable::Hashed);
+        assert_eq!(lines(&hashed, "a-1234567x.js"), "Cache-Control: public, max-age=31536000, immutable\r\n");
+        assert_eq!(lines(&hashed, "index.html"), "");
+        let all = site(|options| (options.immutable, options.max_age) = (Immutable::All, Some(5)));
+        assert_eq!(lines(&all, "index.html"), "Cache-Control: public, max-age=5, immutable\r\n");
+    }
+
+    #[test]
+    fn a_host_has_the_site_of_its_name_then_of_its_domain_then_the_first() {
+        let named = |hosts: &[&str]| SiteOptions {
+            hosts: hosts.iter().map(ToString::to_string).collect(),
+            ..SiteOptions::new(".")
+        };
+        let options = Options {
+            sites: vec![named(&["a.example", "[::1]"]), named(&["*.example"]), named(&["*.b.example"])],
+            ..Options::new(".")
+        };
+        let sites = Sites::open(&options).unwrap();
+        for (host, prefix) in [
+            ("a.example", "1"),
+            ("A.Example:8080", "1"),
+            ("[::1]:80", "1"),
+            ("[::1]", "1"),
+            ("x.example", "2"),
+            ("example", ""),
+            ("y.b.example", "3"),
+            ("b.example", "2"),
+            ("", ""),
+            ("other:1", ""),
+        ] {
+            assert_eq!(&*sites.of(host.as_bytes()).prefix, prefix.as_bytes(), "{host}");
+        }
+    }
+}
