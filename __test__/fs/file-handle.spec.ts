@@ -1,5 +1,5 @@
 // FileHandle beside Node's own: every method, every way to call it, closed handles, streams.
-import type { EventEmitter } from 'node:events';
+import { type EventEmitter, once } from 'node:events';
 import { createReadStream, createWriteStream, fstatSync, mkdirSync, writeFileSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { finished, pipeline } from 'node:stream/promises';
@@ -556,21 +556,68 @@ test.serial('open: flags, permissions, arguments', async (t) => {
   );
 });
 
-test.serial('a handle is not moved to another thread, and stays usable', async (t) => {
-  const handle = await ring.open('/dev/zero');
-  const { port1 } = new MessageChannel();
-  // Not t.throws: a DOMException is no error to it.
-  let thrown: unknown;
-  try {
-    port1.postMessage(handle, [handle as never]);
-  } catch (error) {
-    thrown = error;
-  }
-  t.is((thrown as Error | undefined)?.name, 'DataCloneError');
-  t.is((await handle.read(Buffer.alloc(5))).bytesRead, 5);
-  await handle.close();
-  port1.close();
+test.serial("a handle is moved to another thread as Node's are, and is of Node's own class there", async (t) => {
+  await same(
+    t,
+    using(async (handle) => {
+      const { port1, port2 } = new MessageChannel();
+      await handle.read(Buffer.alloc(10));
+      const { fd } = handle;
+      port1.postMessage({ handle }, [handle as never]);
+      const closed = [handle.fd, await outcome(() => handle.stat()), await outcome(() => handle.close())];
+      const [{ handle: moved }] = (await once(port2, 'message')) as [{ handle: FileHandle }];
+      port1.close();
+      // The same open file: it goes on where this one was. The descriptor is another, and the old one free again.
+      const text = await moved.readFile('latin1');
+      const isNew = moved.fd !== -1 && !isOpenHere(fd, moved.fd);
+      await moved.close();
+      return [...closed, text, isNew, moved.constructor.name];
+    }),
+    withFile,
+  );
 });
+
+/** Whether a descriptor that was closed is open still, unless it is the one that took its place. */
+function isOpenHere(fd: number, other: number): boolean {
+  try {
+    fstatSync(fd);
+    return fd !== other;
+  } catch {
+    return false;
+  }
+}
+
+test.serial(
+  'a handle in use, closing, closed, or with what cannot be moved, is not moved and stays as it is',
+  async (t) => {
+    /** What posting a message throws: a DOMException is no error to t.throws. */
+    const posted = (message: unknown, moved: FileHandle[]): unknown => {
+      const { port1 } = new MessageChannel();
+      try {
+        port1.postMessage(message, moved as never);
+        return 'posted';
+      } catch (error) {
+        const { name, message: text } = error as Error;
+        return [name, text];
+      } finally {
+        port1.close();
+      }
+    };
+    await same(
+      t,
+      using(async (handle) => {
+        const reading = handle.readFile('latin1');
+        const results = [posted(handle, [handle]), posted([handle, () => {}], [handle])];
+        results.push(await reading, typeof handle.fd, await handle.stat().then(({ size }) => size));
+        const closing = handle.close();
+        results.push(posted(handle, [handle]));
+        await closing;
+        return results;
+      }),
+      withFile,
+    );
+  },
+);
 
 test.serial('a forgotten handle is closed when it is collected, with the warnings of Node', async (t) => {
   const result = await script(

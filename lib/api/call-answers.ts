@@ -15,6 +15,7 @@ const STEPS = [
   'lstat',
   'too large',
   'fsync',
+  'close',
 ] as const;
 const TOO_LARGE = STEPS.indexOf('too large');
 

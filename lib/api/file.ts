@@ -5,10 +5,9 @@ import { constants } from 'node:fs';
 import { isUint8Array } from 'node:util/types';
 import { lengthOf } from '../ring/bytes.js';
 import type { Link } from '../ring/link.js';
-import { FileState, HELD, type Hold, NO_HOLD } from '../ring/state.js';
+import { type FileState, HELD, type Hold, NO_HOLD } from '../ring/state.js';
 import { drainAll } from '../ring/unwritten.js';
 import {
-  OPCODE_CLOSE,
   OPCODE_DATASYNC,
   OPCODE_READ,
   OPCODE_STAT,
@@ -20,13 +19,13 @@ import {
 import { isAborted, reasonOf } from './abort.js';
 import { readRest } from './call.js';
 import { ourError, quoted, type RingwheelError, rejected } from './errors.js';
-import { events } from './events.js';
 import { currentLink } from './executor.js';
 import { READ_MANY_DEFAULTS, readRanges } from './file-many.js';
 import { chunksOf, STREAM_RULES, type StreamOptions } from './file-stream.js';
 import { openFlags, pathOf } from './flags.js';
 import { Lease } from './lease.js';
-import { openThrough, operate, scratchFor } from './operation.js';
+import { closeFile, closeForgotten, openFile } from './open-file.js';
+import { operate, scratchFor } from './operation.js';
 import {
   OPEN_RULES,
   type OpenOptions,
@@ -52,11 +51,7 @@ export let stateOf: (file: File) => FileState;
 
 /** Closes what a program forgot: the file's slot, never memory. */
 const forgotten = new FinalizationRegistry<{ state: FileState; link: Link }>(({ state, link }) => {
-  if (!link.open || !link.native.forget(state.slot, state.generation)) return;
-  link.forgotten++;
-  const closed = events['ringwheel:file:close'];
-  if (closed.hasSubscribers) closed.publish({ path: state.path, forgotten: true });
-  if (warned) return;
+  if (!closeForgotten(link, state) || warned) return;
   // Not now: one collection ends many files, and this is said once in the life of a process.
   warned = true;
   const { forgotten: before } = link;
@@ -125,13 +120,9 @@ export class File implements AsyncDisposable {
     const { text, bytes } = pathOf(path, 'File.open');
     const link = currentLink();
     if (!link.open) throw executorClosed('File.open');
-    const { slot, generation } = await openThrough(link, bytes, text, bits, mode, signal);
-    const state = new FileState(slot, generation, text);
+    const state = await openFile(link, bytes, text, bits, mode, signal);
     state.appends = (bits & constants.O_APPEND) !== 0;
-    const file = new File(KEY, link, state);
-    const opened = events['ringwheel:file:open'];
-    if (opened.hasSubscribers) opened.publish({ path: text, fd: file.fd });
-    return file;
+    return new File(KEY, link, state);
   }
 
   /** The file descriptor. It stays the File's: do not close it. −1 after close. */
@@ -365,14 +356,12 @@ export class File implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    const state = this.#state;
-    state.open = false;
+    this.#state.open = false;
     forgotten.unregister(this);
-    if (!this.#link.open) return; // The executor closes its files itself.
     try {
-      await drainAll(this.#link.unwritten, state);
+      if (this.#link.open) await drainAll(this.#link.unwritten, this.#state);
     } finally {
-      await closeWhenIdle(this.#link, state);
+      await closeFile(this.#link, this.#state);
     }
   }
 
@@ -417,14 +406,6 @@ export class File implements AsyncDisposable {
       `file.${method}: the file ${quoted(this.#state.path)} is closed; open it again`,
     );
   }
-}
-
-async function closeWhenIdle(link: Link, state: FileState): Promise<void> {
-  await new Promise<void>((resolve) => state.whenIdle(resolve));
-  if (!link.open) return;
-  await operate(link, OPCODE_CLOSE, state, NO_HOLD, 0, 0);
-  const closed = events['ringwheel:file:close'];
-  if (closed.hasSubscribers) closed.publish({ path: state.path, forgotten: false });
 }
 
 function holdOf(value: Uint8Array | Lease): Hold | undefined {

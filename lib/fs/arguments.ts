@@ -6,6 +6,9 @@ import { isProxy, isUint8Array } from 'node:util/types';
 import { isSignal } from '../api/abort.js';
 import type { Path } from './errors.js';
 
+/** The bits that chmod(2), open(2) and mkdir(2) look at. */
+const PERMISSIONS = 0o7777;
+
 const { O_APPEND, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_SYNC, O_TRUNC, O_WRONLY } = constants;
 
 const FLAGS: ReadonlyMap<unknown, number> = new Map<unknown, number>([
@@ -38,18 +41,35 @@ const FLAGS: ReadonlyMap<unknown, number> = new Map<unknown, number>([
 /** True where a process may not do everything: Node's own functions know what it may. */
 const LIMITED = (process as { permission?: unknown }).permission !== undefined;
 
-/** A path: text, the bytes of one (copied: the caller may change theirs), or what a `file:` URL names; none has a NUL. */
+/** The most bytes of a path, PATH_MAX without its NUL: 4096 on Linux, 1024 on macOS. */
+const PATH_BYTES = process.platform === 'linux' ? 4095 : 1023;
+
+/**
+ * A path: text, the bytes of one (copied: the caller may change theirs), or what a `file:` URL names. None has a NUL, and none is longer than
+ * some system takes: which error that is depends on where a call looks first.
+ */
 export function plainPath(path: unknown): Path | undefined {
   if (LIMITED) return undefined;
-  if (typeof path === 'string') return path === '' || path.includes('\0') ? undefined : path;
-  if (isUint8Array(path)) return path.length === 0 || path.includes(0) ? undefined : Buffer.from(path);
+  if (typeof path === 'string') return path === '' || path.includes('\0') || isLong(path) ? undefined : path;
+  if (isUint8Array(path)) {
+    return path.length === 0 || path.length > PATH_BYTES || path.includes(0) ? undefined : Buffer.from(path);
+  }
   if (!(path instanceof URL)) return undefined;
   try {
     const text = fileURLToPath(path);
-    return text.includes('\0') ? undefined : text;
+    return text.includes('\0') || isLong(text) ? undefined : text;
   } catch {
     return undefined;
   }
+}
+
+/** What results show of a path: bytes are the caller's own, as with Node. */
+export function shownAs(path: unknown, valid: Path): Path {
+  return isUint8Array(path) ? path : valid;
+}
+
+function isLong(path: string): boolean {
+  return path.length * 3 > PATH_BYTES && Buffer.byteLength(path) > PATH_BYTES;
 }
 
 /** Open flags: Node's words, or bits. */
@@ -61,11 +81,11 @@ export function plainFlags(flags: unknown): number | undefined {
     : undefined;
 }
 
-/** Permission bits: a number, or octal digits. Without a fallback they must be given. */
+/** Permission bits, and those alone: of a number, or octal digits. Without a fallback they must be given. */
 export function plainMode(mode: unknown, fallback?: number): number | undefined {
   if (mode === undefined || mode === null) return fallback;
   const bits = typeof mode === 'string' && /^[0-7]{1,10}$/.test(mode) ? Number.parseInt(mode, 8) : mode;
-  return isWhole(bits, 0, 0xffffffff) ? bits : undefined;
+  return isWhole(bits, 0, 0xffffffff) ? bits & PERMISSIONS : undefined;
 }
 
 /** A user or group; −1 leaves it as it is. */
@@ -115,6 +135,14 @@ export function plainOptions(options: unknown): Record<string, unknown> | undefi
 export function plainTruth(value: unknown, fallback: boolean): boolean | undefined {
   if (value === undefined) return fallback;
   return typeof value === 'boolean' ? value : undefined;
+}
+
+/** Whether results are to be bigints. Only `true` is, as in Node. */
+export function wantsBig(options: unknown): boolean | undefined {
+  if (options === undefined) return false;
+  return typeof options === 'object' && options !== null
+    ? (options as { bigint?: unknown }).bigint === true
+    : undefined;
 }
 
 /** The bytes of a view, of whatever kind, in the buffer that it is a view of. */

@@ -45,14 +45,21 @@ export async function readWhole(
   return wholeOf(content, path);
 }
 
-/** The same of a read that has ended. */
-export function wholeOf(content: Buffer | string | calls.Failed, path?: Path): Buffer | string | typeof TOO_LARGE {
-  if (typeof content === 'number') throw failed(content, path === undefined ? 'read' : 'open', path, false);
+/** The same of a read that has ended: awaited only when it failed. */
+export function wholeOf(
+  content: Buffer | string | calls.Failed,
+  path?: Path,
+): Buffer | string | typeof TOO_LARGE | Promise<never> {
+  if (typeof content === 'number') return unread(content, path);
   if (!(content instanceof calls.FailedAt)) return content;
-  if (content.size !== undefined) return TOO_LARGE;
+  return content.size === undefined ? unread(content, path) : TOO_LARGE;
+}
+
+async function unread(failure: calls.Failed, path: Path | undefined): Promise<never> {
+  if (typeof failure === 'number') throw await failed(failure, path === undefined ? 'read' : 'open', path, false);
   // The calls report fstat under the name of their own.
-  if (content.syscall === 'lstat') throw uvError(content.errno, 'fstat');
-  throw failed(content, 'read', path, false);
+  if (failure.syscall === 'lstat') throw await uvError(failure.errno, 'fstat');
+  throw await failed(failure, 'read', path, false);
 }
 
 /** What can be written: bytes, text, or something that gives one after the other. */

@@ -1,7 +1,7 @@
 // opendir: Node's Dir over a directory that is open in the executor. Dir reads through the object it is given, and does all else itself.
 import { constants, type Dir, type Dirent, opendirSync } from 'node:fs';
 import * as calls from '../api/call.js';
-import { isWhole, plainOptions, plainPath } from './arguments.js';
+import { isWhole, plainOptions, plainPath, shownAs } from './arguments.js';
 import { uvError } from './errors.js';
 import { type Kernel, openKernel } from './kernel.js';
 import { classes, node } from './node.js';
@@ -58,7 +58,7 @@ class Entries {
     if (this.#sync !== undefined) return this.#readSync(encoding, most);
     while (this.#waiting.length === 0 && !this.#ended) {
       const entries = await calls.readEntries(this.#kernel.link, this.#kernel.file);
-      if (typeof entries === 'number') throw uvError(entries, 'scandir');
+      if (typeof entries === 'number') throw await uvError(entries, 'scandir');
       this.#ended = entries.count === 0;
       const bytes = encoding && encoding !== 'utf8';
       const { names } = bytes ? entries.bytes() : entries.texts();
@@ -110,7 +110,7 @@ export async function opendir(path: unknown, options?: unknown): Promise<Dir> {
   const kernel = await openKernel(valid, O_RDONLY | O_DIRECTORY, 0, 'opendir');
   kernel.directory = true;
   const { Dir } = classes();
-  const dir = new Dir(new Entries(kernel), valid, { encoding: 'utf8', ...plain });
+  const dir = new Dir(new Entries(kernel), shownAs(path, valid), { encoding: 'utf8', ...plain });
   kernel.belongsTo(dir);
   return dir;
 }

@@ -1,6 +1,6 @@
 // The errors of a failed call, as Node makes them: the same words, the same properties in the same order.
 //
-// Each is made by an async function of this room after its await, so that V8 writes the frames of whoever awaits it into the stack.
+// Each is made after an await, so that its stack has the frames of whoever awaits it and none of this room's inside: `at async stat`, as Node's has.
 import { getSystemErrorMap } from 'node:util';
 import { type Failed, FailedAt } from '../api/call.js';
 import { node } from './node.js';
@@ -24,13 +24,15 @@ function shownPath(path: Path): string {
  * @param path - Of calls with a path.
  * @param dest - Of calls with two.
  */
-export function uvError(errno: number, syscall: string, path?: Path, dest?: Path): UvError {
+export async function uvError(errno: number, syscall: string, path?: Path, dest?: Path): Promise<UvError> {
+  await undefined;
   const unknown = `Unknown system error ${errno}`;
   const [code, what] = getSystemErrorMap().get(errno) ?? [unknown, unknown];
   let message = `${code}: ${what}, ${syscall}`;
   if (path !== undefined) message += ` '${shownPath(path)}'`;
   if (dest !== undefined) message += ` -> '${shownPath(dest)}'`;
   const error = new Error(message) as UvError;
+  Error.captureStackTrace(error, uvError);
   error.errno = errno;
   error.code = code;
   error.syscall = syscall;
@@ -47,7 +49,7 @@ export function uvError(errno: number, syscall: string, path?: Path, dest?: Path
  * @param path - What was asked for.
  * @param shown - Whether errors of all steps tell a path; else only those of open.
  */
-export function failed(failure: Failed, syscall: string, path: Path | undefined, shown: boolean): UvError {
+export function failed(failure: Failed, syscall: string, path: Path | undefined, shown: boolean): Promise<UvError> {
   if (!(failure instanceof FailedAt)) return uvError(failure, syscall, path);
   const told = shown || failure.syscall === 'open';
   return uvError(failure.errno, failure.syscall || syscall, told ? (failure.path ?? path) : undefined);

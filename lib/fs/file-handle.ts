@@ -6,17 +6,17 @@
 import type { Stats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { ReadableStream } from 'node:stream/web';
+import { getSystemErrorMap } from 'node:util';
 import { isAborted } from '../api/abort.js';
 import * as calls from '../api/call.js';
-import { ourError } from '../api/errors.js';
 import type { Link } from '../ring/link.js';
 import type { FileState } from '../ring/state.js';
 import { OPCODE_DATASYNC, OPCODE_SYNC, OPCODE_TRUNCATE } from '../wire/layout.generated.js';
-import { bytesOf, isEncoding, plainId, plainMode, plainOptions, plainTime } from './arguments.js';
+import { bytesOf, isEncoding, isWhole, plainId, plainMode, plainOptions, plainTime, wantsBig } from './arguments.js';
 import { endless, isContent, isTooLarge, reading, readWhole, TOO_LARGE, writeAll } from './content.js';
 import { throwAbort } from './errors.js';
 import { HERE, type Kernel } from './kernel.js';
-import { type NodeFileHandleClass, nodeFileHandle } from './node.js';
+import { hidden, type NodeFileHandle, nodeFileHandle } from './node.js';
 import { bigStatsOf, statsOf } from './stats.js';
 
 /** Node's handles give a web stream of ArrayBuffers up to here, and of bytes from 24 on. */
@@ -25,7 +25,6 @@ const STREAMS_BYTES = Number.parseInt(process.versions.node, 10) >= 24;
 const STREAM_BYTES = 65536;
 /** As many parts as one readv(2) takes. */
 const MOST_PARTS = 1024;
-const PERMISSIONS = 0o7777;
 
 type View = ArrayBufferView;
 type Method = (...args: unknown[]) => Promise<never>;
@@ -49,14 +48,6 @@ export function handleClass(): Promise<Maker> {
   return maker;
 }
 
-/** The symbol under which Node keeps a method of its handles. */
-function hidden(prototype: object, name: string): symbol {
-  const found = Object.getOwnPropertySymbols(prototype).find(({ description }) => description === name);
-  if (found !== undefined) return found;
-  const message = `ringwheel/fs does not know the FileHandle of Node ${process.version}: open files with node:fs/promises, and please report this`;
-  throw ourError('ERR_RINGWHEEL_INTERNAL', message);
-}
-
 /** A position argument: whole numbers from 0 on, else the file's own. Node takes bigints in its own ways. */
 function plainPosition(position: unknown): number {
   return Number.isSafeInteger(position) && (position as number) >= 0 ? (position as number) : HERE;
@@ -65,12 +56,10 @@ function plainPosition(position: unknown): number {
 /** The part of a view that an offset and a length say; undefined when they are not plainly valid. */
 function partOf(view: View, offset: unknown, length: unknown): Uint8Array | undefined {
   const start = offset ?? 0;
-  const size = length ?? view.byteLength - (start as number);
-  if (!Number.isInteger(start) || !Number.isInteger(size)) return undefined;
-  if ((start as number) < 0 || (size as number) <= 0) return undefined;
-  return (start as number) + (size as number) > view.byteLength
-    ? undefined
-    : bytesOf(view, start as number, size as number);
+  if (!isWhole(start, 0, view.byteLength)) return undefined;
+  const left = view.byteLength - start;
+  const size = length ?? left;
+  return isWhole(size, 1, left) ? bytesOf(view, start, size) : undefined;
 }
 
 /** The bytes of all parts of a readv or writev in a row; undefined when Node should look at them. */
@@ -87,13 +76,14 @@ function totalOf(parts: unknown): number | undefined {
 /** What is left of Node's class for the compiler: our methods have the signatures of Node's types only outside. */
 interface Bare {
   readonly fd: number;
-  [hidden: symbol]: () => void;
+  [hidden: symbol]: () => unknown;
 }
 
-function define(Base: NodeFileHandleClass): Maker {
+function define({ Base, Native, HANDLE }: NodeFileHandle): Maker {
   const REF = hidden(Base.prototype, 'kRef');
   const UNREF = hidden(Base.prototype, 'kUnref');
   const TRANSFER = hidden(Base.prototype, 'messaging_transfer_symbol');
+  const TRANSFER_LIST = hidden(Base.prototype, 'messaging_transfer_list_symbol');
   const methods = Base.prototype as unknown as Record<string, Method>;
   const Parent = Base as unknown as new (kernel: Kernel) => Bare;
 
@@ -102,6 +92,8 @@ function define(Base: NodeFileHandleClass): Maker {
 
   class FileHandle extends Parent {
     readonly #kernel: Kernel;
+    /** The same open file as Node's, while it is being transferred. */
+    #leaving: { close(): Promise<void> } | undefined;
 
     /** Whether it is a handle at all, and open. */
     static isOpen(value: object): boolean {
@@ -149,9 +141,8 @@ function define(Base: NodeFileHandleClass): Maker {
         if (isEncoding(encoding) && encoding.toLowerCase() !== 'hex') part = Buffer.from(source, encoding);
         if (part?.length === 0) part = undefined;
       } else if (ArrayBuffer.isView(source)) {
-        if (typeof start === 'object' && start !== null) {
-          ({ offset: start, length: size, position: place } = start as never);
-        }
+        // With an offset of null Node looks at nothing behind it.
+        if (typeof start === 'object') ({ offset: start, length: size, position: place } = (start ?? {}) as never);
         part = partOf(source, start, typeof size === 'number' ? size : undefined);
       }
       if (part === undefined || typeof place === 'bigint' || !isOpen(this)) {
@@ -244,10 +235,8 @@ function define(Base: NodeFileHandleClass): Maker {
     }
 
     async stat(options?: unknown): Promise<unknown> {
-      if (options === null || (options !== undefined && typeof options !== 'object') || !isOpen(this)) {
-        return nodes(this, 'stat', options);
-      }
-      const big = (options as { bigint?: unknown } | undefined)?.bigint === true;
+      const big = wantsBig(options);
+      if (big === undefined || !isOpen(this)) return nodes(this, 'stat', options);
       this[REF]();
       try {
         return await this.#kernel.ask<unknown>(
@@ -262,7 +251,7 @@ function define(Base: NodeFileHandleClass): Maker {
     async chmod(mode?: unknown): Promise<void> {
       const bits = plainMode(mode);
       if (bits === undefined || !isOpen(this)) return nodes(this, 'chmod', mode);
-      return this.#ask((link, file) => calls.fchmod(link, file, bits & PERMISSIONS), 'fchmod');
+      return this.#ask((link, file) => calls.fchmod(link, file, bits), 'fchmod');
     }
 
     async chown(uid?: unknown, gid?: unknown): Promise<void> {
@@ -309,10 +298,38 @@ function define(Base: NodeFileHandleClass): Maker {
       });
     }
 
-    /** A handle is its executor's, and that one its thread's: without this, Node's would lose the descriptor. */
-    [TRANSFER](): never {
-      const message = 'A FileHandle of ringwheel/fs cannot be moved to another thread: open the file there';
-      throw new DOMException(message, 'DataCloneError');
+    /** What Node asks for before {@link TRANSFER}: a handle of its own for the same open file, which goes to the other thread. */
+    [TRANSFER_LIST](): unknown {
+      const { link, file } = this.#kernel;
+      if (!isOpen(this) || !link.open) return super[TRANSFER_LIST]();
+      const descriptor = link.native.duplicate(file.slot, file.generation);
+      if (descriptor < 0) {
+        const [code] = getSystemErrorMap().get(descriptor) ?? [descriptor];
+        throw new DOMException(
+          `Cannot transfer FileHandle: no descriptor for the other thread (${code})`,
+          'DataCloneError',
+        );
+      }
+      this.#leaving = new Native(descriptor);
+      return [this.#leaving];
+    }
+
+    /** A handle is its executor's, and that one its thread's: what arrives is of Node's own class. */
+    [TRANSFER](): unknown {
+      const leaving = this.#leaving;
+      if (leaving === undefined) return super[TRANSFER]();
+      this.#leaving = undefined;
+      const self = this as unknown as Record<symbol, unknown>;
+      self[HANDLE] = leaving;
+      try {
+        const sent = super[TRANSFER]();
+        this.#kernel.closeNow();
+        return sent;
+      } catch (error) {
+        self[HANDLE] = this.#kernel;
+        leaving.close();
+        throw error;
+      }
     }
 
     async #run(opcode: number, operand: number, syscall: string): Promise<void> {

@@ -2,13 +2,12 @@
 //
 // Node's FileHandle is constructed over this: it asks it for the descriptor, counts who uses it, and calls `close` when nobody does.
 import { executionAsyncId } from 'node:async_hooks';
-import { events } from '../api/events.js';
 import { currentLink } from '../api/executor.js';
-import { openThrough, operate } from '../api/operation.js';
+import { closeFile, closeForgotten, openFile } from '../api/open-file.js';
+import { operate } from '../api/operation.js';
 import { readCopied, writeCopied } from '../api/transfer.js';
 import type { Link } from '../ring/link.js';
-import { FileState, NO_HOLD } from '../ring/state.js';
-import { OPCODE_CLOSE } from '../wire/layout.generated.js';
+import { type FileState, NO_HOLD } from '../ring/state.js';
 import { type Path, remade, uvError } from './errors.js';
 
 /** The kernel's own position in the file. */
@@ -16,10 +15,7 @@ export const HERE = -1;
 
 /** Closes what a program forgot, and says so in Node's words. */
 const forgotten = new FinalizationRegistry<Kernel>(({ link, file, fd, directory }) => {
-  if (!link.open || !link.native.forget(file.slot, file.generation)) return;
-  link.forgotten++;
-  const closed = events['ringwheel:file:close'];
-  if (closed.hasSubscribers) closed.publish({ path: file.path, forgotten: true });
+  if (!closeForgotten(link, file)) return;
   process.emitWarning(`Closing ${directory ? 'directory handle' : `file descriptor ${fd}`} on garbage collection`);
   if (warned || directory) return;
   warned = true;
@@ -57,7 +53,7 @@ export class Kernel {
     try {
       return await readCopied(this.link, this.file, target, target.length, position);
     } catch (error) {
-      throw remade(error, 'read');
+      throw await remade(error, 'read');
     }
   }
 
@@ -66,7 +62,7 @@ export class Kernel {
     try {
       return await writeCopied(this.link, this.file, source, source.length, position);
     } catch (error) {
-      throw remade(error, 'write');
+      throw await remade(error, 'write');
     }
   }
 
@@ -74,7 +70,7 @@ export class Kernel {
   async ask<T>(asked: (link: Link, file: FileState) => Promise<T | number>, syscall: string): Promise<T> {
     const { link, file } = this;
     const result = await asked(link, file);
-    if (typeof result === 'number' && result < 0) throw uvError(result, syscall);
+    if (typeof result === 'number' && result < 0) throw await uvError(result, syscall);
     return result as T;
   }
 
@@ -83,22 +79,19 @@ export class Kernel {
     try {
       await operate(this.link, opcode, this.file, NO_HOLD, 0, operand);
     } catch (error) {
-      throw remade(error, syscall);
+      throw await remade(error, syscall);
     }
   }
 
   /** Closes the descriptor; operations in flight are awaited first. */
   async close(): Promise<void> {
-    const { link, file } = this;
-    if (!file.open) return;
-    file.open = false;
+    if (!this.file.open) return;
     forgotten.unregister(this);
-    if (!link.open) return; // The executor closes its files itself.
-    await new Promise<void>((resolve) => file.whenIdle(resolve));
-    if (!link.open) return;
-    await this.run(OPCODE_CLOSE, 0, 'close');
-    const closed = events['ringwheel:file:close'];
-    if (closed.hasSubscribers) closed.publish({ path: file.path, forgotten: false });
+    try {
+      await closeFile(this.link, this.file);
+    } catch (error) {
+      throw await remade(error, 'close');
+    }
   }
 
   /** The same now, without waiting: nothing is in flight. */
@@ -121,12 +114,8 @@ export async function openKernel(path: Path, flags: number, mode: number, syscal
   const bytes = Buffer.from(path as string);
   const text = typeof path === 'string' ? path : bytes.toString();
   try {
-    const { slot, generation } = await openThrough(link, bytes, text, flags, mode & 0o7777);
-    const kernel = new Kernel(link, new FileState(slot, generation, text));
-    const opened = events['ringwheel:file:open'];
-    if (opened.hasSubscribers) opened.publish({ path: text, fd: kernel.fd });
-    return kernel;
+    return new Kernel(link, await openFile(link, bytes, text, flags, mode));
   } catch (error) {
-    throw remade(error, syscall, path);
+    throw await remade(error, syscall, path);
   }
 }

@@ -3,6 +3,7 @@
 import nodeFs, { type BigIntStats, type Dir, type Dirent, type StatsFs } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { devNull } from 'node:os';
+import { ourError } from '../api/errors.js';
 
 /** Node's own functions. */
 export const node: typeof nodeFs.promises = { ...nodeFs.promises };
@@ -64,9 +65,33 @@ export type NodeFileHandleClass = Constructor<
   FileHandle
 >;
 
-/** Opens one file with Node to get at the class of its handle. */
-export async function nodeFileHandle(): Promise<NodeFileHandleClass> {
+/** What is behind a FileHandle of Node's: constructed, it owns the descriptor. */
+export type NativeHandleClass = Constructor<[fd: number], { close(): Promise<void> }>;
+
+/** Node's FileHandle, as one file that it opened shows it. */
+export interface NodeFileHandle {
+  Base: NodeFileHandleClass;
+  Native: NativeHandleClass;
+  /** Where a FileHandle keeps its native one. */
+  HANDLE: symbol;
+}
+
+/** Opens one file with Node to get at the classes of its handle. */
+export async function nodeFileHandle(): Promise<NodeFileHandle> {
   const handle = await node.open(devNull).catch(() => node.open('/'));
-  await handle.close();
-  return handle.constructor as NodeFileHandleClass;
+  try {
+    const HANDLE = hidden(handle, 'kHandle');
+    const { constructor: Native } = (handle as unknown as Record<symbol, object>)[HANDLE] as object;
+    return { Base: handle.constructor as NodeFileHandleClass, Native: Native as NativeHandleClass, HANDLE };
+  } finally {
+    await handle.close();
+  }
+}
+
+/** The symbol under which Node keeps something in its handles, or in their prototype. */
+export function hidden(holder: object, name: string): symbol {
+  const found = Object.getOwnPropertySymbols(holder).find(({ description }) => description === name);
+  if (found !== undefined) return found;
+  const message = `ringwheel/fs does not know the FileHandle of Node ${process.version}: open files with node:fs/promises, and please report this`;
+  throw ourError('ERR_RINGWHEEL_INTERNAL', message);
 }

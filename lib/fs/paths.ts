@@ -2,21 +2,20 @@
 import { constants } from 'node:fs';
 import * as calls from '../api/call.js';
 import { currentLink } from '../api/executor.js';
-import { isWhole, plainId, plainMode, plainOptions, plainPath, plainTime } from './arguments.js';
+import { isWhole, plainId, plainMode, plainOptions, plainPath, plainTime, wantsBig } from './arguments.js';
 import { type Path, uvError } from './errors.js';
 import { node } from './node.js';
 import { bigStatsOf, statfsOf, statsOf } from './stats.js';
 
 const MOST_ACCESS = constants.R_OK | constants.W_OK | constants.X_OK;
 const MOST_COPY = constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE | constants.COPYFILE_FICLONE_FORCE;
-const PERMISSIONS = 0o7777;
 
 /** access(2). */
 export async function access(path: unknown, mode: unknown = constants.F_OK): Promise<void> {
   const valid = plainPath(path);
   if (valid === undefined || !isWhole(mode, 0, MOST_ACCESS)) return await node.access(path as never, mode as never);
   const result = await calls.access(currentLink(), valid, mode);
-  if (result < 0) throw uvError(result, 'access', valid);
+  if (result < 0) throw await uvError(result, 'access', valid);
 }
 
 /** stat(2). */
@@ -25,7 +24,7 @@ export async function stat(path: unknown, options?: unknown): Promise<unknown> {
   const big = wantsBig(options);
   if (valid === undefined || big === undefined) return await node.stat(path as never, options as never);
   const result = await calls.stat<unknown>(currentLink(), valid, true, big ? bigStatsOf : statsOf);
-  if (typeof result === 'number') throw uvError(result, 'stat', valid);
+  if (typeof result === 'number') throw await uvError(result, 'stat', valid);
   return result;
 }
 
@@ -35,7 +34,7 @@ export async function lstat(path: unknown, options?: unknown): Promise<unknown> 
   const big = wantsBig(options);
   if (valid === undefined || big === undefined) return await node.lstat(path as never, options as never);
   const result = await calls.stat<unknown>(currentLink(), valid, false, big ? bigStatsOf : statsOf);
-  if (typeof result === 'number') throw uvError(result, 'lstat', valid);
+  if (typeof result === 'number') throw await uvError(result, 'lstat', valid);
   return result;
 }
 
@@ -45,16 +44,8 @@ export async function statfs(path: unknown, options?: unknown): Promise<unknown>
   const big = wantsBig(options);
   if (valid === undefined || big === undefined) return await node.statfs(path as never, options as never);
   const result = await calls.statfs(currentLink(), valid);
-  if (typeof result === 'number') throw uvError(result, 'statfs', valid);
+  if (typeof result === 'number') throw await uvError(result, 'statfs', valid);
   return statfsOf(result, big);
-}
-
-/** Whether results are to be bigints. Only `true` is, as in Node. */
-export function wantsBig(options: unknown): boolean | undefined {
-  if (options === undefined) return false;
-  return typeof options === 'object' && options !== null
-    ? (options as { bigint?: unknown }).bigint === true
-    : undefined;
 }
 
 /** unlink(2). */
@@ -62,7 +53,7 @@ export async function unlink(path: unknown): Promise<void> {
   const valid = plainPath(path);
   if (valid === undefined) return await node.unlink(path as never);
   const result = await calls.unlink(currentLink(), valid);
-  if (result < 0) throw uvError(result, 'unlink', valid);
+  if (result < 0) throw await uvError(result, 'unlink', valid);
 }
 
 /** rename(2). */
@@ -70,7 +61,7 @@ export async function rename(from: unknown, to: unknown): Promise<void> {
   const [source, target] = [plainPath(from), plainPath(to)];
   if (source === undefined || target === undefined) return await node.rename(from as never, to as never);
   const result = await calls.rename(currentLink(), source, target);
-  if (result < 0) throw uvError(result, 'rename', source, target);
+  if (result < 0) throw await uvError(result, 'rename', source, target);
 }
 
 /** link(2). */
@@ -78,7 +69,7 @@ export async function link(from: unknown, to: unknown): Promise<void> {
   const [source, target] = [plainPath(from), plainPath(to)];
   if (source === undefined || target === undefined) return await node.link(from as never, to as never);
   const result = await calls.hardLink(currentLink(), source, target);
-  if (result < 0) throw uvError(result, 'link', source, target);
+  if (result < 0) throw await uvError(result, 'link', source, target);
 }
 
 /** symlink(2); the type is for Windows, but checked everywhere. */
@@ -89,7 +80,7 @@ export async function symlink(target: unknown, path: unknown, type?: unknown): P
     return await node.symlink(target as never, path as never, type as never);
   }
   const result = await calls.symlink(currentLink(), to, at);
-  if (result < 0) throw uvError(result, 'symlink', to, at);
+  if (result < 0) throw await uvError(result, 'symlink', to, at);
 }
 
 /** Bytes of a path as the encoding wants them: text, or the bytes themselves with `buffer`. */
@@ -103,7 +94,7 @@ export async function readlink(path: unknown, options?: unknown): Promise<string
   const plain = plainOptions(options);
   if (valid === undefined || plain === undefined) return await node.readlink(path as never, options as never);
   const result = await calls.readlink(currentLink(), valid);
-  if (typeof result === 'number') throw uvError(result, 'readlink', valid);
+  if (typeof result === 'number') throw await uvError(result, 'readlink', valid);
   return encoded(result, plain.encoding);
 }
 
@@ -113,7 +104,7 @@ export async function realpath(path: unknown, options?: unknown): Promise<string
   const plain = plainOptions(options);
   if (valid === undefined || plain === undefined) return await node.realpath(path as never, options as never);
   const result = await calls.realpath(currentLink(), valid);
-  if (typeof result === 'number') throw uvError(result, 'realpath', valid);
+  if (typeof result === 'number') throw await uvError(result, 'realpath', valid);
   return encoded(result, plain.encoding);
 }
 
@@ -122,52 +113,49 @@ export async function chmod(path: unknown, mode: unknown): Promise<void> {
   const valid = plainPath(path);
   const bits = plainMode(mode);
   if (valid === undefined || bits === undefined) return await node.chmod(path as never, mode as never);
-  const result = await calls.chmod(currentLink(), valid, bits & PERMISSIONS);
-  if (result < 0) throw uvError(result, 'chmod', valid);
+  const result = await calls.chmod(currentLink(), valid, bits);
+  if (result < 0) throw await uvError(result, 'chmod', valid);
 }
 
 /** chown(2). */
 export async function chown(path: unknown, uid: unknown, gid: unknown): Promise<void> {
-  const valid = plainPath(path);
-  const [user, group] = [plainId(uid), plainId(gid)];
-  if (valid === undefined || user === undefined || group === undefined) {
-    return await node.chown(path as never, uid as never, gid as never);
-  }
-  const result = await calls.chown(currentLink(), valid, user, group, true);
-  if (result < 0) throw uvError(result, 'chown', valid);
+  return await owned('chown', path, uid, gid);
 }
 
 /** lchown(2). */
 export async function lchown(path: unknown, uid: unknown, gid: unknown): Promise<void> {
+  return await owned('lchown', path, uid, gid);
+}
+
+async function owned(name: 'chown' | 'lchown', path: unknown, uid: unknown, gid: unknown): Promise<void> {
   const valid = plainPath(path);
   const [user, group] = [plainId(uid), plainId(gid)];
   if (valid === undefined || user === undefined || group === undefined) {
-    return await node.lchown(path as never, uid as never, gid as never);
+    return await node[name](path as never, uid as never, gid as never);
   }
-  const result = await calls.chown(currentLink(), valid, user, group, false);
-  if (result < 0) throw uvError(result, 'lchown', valid);
+  const result = await calls.chown(currentLink(), valid, user, group, name === 'chown');
+  if (result < 0) throw await uvError(result, name, valid);
 }
 
 /** utimensat(2). */
 export async function utimes(path: unknown, atime: unknown, mtime: unknown): Promise<void> {
-  const valid = plainPath(path);
-  const [a, m] = [plainTime(atime), plainTime(mtime)];
-  if (valid === undefined || a === undefined || m === undefined) {
-    return await node.utimes(path as never, atime as never, mtime as never);
-  }
-  const result = await calls.utimes(currentLink(), valid, a, m, true);
-  if (result < 0) throw uvError(result, 'utime', valid);
+  return await timed('utimes', path, atime, mtime);
 }
 
 /** utimensat(2) of a link itself. */
 export async function lutimes(path: unknown, atime: unknown, mtime: unknown): Promise<void> {
+  return await timed('lutimes', path, atime, mtime);
+}
+
+async function timed(name: 'utimes' | 'lutimes', path: unknown, atime: unknown, mtime: unknown): Promise<void> {
   const valid = plainPath(path);
   const [a, m] = [plainTime(atime), plainTime(mtime)];
   if (valid === undefined || a === undefined || m === undefined) {
-    return await node.lutimes(path as never, atime as never, mtime as never);
+    return await node[name](path as never, atime as never, mtime as never);
   }
-  const result = await calls.utimes(currentLink(), valid, a, m, false);
-  if (result < 0) throw uvError(result, 'lutime', valid);
+  const result = await calls.utimes(currentLink(), valid, a, m, name === 'utimes');
+  // libuv's names of them have no s.
+  if (result < 0) throw await uvError(result, name.slice(0, -1), valid);
 }
 
 /** Whether a value is a mode of copyFile: COPYFILE_ bits. */
@@ -183,7 +171,7 @@ export async function copyFile(from: unknown, to: unknown, mode?: unknown): Prom
     return await node.copyFile(from as never, to as never, mode as never);
   }
   const result = await calls.copyFile(currentLink(), source, target, bits);
-  if (result < 0) throw uvError(result, 'copyfile', source, target);
+  if (result < 0) throw await uvError(result, 'copyfile', source, target);
 }
 
 /** mkdtemp(3). A prefix that ends with X is Node's: it warns. */
@@ -194,7 +182,7 @@ export async function mkdtemp(prefix: unknown, options?: unknown): Promise<strin
     return await node.mkdtemp(prefix as never, options as never);
   }
   const result = await calls.mkdtemp(currentLink(), valid);
-  if (typeof result === 'number') throw uvError(result, 'mkdtemp', `${Buffer.from(valid as string)}XXXXXX`);
+  if (typeof result === 'number') throw await uvError(result, 'mkdtemp', `${Buffer.from(valid as string)}XXXXXX`);
   return encoded(result, plain.encoding);
 }
 

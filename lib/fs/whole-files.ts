@@ -71,7 +71,8 @@ export async function readFile(path: unknown, options?: unknown): Promise<Buffer
   const signal = plain.signal as AbortSignal | undefined;
   if (isAborted(signal)) await throwAbort(signal);
   const work = calls.readFile(currentLink(), valid, reading(encoding, signal, flags));
-  const content = signal === undefined ? wholeOf(await work, valid) : await readWhole(work, signal, valid);
+  const whole = signal === undefined ? wholeOf(await work, valid) : readWhole(work, signal, valid);
+  const content = whole instanceof Promise ? await whole : whole;
   return content === TOO_LARGE ? await tooLarge(path, options) : content;
 }
 
@@ -114,14 +115,11 @@ async function written(
   const signal = plain.signal as AbortSignal | undefined;
   if (isAborted(signal)) await throwAbort(signal);
   if (signal === undefined && isShort(data)) {
-    // Of other encodings only their letters count, so that the length is known when they are bytes.
-    const direct = typeof data === 'string' && encoding.toLowerCase().startsWith('utf');
-    const what =
-      typeof data !== 'string' ? bytesOf(data as ArrayBufferView) : direct ? data : Buffer.from(data, encoding);
-    const how = { flags, mode: mode & 0o7777, encoding, flush };
+    const what = typeof data === 'string' ? data : bytesOf(data as ArrayBufferView);
+    const how = { flags, mode, encoding, flush };
     const result = await calls.writeFile(currentLink(), target as Path, what, how).catch(noRoom);
     if (result === 0) return;
-    if (result !== undefined) throw failed(result, 'open', target as Path, false);
+    if (result !== undefined) throw await failed(result, 'open', target as Path, false);
   }
   // Text becomes bytes before the file is touched, as in Node: bytes that cannot be made leave it as it was.
   const content: Content = typeof data === 'string' ? Buffer.from(data, encoding) : data;

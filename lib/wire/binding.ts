@@ -137,6 +137,8 @@ export interface NativeExecutor {
   confirmPreempt(): boolean;
   open(path: Uint8Array, flags: number, mode: number, slot: number, generation: number): void;
   fileDescriptor(slot: number, generation: number): number;
+  /** A descriptor of its own for what a file has open, the caller's to close; minus an errno when there is none. */
+  duplicate(slot: number, generation: number): number;
   /** Drops a file that nobody can name any more; true when it was open. */
   forget(slot: number, generation: number): boolean;
   /** An answer that was too long for its range; null when there is none of this number. */

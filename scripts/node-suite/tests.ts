@@ -1,7 +1,7 @@
 // Finds Node's tests of fs/promises in a checkout of Node, and runs one, in a process of its own.
 import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
-import { join, parse } from 'node:path';
+import { join } from 'node:path';
 
 /** Where tests of Node's lie that one process each can run; `sequential` ones need the machine to themselves. */
 const DIRECTORIES = ['parallel', 'es-module', 'sequential'];
@@ -14,7 +14,7 @@ const SECONDS = 120;
 
 /** One file of Node's tests. */
 export interface NodeTest {
-  /** Without directory and ending. */
+  /** Of the file. */
   readonly name: string;
   readonly path: string;
   /** The command line that the file itself asks for in its comment `// Flags:`. */
@@ -39,7 +39,7 @@ export function findTests(checkout: string): NodeTest[] {
       .map((file) => ({ file, text: readFileSync(join(place, file), 'utf8') }))
       .filter(({ text }) => USES.some((use) => use.test(text)))
       .map(({ file, text }) => ({
-        name: parse(file).name,
+        name: file,
         path: join(place, file),
         flags: [...text.matchAll(/^\/\/ Flags: (.*)$/gm)].flatMap((match) => match[1]?.split(/\s+/) ?? []),
         alone: directory === 'sequential',
@@ -56,46 +56,66 @@ function filesOf(place: string): string[] {
   }
 }
 
-/** The flags that put ringwheel/fs in the place of fs/promises. */
-function swap(test: NodeTest): string[] {
-  const flags = ['--require', join(__dirname, 'swap.cjs')];
-  return test.path.endsWith('.mjs') ? [...flags, '--import', join(__dirname, 'swap.mjs')] : flags;
+/** Leaders of the groups of processes that run. */
+const running = new Set<number>();
+
+/** Ends all tests that run, with all that they started. */
+export function endAll(): void {
+  for (const leader of running) end(leader);
 }
 
-/**
- * Runs one test.
- *
- * @param swapped - With ringwheel/fs; else with Node's own.
- * @param scratch - Where its files lie; no other test that runs has it.
- */
-export function runTest(test: NodeTest, swapped: boolean, scratch: string): Promise<Verdict> {
+/** How a test is run. */
+export interface Terms {
+  /** With ringwheel/fs; else with Node's own. */
+  readonly swapped: boolean;
+  /** Where its files lie; no other test that runs has it. */
+  readonly scratch: string;
+  /** The checkout: tests name files from there. */
+  readonly checkout: string;
+  /** As which user and group; else as who runs this. */
+  readonly user?: number;
+}
+
+/** The flags that put ringwheel/fs in the place of fs/promises. A loader hook makes a difference by itself: Node's own side has one too. */
+function preloads(test: NodeTest, swapped: boolean): string[] {
+  const flags = swapped ? ['--require', join(__dirname, 'swap.cjs')] : [];
+  const hook = join(__dirname, swapped ? 'swap.mjs' : 'hook.mjs');
+  return test.name.endsWith('.mjs') ? [...flags, '--import', hook] : flags;
+}
+
+/** Runs one test. */
+export function runTest(test: NodeTest, { swapped, scratch, checkout, user }: Terms): Promise<Verdict> {
   return new Promise((settle) => {
-    const child = spawn(process.execPath, [...(swapped ? swap(test) : []), ...test.flags, test.path], {
+    const child = spawn(process.execPath, [...preloads(test, swapped), ...test.flags, test.path], {
+      cwd: checkout,
       // What this process was started with (tsx) is no matter of the test's.
       env: { ...process.env, NODE_OPTIONS: '', NODE_TEST_DIR: scratch, FORCE_COLOR: undefined, NO_COLOR: '1' },
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
+      ...(user === undefined ? {} : { uid: user, gid: user }),
     });
+    if (child.pid !== undefined) running.add(child.pid);
     const chunks: Buffer[] = [];
     child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
     child.stderr.on('data', (chunk: Buffer) => chunks.push(chunk));
     let late = false;
     const timer = setTimeout(() => {
       late = true;
-      end(child.pid);
+      if (child.pid !== undefined) end(child.pid);
     }, SECONDS * 1000);
     child.once('error', (error) => settle({ word: 'failed', why: error.message, output: '' }));
     child.once('close', (code, signal) => {
       clearTimeout(timer);
+      if (child.pid !== undefined) running.delete(child.pid);
       settle(verdict(late ? `no end after ${SECONDS} s` : (signal ?? code), Buffer.concat(chunks).toString()));
     });
   });
 }
 
 /** Ends a test with all that it started. */
-function end(leader: number | undefined): void {
+function end(leader: number): void {
   try {
-    if (leader !== undefined) process.kill(-leader, 'SIGKILL');
+    process.kill(-leader, 'SIGKILL');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }

@@ -26,7 +26,12 @@ use ringwheel_executor::{
     bridge::{Bridge, plain_open},
     io::{Adaptive, DiskProperties, PropertiesError},
 };
-use std::{ffi::CString, os::fd::BorrowedFd, rc::Rc, time::Duration};
+use std::{
+    ffi::CString,
+    os::fd::{BorrowedFd, IntoRawFd},
+    rc::Rc,
+    time::Duration,
+};
 
 /// Options as lib/api/options.ts has checked them.
 #[napi(object)]
@@ -359,6 +364,16 @@ impl NativeExecutor {
     pub fn file_descriptor(&self, slot: u32, generation: u32) -> i32 {
         let found = self.host.with(|core| core.bridge.file_descriptor(FileId { slot, generation }));
         found.ok().flatten().unwrap_or(-1)
+    }
+
+    /// A descriptor of its own for what a file has open: the caller's to close. Minus an errno when there is none.
+    #[napi]
+    pub fn duplicate(&self, slot: u32, generation: u32) -> i32 {
+        match self.host.with(|core| core.bridge.duplicate(FileId { slot, generation })) {
+            Ok(Ok(Some(descriptor))) => descriptor.into_raw_fd(),
+            Ok(Err(error)) => -error.raw_os_error(),
+            Ok(Ok(None)) | Err(_) => -rustix::io::Errno::BADF.raw_os_error(),
+        }
     }
 
     /// Drops a file that nobody can name any more. True when it was open.

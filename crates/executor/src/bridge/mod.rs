@@ -30,7 +30,7 @@ use ringwheel_driver::{
 pub use slices::Slices;
 use std::{
     ffi::CString,
-    os::fd::AsRawFd,
+    os::fd::{AsRawFd, OwnedFd},
     time::{Duration, Instant},
 };
 
@@ -144,6 +144,14 @@ impl Bridge {
     /// The descriptor behind a file, for looking only.
     pub fn file_descriptor(&self, file: FileId) -> Option<i32> {
         self.desk.files.get(file).map(|handle| handle.as_raw_fd())
+    }
+
+    /// A descriptor of its own for what a file has open. Nothing for a file that is closed.
+    ///
+    /// # Errors
+    /// `EMFILE`.
+    pub fn duplicate(&self, file: FileId) -> rustix::io::Result<Option<OwnedFd>> {
+        self.desk.files.get(file).map(|handle| rustix::io::fcntl_dupfd_cloexec(handle, 0)).transpose()
     }
 
     /// Drops a file that JavaScript can name no more. True when it was open.

@@ -21,14 +21,14 @@ use std::{
 
 /// Closes, and says what dropping would keep to itself: that a network file system or a quota refuses what was written. Not
 /// tried again when it fails: Linux has let go of the descriptor then, and the number may be another file's.
-fn closed(fd: OwnedFd) -> i32 {
+///
+/// # Errors
+/// What the system says.
+pub fn close(fd: OwnedFd) -> rustix::io::Result<()> {
     // SAFETY: `try_close` needs a descriptor that is valid and used by nobody afterwards.
     // Holds: it was the last clone's and is moved in (INV-1); `into_raw_fd` gives up the ownership that would close it again.
     // Checked: __test__/fs/file-handle.spec.ts, "close tells what the system says", on both drivers.
-    match unsafe { rustix::io::try_close(fd.into_raw_fd()) } {
-        Ok(()) => 0,
-        Err(error) => -error.raw_os_error(),
-    }
+    unsafe { rustix::io::try_close(fd.into_raw_fd()) }
 }
 
 /// Bytes of one read that is tried on the driver's thread: copying them from the page cache takes some 10 µs.
@@ -210,8 +210,8 @@ pub(crate) fn work(
         }
         // The last clone closes on the pool: close(2) may flush over a network or free a large deleted file.
         Operation::Close(_) => match std::mem::replace(operation, Operation::Nop) {
-            Operation::Close(close) => match close.file.try_into_owned() {
-                Ok(fd) => Box::new(move || closed(fd)),
+            Operation::Close(operation) => match operation.file.try_into_owned() {
+                Ok(fd) => Box::new(move || close(fd).map_or_else(|error| -error.raw_os_error(), |()| 0)),
                 Err(others) => {
                     drop(others);
                     return None;

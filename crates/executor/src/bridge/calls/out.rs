@@ -26,6 +26,8 @@ pub enum Step {
     TooLarge = 9,
     /// fsync(2).
     Sync = 10,
+    /// close(2).
+    Close = 11,
 }
 
 /// See the file's head.

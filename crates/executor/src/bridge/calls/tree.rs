@@ -45,13 +45,15 @@ pub(super) fn make_directories(path: &CStr, mode: u32, out: &mut Out<'_>) -> Res
             },
             Err(error) => error,
         };
-        let path = c_string(&next)?;
-        let stat = out.at_path(Step::Open, &next, fs::stat(&*path))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-            let above = error == Errno::EXIST && !waiting.is_empty();
-            let error = if above { Errno::NOTDIR } else { Errno::EXIST };
-            return out.at_path(Step::Open, &next, Err(error));
-        }
+        // Above what is asked for, whatever is there and is no directory, a dangling link too, is reported as that.
+        let above = error == Errno::EXIST && !waiting.is_empty();
+        let error = match fs::stat(&*c_string(&next)?) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => continue,
+            _ if above => Errno::NOTDIR,
+            Ok(_) => Errno::EXIST,
+            Err(error) => error,
+        };
+        return out.at_path(Step::Open, &next, Err(error));
     }
     Ok(first.map_or(0, |first| out.put(&first)))
 }
@@ -76,6 +78,12 @@ pub(super) fn remove(
     }
     if !recursive {
         return out.at(Step::Stat, Err(Errno::ISDIR));
+    }
+    // First as if it were empty, as Node does: what cannot be removed under this name (`x/.`, a link with a slash behind it) is left whole.
+    match fs::rmdir(path) {
+        Err(Errno::NOTEMPTY | Errno::EXIST | Errno::PERM) => {}
+        Err(Errno::NOTDIR) => return Ok(0),
+        removed => return out.at(Step::RemoveDirectory, gone_is_fine(removed)).map(|()| 0),
     }
     let mut tree = Tree { path: path.to_bytes().to_vec(), cancelled };
     let opened = open_directory(rustix::fs::CWD, path);

@@ -4,6 +4,7 @@ use super::{
     parcel::{MAPPED_BYTES, Parcel},
 };
 use ringwheel_command::layout::SAFE_INTEGER_MAX;
+use ringwheel_driver::op::file::close;
 use rustix::{
     fs::{self, CWD, FileType, Mode, OFlags, Stat},
     io::{self, Errno, Result},
@@ -303,6 +304,8 @@ pub(super) fn write_whole(writing: Writing<'_>, out: &mut Out<'_>) -> Result<i32
     if writing.sync {
         out.at(Step::Sync, fs::fsync(&file))?;
     }
+    // A network file system or a quota may refuse only now what was written.
+    out.at(Step::Close, close(file))?;
     Ok(0)
 }
 
