@@ -12,7 +12,7 @@ import { draw, Random, type Side, type Step } from './random';
 import { type Fs, node, outcome, ring, tree } from './twins';
 
 const FIRST = Number(process.env.RINGWHEEL_FUZZ_SEED ?? 1);
-const RUNS = Number(process.env.RINGWHEEL_FUZZ_RUNS ?? 300);
+const RUNS = Number(process.env.RINGWHEEL_FUZZ_RUNS ?? 120);
 const STEPS = 30;
 /** Directories above, for paths that go up. */
 const ABOVE = '1/2/3/4/5/6/7/8/9';
