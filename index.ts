@@ -22,6 +22,7 @@ export {
 } from './lib/api/executor-pool.js';
 export { File } from './lib/api/file.js';
 export { FileServer, type ServerCloseOptions, type ServerStats } from './lib/api/file-server.js';
+export type { Advice, AllocateOptions } from './lib/api/file-space.js';
 export type { StreamOptions } from './lib/api/file-stream.js';
 export { Event, type EventWaitOptions, Gate } from './lib/api/gate.js';
 export { interval } from './lib/api/interval.js';

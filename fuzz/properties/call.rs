@@ -34,6 +34,13 @@ pub fn check(bytes: &[u8]) {
                 | Call::ReadFile { limit: length, .. }
                 | Call::WriteFile { bytes: length, .. }
                 | Call::FileReadRest { limit: length } => assert!(length <= SAFE_INTEGER_MAX),
+                Call::FileAllocate { mode, position, length } => {
+                    assert!(matches!(mode, 0 | 1 | 3) && length > 0);
+                    assert!(position.max(length) <= SAFE_INTEGER_MAX);
+                }
+                Call::FileAdvise { advice, position, length } => {
+                    assert!(advice <= 5 && position.max(length) <= SAFE_INTEGER_MAX);
+                }
                 _ => {}
             }
             let again = format!("{call:?}");
@@ -75,6 +82,8 @@ fn paths<'a>(call: &Call<'a>) -> Vec<&'a CStr> {
         | Call::FileChangeOwner { .. }
         | Call::FileSetTimes { .. }
         | Call::FileEntries
-        | Call::FileReadRest { .. } => vec![],
+        | Call::FileReadRest { .. }
+        | Call::FileAllocate { .. }
+        | Call::FileAdvise { .. } => vec![],
     }
 }

@@ -12,6 +12,8 @@ import {
   CALL_CHMOD,
   CALL_CHOWN,
   CALL_COPY,
+  CALL_FILE_ADVISE,
+  CALL_FILE_ALLOCATE,
   CALL_FILE_CHMOD,
   CALL_FILE_CHOWN,
   CALL_FILE_ENTRIES,
@@ -196,6 +198,23 @@ export function truncatePath(link: Link, path: Path, length: number): Promise<Fa
 /** Copies a file; `mode` has COPYFILE_ bits. Ended early, it removes what it made. @internal */
 export function copyFile(link: Link, from: Path, to: Path, mode: number, signal?: AbortSignal): Promise<number> {
   return simple(link, { number: CALL_COPY, mode, answer: done, signal }, from, to);
+}
+
+/** fallocate(2); `mode` has FALLOC_FL_ bits. @internal */
+export function allocate(
+  link: Link,
+  file: FileState,
+  mode: number,
+  a: number,
+  b: number,
+  signal?: AbortSignal,
+): Promise<number> {
+  return simple(link, { number: CALL_FILE_ALLOCATE, file, mode, a, b, signal, answer: done });
+}
+
+/** posix_fadvise(2); `mode` is an advice's number. @internal */
+export function advise(link: Link, file: FileState, mode: number, a: number, b: number): Promise<number> {
+  return simple(link, { number: CALL_FILE_ADVISE, file, mode, a, b, answer: done });
 }
 
 const entries = (result: number, parcel: number, hold: Hold, link: Link): Entries =>

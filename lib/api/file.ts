@@ -17,10 +17,11 @@ import {
   STAT_BYTES,
 } from '../wire/layout.generated.js';
 import { isAborted, reasonOf } from './abort.js';
-import { readRest } from './call.js';
+import { advise, allocate, readRest } from './call.js';
 import { ourError, quoted, type RingwheelError, rejected } from './errors.js';
 import { currentLink } from './executor.js';
 import { READ_MANY_DEFAULTS, readRanges } from './file-many.js';
+import { type Advice, type AllocateOptions, adviceNumber, allocation, told } from './file-space.js';
 import { chunksOf, STREAM_RULES, type StreamOptions } from './file-stream.js';
 import { openFlags, pathOf } from './flags.js';
 import { Lease } from './lease.js';
@@ -337,6 +338,55 @@ export class File implements AsyncDisposable {
       throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message);
     }
     await operate(this.#usable('truncate'), OPCODE_TRUNCATE, this.#state, NO_HOLD, 0, length);
+  }
+
+  /**
+   * Gives a range of the file blocks on its device, so that writing there cannot fail for want of space; or takes them away. fallocate(2), on
+   * the executor's pool.
+   *
+   * @param position - Byte position, 0 to 2^53 − 1.
+   * @param length - Bytes, 1 to 2^53 − 1.
+   * @param options - See {@link AllocateOptions}.
+   * @throws ERR_RINGWHEEL_INVALID_OPTION, ERR_RINGWHEEL_CLOSED; the signal's reason; a system error of syscall `fallocate`: ENOSPC, which leaves as it
+   * was what could not be allocated whole; ENOTSUP, Node's name of EOPNOTSUPP, where the file system cannot (and everywhere but on Linux); EBADF for a
+   * file that is not open for writing; ESPIPE for a pipe; EFBIG beyond the file system's longest file.
+   *
+   * @example
+   * ```ts
+   * import { File } from 'ringwheel';
+   * await using file = await File.open('journal.bin', 'w+');
+   * await file.allocate(0, 1024 * 1024, { keepSize: true });
+   * await file.writeAt(new TextEncoder().encode('has its place'), 0);
+   * await file.allocate(4096, 1024 * 1024 - 4096, { punchHole: true });
+   * console.log(await file.size()); // 13
+   * ```
+   */
+  async allocate(position: number, length: number, options?: AllocateOptions): Promise<void> {
+    const { mode, signal } = allocation(position, length, options);
+    const call = allocate(this.#usable('allocate'), this.#state, mode, position, length, signal);
+    await told(call, 'fallocate', this.#state.path);
+  }
+
+  /**
+   * Tells the kernel how a range of the file will be used. It changes no result, only how long things take. posix_fadvise(2).
+   *
+   * @param kind - `sequential` doubles the kernel's read-ahead, `random` ends it, `normal` sets it back: for the whole file, whatever the range.
+   * `willneed` begins to read the range, `dontneed` drops its pages from the cache (those that are not written yet stay: `sync()` first),
+   * `noreuse` says that it is read once.
+   * @param position - Byte position, 0 to 2^53 − 1. Default 0.
+   * @param length - Bytes, 0 to 2^53 − 1; 0, the default, is up to the end.
+   * @throws ERR_RINGWHEEL_INVALID_OPTION, ERR_RINGWHEEL_CLOSED; a system error of syscall `fadvise`: ESPIPE for a pipe. Elsewhere than on Linux it does nothing.
+   *
+   * @example
+   * ```ts
+   * import { File } from 'ringwheel';
+   * await using file = await File.open('data.bin');
+   * await file.advise('willneed', 0, 1024 * 1024);
+   * ```
+   */
+  async advise(kind: Advice, position = 0, length = 0): Promise<void> {
+    const number = adviceNumber(kind, position, length);
+    await told(advise(this.#usable('advise'), this.#state, number, position, length), 'fadvise', this.#state.path);
   }
 
   /**

@@ -145,6 +145,12 @@ numbers! {
     /// Opens, writes and closes a file. Mode: open(2) flags; a: bytes, which lie in the lease behind the block; b: permission bits of a
     /// file that is made. Flags: SYNC. Result: 0.
     WriteFile = 28, "WRITE_FILE", 1, false;
+    /// fallocate(2) of an open file. Mode: FALLOC_FL_ bits: 0, 1 (KEEP_SIZE) or 3 (KEEP_SIZE and PUNCH_HOLE). a: byte position; b: bytes, from 1.
+    /// Result: 0.
+    FileAllocate = 29, "FILE_ALLOCATE", 0, true;
+    /// posix_fadvise(2) of an open file. Mode: normal, random, sequential, willneed, dontneed, noreuse, from 0 on. a: byte position; b: bytes, 0 to the
+    /// end. Result: 0.
+    FileAdvise = 30, "FILE_ADVISE", 0, true;
 }
 
 /// A block whose every byte was checked. Paths have no NUL inside and at most [`PATH_BYTES`]; an empty one is ENOENT to the kernel.
@@ -179,6 +185,8 @@ pub enum Call<'a> {
     ReadFile { path: &'a CStr, flags: u32, limit: u64 },
     FileReadRest { limit: u64 },
     WriteFile { path: &'a CStr, flags: u32, mode: u32, bytes: u64, sync: bool },
+    FileAllocate { mode: u32, position: u64, length: u64 },
+    FileAdvise { advice: u32, position: u64, length: u64 },
 }
 
 /// Whom a file is to belong to; `None` leaves that as it is.
@@ -299,6 +307,20 @@ pub fn decode(block: &mut [u8]) -> Result<Call<'_>, RejectCode> {
             let mode = safe_integer(b).and_then(|mode| u32::try_from(mode).ok()).ok_or(RejectCode::Block)?;
             let sync = flags & CALL_SYNC != 0;
             Call::WriteFile { path: first, flags: open, mode, bytes: bytes()?, sync }
+        }
+        CallNumber::FileAllocate => {
+            let length = safe_integer(b).filter(|length| *length > 0).ok_or(RejectCode::Position)?;
+            if !matches!(mode, 0 | 1 | 3) {
+                return Err(RejectCode::Block);
+            }
+            Call::FileAllocate { mode, position: bytes()?, length }
+        }
+        CallNumber::FileAdvise => {
+            if mode > 5 {
+                return Err(RejectCode::Block);
+            }
+            let length = safe_integer(b).ok_or(RejectCode::Position)?;
+            Call::FileAdvise { advice: mode, position: bytes()?, length }
         }
     })
 }

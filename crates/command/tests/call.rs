@@ -77,6 +77,14 @@ fn calls_are_decoded_field_by_field() {
     let mut read =
         Block::new(CallNumber::ReadFile, &[b"f"]).word(field::MODE, 1).double(field::A, 4096.0).bytes();
     assert_eq!(decode(&mut read), Ok(Call::ReadFile { path: c"f", flags: 1, limit: 4096 }));
+    let mut allocate = range(CallNumber::FileAllocate, 3, 4096.0, 1.0).bytes();
+    assert_eq!(decode(&mut allocate), Ok(Call::FileAllocate { mode: 3, position: 4096, length: 1 }));
+    let mut advise = range(CallNumber::FileAdvise, 4, 7.0, 0.0).bytes();
+    assert_eq!(decode(&mut advise), Ok(Call::FileAdvise { advice: 4, position: 7, length: 0 }));
+}
+
+fn range(number: CallNumber, mode: u32, position: f64, length: f64) -> Block {
+    Block::new(number, &[]).word(field::MODE, mode).double(field::A, position).double(field::B, length)
 }
 
 #[test]
@@ -107,6 +115,12 @@ fn each_rule_has_its_code() {
         (truncate(-1.0), Code::Position),
         (truncate(0.5), Code::Position),
         (truncate(9_007_199_254_740_992.0), Code::Position),
+        (range(CallNumber::FileAllocate, 2, 0.0, 1.0), Code::Block),
+        (range(CallNumber::FileAllocate, 0, 0.0, 0.0), Code::Position),
+        (range(CallNumber::FileAllocate, 0, -1.0, 1.0), Code::Position),
+        (range(CallNumber::FileAdvise, 6, 0.0, 0.0), Code::Block),
+        (range(CallNumber::FileAdvise, 0, 0.5, 0.0), Code::Position),
+        (range(CallNumber::FileAdvise, 0, 0.0, -1.0), Code::Position),
     ];
     for (block, code) in cases {
         assert_eq!(rejected(&block), code, "{}", block.bytes().escape_ascii());
@@ -136,7 +150,7 @@ proptest! {
 
     #[test]
     fn plausible_blocks_keep_every_rule(
-        number in 0u32..30,
+        number in 0u32..32,
         paths in prop::collection::vec(prop::collection::vec(1u8.., 0..20), 0..3),
         words in prop::collection::vec((0usize..16, any::<u32>()), 0..3),
         doubles in [any::<f64>(), any::<f64>()],

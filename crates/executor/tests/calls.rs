@@ -292,6 +292,60 @@ fn an_open_file_is_asked_by_its_name_and_a_closed_one_is_not() {
     });
 }
 
+/// FALLOC_FL_KEEP_SIZE, and with FALLOC_FL_PUNCH_HOLE.
+const KEEP_SIZE: u32 = 1;
+const PUNCH_HOLE: u32 = 3;
+const ESPIPE: i32 = -29;
+const EBADF: i32 = -9;
+
+#[test]
+fn blocks_are_allocated_and_punched_and_advice_reaches_the_kernel() {
+    use std::os::unix::fs::MetadataExt;
+    both_drivers(|executor| {
+        let folder = Folder::new("blocks");
+        let mut script = Script::new(executor);
+        let lease = script.lease(4096);
+        let path = folder.file("file", &[7; 1 << 20]);
+        let file = script.open(&path, 2);
+        let mut ask = |file, number, mode: u32, position: f64, length: f64| {
+            let mut bytes = block(number, 0, position, &[]);
+            bytes[field::MODE..field::MODE + 4].copy_from_slice(&mode.to_le_bytes());
+            bytes[field::B..field::B + 8].copy_from_slice(&length.to_le_bytes());
+            let slot = script.call(lease, file, &bytes);
+            script.answer(slot).result
+        };
+        let seen = || fs::metadata(&path).map(|stat| (stat.len(), stat.blocks() * 512)).unwrap();
+        let size = seen().0;
+        assert_eq!(ask(file, CallNumber::FileAllocate, KEEP_SIZE, 1e6, 1e7), 0);
+        let (kept, more) = seen();
+        assert_eq!(kept, size, "the length stays");
+        assert!(more >= 11_000_000, "blocks are there: {more}");
+        assert_eq!(ask(file, CallNumber::FileAllocate, 0, 0.0, 2e6), 0);
+        assert_eq!(seen().0, 2_000_000, "the length grows");
+        // Behind the end of a file ext4 punches nothing.
+        assert_eq!(ask(file, CallNumber::FileAllocate, PUNCH_HOLE, 0.0, 2e6), 0);
+        let (kept, fewer) = seen();
+        assert_eq!(kept, 2_000_000);
+        assert!(fewer + 1_500_000 < more, "blocks are gone: {fewer} of {more}");
+        assert!(fs::read(&path).unwrap().iter().all(|byte| *byte == 0), "a hole is zeros");
+        for advice in 0..6 {
+            for length in [0.0, 4096.0, 1e9] {
+                assert_eq!(ask(file, CallNumber::FileAdvise, advice, 4096.0, length), 0, "{advice}");
+            }
+        }
+        let pipe = fifo(&folder);
+        let pipe = script.open(&pipe, 2);
+        let mut bytes = block(CallNumber::FileAdvise, 0, 0.0, &[]);
+        let slot = script.call(lease, pipe, &bytes);
+        assert_eq!(script.answer(slot).result, ESPIPE);
+        bytes = block(CallNumber::FileAllocate, 0, 0.0, &[]);
+        bytes[field::B..field::B + 8].copy_from_slice(&1.0_f64.to_le_bytes());
+        let readable = script.open(&path, 0);
+        let slot = script.call(lease, readable, &bytes);
+        assert_eq!(script.answer(slot).result, EBADF, "not open for writing");
+    });
+}
+
 #[test]
 fn calls_of_one_turn_stay_within_a_budget_and_all_are_answered() {
     both_drivers(|executor| {

@@ -297,7 +297,9 @@ impl Calls {
 /// Bounded calls, which the kernel mostly answers from its caches. The others go to the pool at once. ARCHITECTURE.md has the figures.
 fn runs_here(call: &Call<'_>) -> bool {
     match call {
-        Call::Copy { .. } => false,
+        // Blocks are marked, or freed, by the hundred thousand.
+        Call::Copy { .. } | Call::FileAllocate { .. } => false,
+        Call::FileAdvise { advice, length, .. } => !simple::moves_pages(*advice, *length),
         Call::Remove { recursive, .. } | Call::List { recursive, .. } => !recursive,
         Call::Unlink { path } => {
             !rustix::fs::lstat(*path).is_ok_and(|stat| stat.st_size > CUT_HERE_BYTES && stat.st_nlink == 1)

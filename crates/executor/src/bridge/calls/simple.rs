@@ -49,6 +49,8 @@ pub(super) fn run(call: &Call<'_>, file: Option<BorrowedFd<'_>>, out: &mut Out<'
             let file = out.at(Step::Open, fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()))?;
             out.at(Step::Truncate, fs::ftruncate(file, length))?;
         }
+        Call::FileAllocate { mode, position, length } => allocate(open()?, mode, position, length)?,
+        Call::FileAdvise { advice, position, length } => advise(open()?, advice, position, length)?,
         // The larger ones have files of their own; `super::perform` sends none of them here.
         _ => return Err(Errno::NOSYS),
     }
@@ -64,6 +66,45 @@ fn stat(answer: std::result::Result<[u8; STATX], ringwheel_driver::Errno>, out: 
         place.copy_from_slice(&number.to_ne_bytes());
     }
     Ok(out.put(&bytes))
+}
+
+/// WILLNEED and DONTNEED of a longer range than this take or drop pages for longer than a turn may wait.
+const PAGES_HERE_BYTES: u64 = 1 << 20;
+
+/// True of advice that takes or drops so many pages that it is the pool's work.
+pub(super) fn moves_pages(advice: u32, length: u64) -> bool {
+    matches!(advice, 3 | 4) && (length == 0 || length > PAGES_HERE_BYTES)
+}
+
+#[cfg(target_os = "linux")]
+fn allocate(file: BorrowedFd<'_>, mode: u32, position: u64, length: u64) -> Result<()> {
+    fs::fallocate(file, fs::FallocateFlags::from_bits_retain(mode), position, length)
+}
+
+/// By our own numbers: those of POSIX_FADV_ differ between processors.
+#[cfg(target_os = "linux")]
+fn advise(file: BorrowedFd<'_>, advice: u32, position: u64, length: u64) -> Result<()> {
+    let advice = match advice {
+        0 => fs::Advice::Normal,
+        1 => fs::Advice::Random,
+        2 => fs::Advice::Sequential,
+        3 => fs::Advice::WillNeed,
+        4 => fs::Advice::DontNeed,
+        _ => fs::Advice::NoReuse,
+    };
+    fs::fadvise(file, position, std::num::NonZeroU64::new(length), advice)
+}
+
+/// Elsewhere a file cannot keep its size, or have holes punched.
+#[cfg(not(target_os = "linux"))]
+fn allocate(_: BorrowedFd<'_>, _: u32, _: u64, _: u64) -> Result<()> {
+    Err(Errno::OPNOTSUPP)
+}
+
+/// Elsewhere nobody listens: advice is not an order.
+#[cfg(not(target_os = "linux"))]
+fn advise(_: BorrowedFd<'_>, _: u32, _: u64, _: u64) -> Result<()> {
+    Ok(())
 }
 
 fn raw(errno: ringwheel_driver::Errno) -> Errno {
