@@ -127,6 +127,8 @@ fn paths_of<'a>(call: &Call<'a>) -> ([Option<&'a CStr>; 2], bool) {
         | Call::FileChangeOwner { .. }
         | Call::FileSetTimes { .. }
         | Call::FileEntries
+        | Call::FileAllocate { .. }
+        | Call::FileAdvise { .. }
         | Call::FileReadRest { .. } => ([None, None], false),
     }
 }
