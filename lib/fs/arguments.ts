@@ -93,8 +93,17 @@ export function plainId(id: unknown): number | undefined {
   return isWhole(id, -1, 0xffffffff) ? id : undefined;
 }
 
+/** Ours are cut to microseconds, as by libuv up to 1.51; later ones keep the rest of a fraction. */
+const [UV_MAJOR = 0, UV_MINOR = 0] = process.versions.uv.split('.').map(Number);
+const FINE_TIMES = UV_MAJOR > 1 || UV_MINOR > 51;
+
 /** Seconds since 1970: a number ≥ 0, its text, or a Date. */
 export function plainTime(time: unknown): number | undefined {
+  const seconds = secondsOf(time);
+  return FINE_TIMES && !Number.isInteger(seconds) ? undefined : seconds;
+}
+
+function secondsOf(time: unknown): number | undefined {
   if (typeof time === 'number' && Number.isFinite(time)) return time < 0 ? Date.now() / 1000 : time;
   if (typeof time === 'string') return /^\d{1,15}(\.\d+)?$/.test(time) ? Number(time) : undefined;
   if (Object.prototype.toString.call(time) !== '[object Date]' || !(time instanceof Date)) return undefined;

@@ -39,6 +39,8 @@ function plainCopy(options: unknown = {}): Options | undefined {
   for (const name of Object.keys(DEFAULTS)) if (typeof all[name] !== 'boolean') return undefined;
   const mode = all.mode ?? 0;
   if (!isCopyMode(mode) || (all.dereference && all.verbatimSymlinks)) return undefined;
+  // Of a directory that is there Node 20 goes on below, and Node 22 refuses it.
+  if (all.errorOnExist && !all.force && all.recursive) return undefined;
   if (all.filter !== undefined && typeof all.filter !== 'function') return undefined;
   return { ...(all as Options), mode };
 }

@@ -19,8 +19,9 @@ import { HERE, type Kernel } from './kernel.js';
 import { hidden, type NodeFileHandle, nodeFileHandle } from './node.js';
 import { bigStatsOf, statsOf } from './stats.js';
 
-/** Node's handles give a web stream of ArrayBuffers up to here, and of bytes from 24 on. */
-const STREAMS_BYTES = Number.parseInt(process.versions.node, 10) >= 24;
+/** Node's handles give a web stream of ArrayBuffers, and of bytes from 22.15 and 23.8 on. */
+const [MAJOR = 0, MINOR = 0] = process.versions.node.split('.').map(Number);
+const STREAMS_BYTES = MAJOR >= 24 || (MAJOR === 23 && MINOR >= 8) || (MAJOR === 22 && MINOR >= 15);
 /** What a web stream reads at a time. */
 const STREAM_BYTES = 65536;
 /** As many parts as one readv(2) takes. */
@@ -119,7 +120,9 @@ function define({ Base, Native, HANDLE }: NodeFileHandle): Maker {
         ({ offset: start, length: size, position: place } = start as never);
       }
       const part = ArrayBuffer.isView(buffer) ? partOf(buffer, start, size) : undefined;
-      if (part === undefined || typeof place === 'bigint' || !isOpen(this)) {
+      // What else there is Node 20 takes for the file's own, and Node 22 refuses.
+      const odd = place !== undefined && place !== null && !isWhole(place, -1, Number.MAX_SAFE_INTEGER);
+      if (part === undefined || odd || !isOpen(this)) {
         return nodes(this, 'read', target, offset, length, position);
       }
       this[REF]();

@@ -5,7 +5,7 @@ import { currentLink } from '../api/executor.js';
 import { isWhole, plainId, plainMode, plainOptions, plainPath, plainTime, wantsBig } from './arguments.js';
 import { type Path, uvError } from './errors.js';
 import { node } from './node.js';
-import { bigStatsOf, statfsOf, statsOf } from './stats.js';
+import { bigStatsOf, knowsStatfs, statfsOf, statsOf } from './stats.js';
 
 const MOST_ACCESS = constants.R_OK | constants.W_OK | constants.X_OK;
 const MOST_COPY = constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE | constants.COPYFILE_FICLONE_FORCE;
@@ -42,7 +42,8 @@ export async function lstat(path: unknown, options?: unknown): Promise<unknown> 
 export async function statfs(path: unknown, options?: unknown): Promise<unknown> {
   const valid = plainPath(path);
   const big = wantsBig(options);
-  if (valid === undefined || big === undefined) return await node.statfs(path as never, options as never);
+  if (valid === undefined || big === undefined || !knowsStatfs())
+    return await node.statfs(path as never, options as never);
   const result = await calls.statfs(currentLink(), valid);
   if (typeof result === 'number') throw await uvError(result, 'statfs', valid);
   return statfsOf(result, big);
@@ -75,7 +76,7 @@ export async function link(from: unknown, to: unknown): Promise<void> {
 /** symlink(2); the type is for Windows, but checked everywhere. */
 export async function symlink(target: unknown, path: unknown, type?: unknown): Promise<void> {
   const [to, at] = [plainPath(target), plainPath(path)];
-  const known = typeof type !== 'string' || type === 'file' || type === 'dir' || type === 'junction';
+  const known = type === undefined || type === null || type === 'file' || type === 'dir' || type === 'junction';
   if (to === undefined || at === undefined || !known) {
     return await node.symlink(target as never, path as never, type as never);
   }

@@ -45,6 +45,14 @@ export function bigStatsOf(view: StatView): BigIntStats {
   );
 }
 
+/** Fields of the answer of statfs; Node 24 has one more. */
+const STATFS_FIELDS = 7;
+
+/** Whether Node's class takes what we know. */
+export function knowsStatfs(): boolean {
+  return classes().StatFs.length === STATFS_FIELDS;
+}
+
 /** The answer of statfs, as bigints or numbers. */
 export function statfsOf(fields: StatfsFields, big: boolean): StatsFs {
   const { type, bsize, blocks, bfree, bavail, files, ffree } = fields;
