@@ -44,6 +44,27 @@ test('what needs a long range waits for one, however many short ones come free f
   await file.close();
 });
 
+test('a range that a pipe holds is not waited for', async (t) => {
+  const path = fifo();
+  const result = await script(`
+    ${FS}
+    const { constants, openSync, readFileSync, writeSync } = require('node:fs');
+    const executor = Executor.start({ memory: 262144, copyMemory: 131072 });
+    const both = openSync(${JSON.stringify(path)}, constants.O_RDWR);
+    const pipe = await File.open(${JSON.stringify(path)});
+    const waits = Array.from({ length: 5 }, () => settled(pipe.read(new Uint8Array(16000))));
+    const file = await File.open(__filename);
+    const written = Array.from({ length: 30 }, (_, index) => fs.writeFile(__filename + index, Buffer.alloc(100000, index)));
+    const reads = Array.from({ length: 1000 }, () => file.readAt(new Uint8Array(100), 0));
+    await Promise.all([...written, ...reads]);
+    for (let index = 0; index < 30; index++) assert(readFileSync(__filename + index).equals(Buffer.alloc(100000, index)));
+    writeSync(both, 'enough');
+    await Promise.race(waits);
+    process.exit(0);
+  `);
+  ended(t, result);
+});
+
 test('leases that are kept make writeFile slower, and never fail', async (t) => {
   const result = await script(`
     ${FS}

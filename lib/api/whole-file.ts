@@ -128,7 +128,7 @@ export async function copyFile(
  * Replaces a file's content, or makes the file, at once: whoever opens it sees all of the old content or all of the new, also after a crash.
  *
  * The content is written to a file of another name in the same directory (`.ringwheel-….tmp`), brought to the device (fdatasync(2)), and renamed. When
- * anything fails, that file is removed, and the old one is as it was; only a process that is killed meanwhile leaves it behind. A symbolic link
+ * anything fails, that file is removed, and the old one is as it was; only a process or worker that ends meanwhile leaves it behind. A symbolic link
  * stays one: what it leads to is replaced. Permission bits are kept, owner and group where the process may set them; further names of the old file
  * (hard links), its ACLs and extended attributes are not.
  *

@@ -8,6 +8,12 @@ import { HELD, type Hold } from './state.js';
 /** Powers of four pages: at most three quarters of a range lie idle. The largest is what one operation moves at a time. */
 const SIZES: readonly number[] = [4096, 16384, 65536, 262144];
 
+/** When nothing was given back in so many ticks, turns of the loop that may have brought something, what is in use is none to wait for. */
+const PATIENCE_TICKS = 20;
+const TICK_MS = 50;
+/** For so long afterwards nobody waits for long ranges. */
+const HOPELESS_MS = 10_000;
+
 /** See the file's head. */
 export class Scratch {
   readonly #native: NativeExecutor;
@@ -21,6 +27,11 @@ export class Scratch {
   readonly #evictOthers: () => boolean;
   #abandoned = false;
   #serving = false;
+  /** Runs while one who needs a long range waits for others to give theirs back. */
+  #patience: NodeJS.Timeout | undefined;
+  /** Ticks since the last one came back. */
+  #quiet = 0;
+  #hopelessUntil = 0;
 
   constructor(
     native: NativeExecutor,
@@ -69,7 +80,8 @@ export class Scratch {
   /**
    * Calls `then` with a range when it is this one's turn; with none after `abandon`. Taking the waiter back is the way out.
    *
-   * @param least - Bytes that a range must have to be of use: one of fewer comes only when no longer one ever will, since nothing of ours is in use.
+   * @param least - Bytes that a range must have to be of use: one of fewer comes only when there will hardly be a longer one, since nothing of ours is in use,
+   * or what is in use does not come back.
    */
   wait(bytes: number, then: (hold: Hold | undefined) => void, least = 0): Waiter {
     return this.#waiting.push(() => then(this.#abandoned ? undefined : this.#take(bytes)), least);
@@ -78,6 +90,7 @@ export class Scratch {
   /** No range will come any more: whoever waits hears so. */
   abandon(): void {
     this.#abandoned = true;
+    this.#endPatience();
     while (!this.#waiting.empty) this.#waiting.runFirst();
   }
 
@@ -85,6 +98,7 @@ export class Scratch {
   give(hold: Hold): void {
     hold.state = HELD;
     this.#kept[hold.sizeClass].push(hold);
+    this.#quiet = 0;
     this.serve();
   }
 
@@ -148,11 +162,33 @@ export class Scratch {
   /** True when the first one who waits is to be told: there is enough for it, or nothing that comes back could make it more. */
   #canServe(): boolean {
     const { first } = this.#waiting;
+    if (first === undefined) this.#endPatience();
     if (first === undefined || this.#abandoned) return first !== undefined;
     const hold = this.#take(Math.max(first.want, this.#sizes[0]));
     if (hold === undefined) return false;
     this.#kept[hold.sizeClass].push(hold);
-    return hold.length >= first.want || this.#isIdle;
+    const enough = hold.length >= first.want;
+    if (!enough && !this.#isIdle && performance.now() >= this.#hopelessUntil) {
+      this.#patience ??= setInterval(() => this.#losePatience(), TICK_MS);
+      return false;
+    }
+    this.#endPatience();
+    return true;
+  }
+
+  /** Nobody else is served meanwhile, so that short ranges become a long one. Those that do not come back, since a pipe is read into them, are not waited for. */
+  #losePatience(): void {
+    if (++this.#quiet < PATIENCE_TICKS) return;
+    this.#hopelessUntil = performance.now() + HOPELESS_MS;
+    this.#endPatience();
+    this.serve();
+  }
+
+  #endPatience(): void {
+    if (this.#patience === undefined) return;
+    clearInterval(this.#patience);
+    this.#patience = undefined;
+    this.#quiet = 0;
   }
 
   get #isIdle(): boolean {
