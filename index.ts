@@ -21,9 +21,11 @@ export {
   type PoolOptions,
 } from './lib/api/executor-pool.js';
 export { File } from './lib/api/file.js';
+export type { ReadableOptions, ReadableStreamOptions } from './lib/api/file-readable.js';
 export { FileServer, type ServerCloseOptions, type ServerStats } from './lib/api/file-server.js';
 export type { Advice, AllocateOptions } from './lib/api/file-space.js';
 export type { StreamOptions } from './lib/api/file-stream.js';
+export type { WritableChunk, WritableOptions, WritableStreamOptions } from './lib/api/file-writable.js';
 export { Event, type EventWaitOptions, Gate } from './lib/api/gate.js';
 export { interval } from './lib/api/interval.js';
 export type { LatencyBucket, LatencySummary, OperationKind, QueueLatencies } from './lib/api/latency.js';

@@ -2,6 +2,8 @@
 //
 // class File: checks arguments and passes them on. The file-server pages of the same path: transfer.ts moves the bytes.
 import { constants } from 'node:fs';
+import type { Readable, Writable } from 'node:stream';
+import type { ReadableStream, WritableStream } from 'node:stream/web';
 import { isUint8Array } from 'node:util/types';
 import { lengthOf } from '../ring/bytes.js';
 import type { Link } from '../ring/link.js';
@@ -21,8 +23,16 @@ import { advise, allocate, readRest } from './call.js';
 import { ourError, quoted, type RingwheelError, rejected } from './errors.js';
 import { currentLink } from './executor.js';
 import { READ_MANY_DEFAULTS, readRanges } from './file-many.js';
+import { type ReadableOptions, type ReadableStreamOptions, readableOf, readableStreamOf } from './file-readable.js';
 import { type Advice, type AllocateOptions, adviceNumber, allocation, told } from './file-space.js';
 import { chunksOf, STREAM_RULES, type StreamOptions } from './file-stream.js';
+import {
+  type WritableChunk,
+  type WritableOptions,
+  type WritableStreamOptions,
+  writableOf,
+  writableStreamOf,
+} from './file-writable.js';
 import { openFlags, pathOf } from './flags.js';
 import { Lease } from './lease.js';
 import { closeFile, closeForgotten, openFile } from './open-file.js';
@@ -298,6 +308,71 @@ export class File implements AsyncDisposable {
    */
   writer(options?: WriterOptions): SequentialWriter {
     return writerOf(this, this.#usable('writer'), this.#state, options);
+  }
+
+  /**
+   * The file as a stream of Node's: {@link File.stream} with a copy of each chunk, which is yours.
+   *
+   * @param options - See {@link ReadableOptions}; they are those of `fs.createReadStream`.
+   * @returns The stream. `destroy()` ends what is under way; when it has emitted `close`, all memory is back. The file stays open, unless you say `autoClose`.
+   * @throws ERR_RINGWHEEL_INVALID_OPTION, ERR_RINGWHEEL_CLOSED. The stream's errors are those of {@link File.stream}.
+   *
+   * @example
+   * ```ts
+   * import { pipeline } from 'node:stream/promises';
+   * import { createGzip } from 'node:zlib';
+   * import { File } from 'ringwheel';
+   * await using from = await File.open('data.bin');
+   * await using to = await File.open('data.bin.gz', 'w');
+   * await pipeline(from.readable(), createGzip(), to.writable());
+   * ```
+   */
+  readable(options?: ReadableOptions): Readable {
+    return readableOf(this, options);
+  }
+
+  /**
+   * A stream of Node's into the file, by a {@link SequentialWriter}: the callback of a write tells that its bytes are taken, `finish` that all are written.
+   *
+   * @param options - See {@link WritableOptions}; they are those of `fs.createWriteStream`, and the writer's.
+   * @returns The stream. `destroy()` drops what is not written yet; when it has emitted `close`, nothing is under way and all memory is back. The file
+   * stays open, unless you say `autoClose`.
+   * @throws ERR_RINGWHEEL_INVALID_OPTION, ERR_RINGWHEEL_CLOSED. The stream's error is the writer's first one, also when it comes between two writes.
+   */
+  writable(options?: WritableOptions): Writable {
+    return writableOf(this, options);
+  }
+
+  /**
+   * The file as a stream of the Web's, of bytes: {@link File.stream} with a copy of each chunk, or straight into the memory of a reader that brings
+   * its own (`getReader({ mode: 'byob' })`), which then costs no new memory.
+   *
+   * @param options - See {@link ReadableStreamOptions}.
+   * @returns The stream. `cancel()` resolves when all memory is back. The file stays open, unless you say `autoClose`.
+   * @throws ERR_RINGWHEEL_INVALID_OPTION, ERR_RINGWHEEL_CLOSED. The stream's errors are those of {@link File.stream}.
+   *
+   * @example
+   * ```ts
+   * import { File } from 'ringwheel';
+   * await using from = await File.open('data.bin');
+   * await using to = await File.open('data.copy.bin', 'w');
+   * await from.readableStream().pipeTo(to.writableStream());
+   * ```
+   */
+  readableStream(options?: ReadableStreamOptions): ReadableStream<Uint8Array> {
+    return readableStreamOf(this, options);
+  }
+
+  /**
+   * A stream of the Web's into the file, by a {@link SequentialWriter}. It takes bytes in whatever form, strings, and leases.
+   *
+   * @param options - See {@link WritableStreamOptions}.
+   * @returns The stream: a write resolves when its bytes are taken, `close()` when all are written; `abort()` drops what is not. The file stays open, unless
+   * you say `autoClose`.
+   * @throws ERR_RINGWHEEL_INVALID_OPTION, ERR_RINGWHEEL_CLOSED. The stream's error is the writer's first one, also when it comes between two writes.
+   */
+  writableStream(options?: WritableStreamOptions): WritableStream<WritableChunk> {
+    return writableStreamOf(this, options);
   }
 
   /** Metadata of the file. Cost: one statx(2). @throws A system error of syscall `fstat`. */

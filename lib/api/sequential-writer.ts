@@ -30,7 +30,8 @@ export interface WriterOptions {
   signal?: AbortSignal;
 }
 
-const WRITER_RULES: Record<string, Rule> = {
+/** @internal */
+export const WRITER_RULES: Record<string, Rule> = {
   chunkBytes: whole(1, 2 ** 26),
   writeBehind: whole(1, 64),
   position: whole(0, Number.MAX_SAFE_INTEGER),
@@ -41,6 +42,9 @@ const KEY = Symbol('writer');
 
 /** Makes the writer of a file; `file` is kept, so that it is not collected meanwhile. @internal */
 export let writerOf: (file: object, link: Link, state: FileState, options?: WriterOptions) => SequentialWriter;
+
+/** Has the writer tell its first error when it comes, also between two calls. @internal */
+export let whenFailed: (writer: SequentialWriter, then: (error: unknown) => void) => void;
 
 /** Writes what a program forgot to, as far as that is possible, and tells of what is lost. */
 const forgotten = new FinalizationRegistry<WriteBehind>((behind) => behind.drainUnheard());
@@ -85,6 +89,9 @@ export class SequentialWriter implements AsyncDisposable {
       }
       const behind = new WriteBehind(file, link, state, { chunkBytes, writeBehind, position });
       return new SequentialWriter(KEY, link, behind, Math.min(LEASE_BYTES, chunkBytes), signal);
+    };
+    whenFailed = (writer, then) => {
+      writer.#behind.onError = then;
     };
   }
 
@@ -184,7 +191,7 @@ export class SequentialWriter implements AsyncDisposable {
 
   /**
    * Flushes, and ends the writer. The file stays open, and nothing is synced: that is {@link SequentialWriter.sync}. Every call returns the same
-   * promise; later writes reject with ERR_RINGWHEEL_CLOSED. All memory goes back, whatever happens.
+   * promise; later writes reject with ERR_RINGWHEEL_CLOSED. When it settles, nothing is under way any more, and all memory is back.
    *
    * @throws The writer's first error: bytes that earlier calls took are not in the file then.
    */
@@ -217,6 +224,7 @@ export class SequentialWriter implements AsyncDisposable {
       await this.#behind.flush();
     } finally {
       this.#end();
+      await this.#behind.idle();
     }
   }
 

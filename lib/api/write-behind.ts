@@ -99,6 +99,7 @@ export class WriteBehind implements Unwritten {
   readonly #flushing: FlushWaiter[] = [];
   /** Closes wait for it. */
   #busy = false;
+  readonly #whenIdle: (() => void)[] = [];
 
   /** `owner` is kept, so that the file is not collected meanwhile. */
   constructor(
@@ -212,9 +213,13 @@ export class WriteBehind implements Unwritten {
   destroy(error: unknown): void {
     if (this.failed !== undefined) return;
     this.told = true;
-    this.onError = undefined;
     this.#fail(error);
     this.#ending.abort(error);
+  }
+
+  /** Resolves when nothing is under way any more. */
+  idle(): Promise<void> {
+    return new Promise((resolve) => (this.#busy ? this.#whenIdle.push(resolve) : resolve()));
   }
 
   #refusal(): Promise<never> {
@@ -257,7 +262,10 @@ export class WriteBehind implements Unwritten {
     if (busy === this.#busy) return;
     this.#busy = busy;
     if (busy) this.#link.enter(this.file);
-    else this.#link.leave(this.file);
+    else {
+      this.#link.leave(this.file);
+      for (const then of this.#whenIdle.splice(0)) then();
+    }
   }
 
   /** Finds out, once, what the file is: who has no positions is written to by one command at a time. */
@@ -406,9 +414,11 @@ export class WriteBehind implements Unwritten {
     if (chunk !== undefined) this.#link.release(chunk.hold);
     while (!this.#turns.empty) this.#turns.runFirst();
     for (const { reject } of this.#flushing.splice(0)) reject(error);
+    const { onError } = this;
+    this.told ||= onError !== undefined;
     if (this.told) this.#link.unwritten.delete(this);
     else this.#link.unwritten.add(this);
-    this.onError?.(error);
+    onError?.(error);
   }
 }
 
