@@ -77,7 +77,7 @@ fn paths<'a>(call: &Call<'a>) -> Vec<&'a CStr> {
         | Call::Link { from, to }
         | Call::SymbolicLink { target: from, path: to }
         | Call::Copy { from, to, .. } => vec![from, to],
-        Call::FileStat
+        Call::FileStat { .. }
         | Call::FileChangeMode { .. }
         | Call::FileChangeOwner { .. }
         | Call::FileSetTimes { .. }

@@ -37,6 +37,7 @@ export class FailedAt {
 }
 
 // Words of struct statx (linux/stat.h; the layout is the kernel's promise to user space).
+const MASK = 0;
 const INO = 8;
 const SIZE = 10;
 const BLOCKS = 12;
@@ -44,6 +45,9 @@ const ATIME = 16;
 const BTIME = 20;
 const CTIME = 24;
 const MTIME = 28;
+const DIRECT_MEMORY = 38;
+const DIRECT_OFFSET = 39;
+const STATX_DIOALIGN = 0x2000;
 const HIGH = 2 ** 32;
 /** Doubles behind it: `numbers` in crates/driver/src/op/file/statx.rs makes them. */
 const NUMBERS = STAT_BYTES / Float64Array.BYTES_PER_ELEMENT;
@@ -115,6 +119,16 @@ export class StatView {
   }
   get birthtimeNs(): bigint {
     return this.#nanoseconds(BTIME);
+  }
+
+  /**
+   * Bytes that memory, positions and lengths of direct I/O have to be multiples of; 0 where the file has none, undefined where nobody knows
+   * or nobody asked.
+   */
+  get alignment(): number | undefined {
+    if ((this.#word(MASK) & STATX_DIOALIGN) === 0) return undefined;
+    const positions = this.#word(DIRECT_OFFSET);
+    return positions === 0 ? 0 : Math.max(positions, this.#word(DIRECT_MEMORY));
   }
 
   #word(index: number): number {

@@ -20,6 +20,7 @@ import {
   CALL_FILE_READ_REST,
   CALL_FILE_STAT,
   CALL_FILE_UTIMES,
+  CALL_FLAG_ALIGNMENT,
   CALL_FLAG_FOLLOW,
   CALL_FLAG_FORCE,
   CALL_FLAG_RECURSIVE,
@@ -88,9 +89,15 @@ export function stat<T>(link: Link, path: Path, follow: boolean, make: (stat: St
   return call(link, (follow ? STAT : LSTAT) as Call<T>, path, undefined, make) as Promise<T | number>;
 }
 
-/** fstat(2), as {@link stat}. @internal */
-export function fstat<T>(link: Link, file: FileState, make: (stat: StatView) => T): Promise<T | number> {
-  const asked: Call<T> = { number: CALL_FILE_STAT, file, answer: statAnswer };
+/** fstat(2), as {@link stat}; with `alignment` the view has that, too. @internal */
+export function fstat<T>(
+  link: Link,
+  file: FileState,
+  make: (stat: StatView) => T,
+  alignment = false,
+): Promise<T | number> {
+  const flags = alignment ? CALL_FLAG_ALIGNMENT : 0;
+  const asked: Call<T> = { number: CALL_FILE_STAT, flags, file, answer: statAnswer };
   return call(link, asked, undefined, undefined, make) as Promise<T | number>;
 }
 

@@ -3,6 +3,7 @@
 // readMany: ranges in, one promise out. Ranges that lie near each other become one read; the reads of up to half a MiB become one
 // command, whose memory is one range of the arena with a table of them behind the bytes (crates/command/src/ranges.rs). So a range
 // costs a few stores here (read-plan.ts), and no closure or promise.
+import { constants } from 'node:os';
 import { BUFFER_GONE, type Link } from '../ring/link.js';
 import { RAW } from '../ring/pending.js';
 import type { SlabRequest } from '../ring/slabs.js';
@@ -30,6 +31,8 @@ export const READ_MANY_DEFAULTS: ReadManyLimits = {
   memory: Number.MAX_SAFE_INTEGER,
 };
 
+const { EBADF } = constants.errno;
+
 /** Reads ranges of a file; the caller checked the limits and that `ranges` is an array. @internal */
 export function readRanges(
   link: Link,
@@ -38,8 +41,9 @@ export function readRanges(
   limits: ReadManyLimits,
   signal: AbortSignal | undefined,
 ): Promise<ReadBatch> {
+  if (file.direct !== undefined && !file.direct.readable) return link.fail(-EBADF, OPCODE_READ, file);
   const plan = takePlan(ranges.length);
-  plan.make(ranges, ranges.length, limits.mergeBytes, limits.amplification, file.alignment);
+  plan.make(ranges, ranges.length, limits.mergeBytes, limits.amplification, file.direct?.alignment ?? 0);
   const sizes = plan.chunks.map(sizeOf);
   let bytes = 0;
   for (const size of sizes) bytes += size;
@@ -136,7 +140,7 @@ class Reading {
     const table = tableOf(chunk);
     const concurrency = Math.max(1, Math.floor(this.concurrency / Math.min(this.#holds.length, this.concurrency)));
     const { arenaWords: words, arenaDoubles: doubles } = link;
-    plan.writeTable(chunk, words, doubles, (hold.offset + table) >>> 2, concurrency, file.alignment || 1);
+    plan.writeTable(chunk, words, doubles, (hold.offset + table) >>> 2, concurrency, file.direct?.alignment ?? 1);
     const settle = (result: number): void => this.#ended(index, result);
     const slot = link.begin(OPCODE_READ_MANY | RAW, settle, file, hold, undefined, sizeOf(chunk), table);
     if (this.signal !== undefined) this.#slots.push(slot, link.table.generations[slot]);

@@ -14,6 +14,7 @@ import { type FileState, HELD, type Hold, IN_OPERATION, RELEASED } from '../ring
 import { OPCODE_READ } from '../wire/layout.generated.js';
 import { isAborted, listen, reasonOf } from './abort.js';
 import { fstat } from './call.js';
+import { untilSettled } from './direct.js';
 import { ourError, systemError } from './errors.js';
 import { type Lease, makeLease } from './lease.js';
 import { operate } from './operation.js';
@@ -82,6 +83,7 @@ export async function* chunksOf(
       }
       if (since !== 0) reading.took(bytes, performance.now() - since);
       reading.check();
+      if (file.direct !== undefined) bytes = reading.cutOut(head, bytes);
       if (bytes < head.wanted && !(await reading.cut(head, bytes))) return;
       if (bytes > 0) yield makeLease(link, reading.show(head, bytes));
     }
@@ -94,7 +96,10 @@ export async function* chunksOf(
 interface Ahead {
   readonly hold: Hold;
   readonly position: number;
+  /** Bytes from the position on that the consumer wants. */
   readonly wanted: number;
+  /** Bytes in front of the position, which come since a direct file's are read by whole blocks. */
+  readonly skip: number;
   readonly read: Promise<number>;
   /** Its slot, which has this generation until it is done; −1 while it may still wait for one. */
   readonly slot: number;
@@ -125,7 +130,9 @@ class ReadAhead {
   #leastAhead: number;
   #chunkBytes: number;
   /** How much is asked for where the user has not said it. */
-  readonly #crowdedBytes: number;
+  #crowdedBytes: number;
+  /** The most of a chunk, which a direct file's range may be longer than. */
+  readonly #mostBytes: number;
   /** Of the next read; −1 where there are no positions. */
   #position: number;
   /** Where the file said that it ends: nothing behind is read ahead. */
@@ -152,8 +159,9 @@ class ReadAhead {
     this.#end = options.end ?? Number.POSITIVE_INFINITY;
     this.#chunkBytes = options.chunkBytes ?? CHUNK_BYTES;
     this.#crowdedBytes = options.chunkBytes ?? CROWDED_BYTES;
+    this.#mostBytes = this.#chunkBytes;
     this.#mostAhead = options.readAhead ?? AHEAD;
-    this.#leastAhead = link.native.driver === 'uring' ? 0 : Math.min(1, this.#mostAhead);
+    this.#leastAhead = link.native.driver === 'uring' && file.direct === undefined ? 0 : Math.min(1, this.#mostAhead);
     this.#depth = this.#leastAhead;
     this.#aborted = isAborted(this.#signal);
     this.#forget = listen(this.#signal, () => {
@@ -165,6 +173,9 @@ class ReadAhead {
   /** Looks whether the file has positions, and how long it is. */
   async begin(): Promise<void> {
     this.check();
+    const { direct } = this.#file;
+    if (direct !== undefined && !direct.readable) throw systemError(-os.errno.EBADF, 'read', this.#file.path);
+    if (direct !== undefined) await untilSettled(this.#link, direct);
     const found = await fstat(this.#link, this.#file, ({ mode, size }) => ({ kind: mode & S_IFMT, size }));
     if (typeof found === 'number') throw systemError(found, 'fstat', this.#file.path);
     if (found.kind !== S_IFREG && found.kind !== S_IFBLK) {
@@ -175,10 +186,15 @@ class ReadAhead {
       return;
     }
     if (this.#position === -1) this.#position = 0;
+    if (direct !== undefined) {
+      // Whole blocks, in memory that begins with a page.
+      this.#chunkBytes = Math.max(LEAST_BYTES, direct.up(this.#chunkBytes));
+      this.#crowdedBytes = Math.max(LEAST_BYTES, direct.up(this.#crowdedBytes));
+    }
     if (found.kind === S_IFBLK) return;
     this.#expectedEnd = found.size;
     const needed = found.size === 0 ? UNKNOWN_BYTES : Math.max(LEAST_BYTES, found.size - this.#position);
-    this.#chunkBytes = Math.min(this.#chunkBytes, needed);
+    this.#chunkBytes = Math.min(this.#chunkBytes, direct === undefined ? needed : direct.up(needed));
   }
 
   /** The next read; what the consumer had is taken back. Undefined at the end. */
@@ -207,6 +223,13 @@ class ReadAhead {
     }
     this.#long = 0;
     if (++this.#short >= PATIENCE && this.#depth > this.#leastAhead) this.#lessAhead();
+  }
+
+  /** Of what a read of whole blocks has brought, the part that is wanted. A chunk's bytes begin where its lease does, so they are moved there. */
+  cutOut({ hold, wanted, skip }: Ahead, read: number): number {
+    const bytes = Math.min(wanted, Math.max(0, read - skip));
+    if (skip > 0 && bytes > 0) hold.bytes.copyWithin(0, skip, skip + bytes);
+    return bytes;
   }
 
   /** A read brought less than was asked for: those behind it are of no use. False at the end. */
@@ -259,35 +282,50 @@ class ReadAhead {
           'file.stream: not even 4096 bytes are free for a chunk. Release leases, or start the executor with a larger `memory`';
         throw ourError('ERR_RINGWHEEL_NO_MEMORY', message);
       }
-      this.#read(hold, Math.min(left, hold.length));
+      this.#read(hold, left);
     }
   }
 
   /** Another range, as long as there is room for. */
   #range(): Hold | undefined {
     const bytes = this.#chunkBytes;
-    if (bytes <= this.#crowdedBytes) return takeRangeUpTo(this.#link, bytes);
+    const least = Math.max(LEAST_BYTES, this.#file.direct?.alignment ?? 0);
+    if (bytes <= this.#crowdedBytes) return takeRangeUpTo(this.#link, bytes, least);
     const { arenaBytes, arenaFreeBytes } = this.#link.native.stats();
-    return takeRangeUpTo(this.#link, arenaFreeBytes - bytes < arenaBytes / 2 ? this.#crowdedBytes : bytes);
+    return takeRangeUpTo(this.#link, arenaFreeBytes - bytes < arenaBytes / 2 ? this.#crowdedBytes : bytes, least);
   }
 
-  #read(hold: Hold, wanted: number): void {
-    const link = this.#link;
+  /** Reads on, at most `left` bytes. */
+  #read(hold: Hold, left: number): void {
+    const { direct } = this.#file;
     const position = this.#position;
+    if (direct === undefined) {
+      const wanted = Math.min(left, hold.length);
+      this.#readInto(hold, position, wanted, position, wanted, 0);
+      return;
+    }
+    const start = direct.down(position);
+    const skip = position - start;
+    const wanted = Math.min(left, direct.down(hold.length) - skip, this.#mostBytes);
+    this.#readInto(hold, start, direct.up(skip + wanted), position, wanted, skip);
+  }
+
+  #readInto(hold: Hold, start: number, length: number, position: number, wanted: number, skip: number): void {
+    const link = this.#link;
     let read: Promise<number>;
     let slot = -1;
     let generation = 0;
     if (link.ready && link.ended === 0) {
       // Without a closure, and without a listener on a signal, which would be 10 µs: `#cancel` names the slot.
       read = new Promise<number>(grab);
-      slot = link.begin(OPCODE_READ, grabbed, this.#file, hold, undefined, wanted, position);
+      slot = link.begin(OPCODE_READ, grabbed, this.#file, hold, undefined, length, start);
       generation = link.table.generations[slot];
     } else {
       this.#ending ??= new AbortController();
-      read = operate(link, OPCODE_READ, this.#file, hold, wanted, position, this.#ending.signal);
+      read = operate(link, OPCODE_READ, this.#file, hold, length, start, this.#ending.signal);
     }
     read.catch(ignore); // It may fail while nobody waits for it.
-    this.#ahead.push({ hold, position, wanted, read, slot, generation });
+    this.#ahead.push({ hold, position, wanted, skip, read, slot, generation });
     if (position !== -1) this.#position = position + wanted;
   }
 
@@ -309,9 +347,9 @@ class ReadAhead {
   /** Drops what was read behind the first. True when there was anything. */
   async #drop(): Promise<boolean> {
     let any = false;
-    for (const { hold, read } of this.#ahead.splice(1)) {
+    for (const { hold, read, skip } of this.#ahead.splice(1)) {
       const bytes = await read.catch(() => 0);
-      any ||= bytes > 0;
+      any ||= bytes > skip;
       if (hold.state === HELD) this.#spare.push(hold);
     }
     return any;

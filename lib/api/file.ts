@@ -20,6 +20,7 @@ import {
 } from '../wire/layout.generated.js';
 import { isAborted, reasonOf } from './abort.js';
 import { advise, allocate, readRest } from './call.js';
+import { claiming, readRestDirectly, untilSettled } from './direct.js';
 import { ourError, quoted, type RingwheelError, rejected } from './errors.js';
 import { currentLink } from './executor.js';
 import { READ_MANY_DEFAULTS, readRanges } from './file-many.js';
@@ -35,6 +36,7 @@ import {
 } from './file-writable.js';
 import { openFlags, pathOf } from './flags.js';
 import { Lease } from './lease.js';
+import { DIRECT, openDirectly } from './open-direct.js';
 import { closeFile, closeForgotten, openFile } from './open-file.js';
 import { operate, scratchFor } from './operation.js';
 import {
@@ -50,11 +52,9 @@ import type { ReadRange } from './read-plan.js';
 import { READ_FILE_RULES, type ReadFileOptions, wholeOf } from './read-whole.js';
 import { type SequentialWriter, type WriterOptions, writerOf } from './sequential-writer.js';
 import { Stats } from './stats.js';
-import { moveDirect, moveInRanges, readCopied, writeCopied } from './transfer.js';
+import { moveDirect, moveInRanges, moveLease, readCopied, writeCopied } from './transfer.js';
 import { checked, shown } from './validate.js';
 
-/** Its number differs between processors; undefined where the system has no such flag. */
-const { O_DIRECT } = constants as { O_DIRECT?: number };
 const KEY = Symbol('file');
 
 /** What commands name a file by. @internal */
@@ -120,18 +120,16 @@ export class File implements AsyncDisposable {
    * @param options - See {@link OpenOptions}.
    * @returns The file. Close it; a forgotten one is closed when it is collected, and the first collection that finds any warns.
    * @throws ERR_RINGWHEEL_INVALID_OPTION when an argument is wrong.
-   * @throws A system error of syscall `open` (ENOENT, EACCES, EMFILE, …) with `path`.
+   * @throws A system error of syscall `open` (ENOENT, EACCES, EMFILE, …) with `path`; EINVAL for `direct` where there is no direct I/O.
    */
   static async open(path: string | URL | Uint8Array, flags?: string | number, options?: OpenOptions): Promise<File> {
     const { mode = 0o666, direct = false, signal } = checked('File.open', options, OPEN_RULES);
-    if (direct && O_DIRECT === undefined) {
-      throw ourError('ERR_RINGWHEEL_INVALID_OPTION', 'File.open: direct must be false here; only Linux has O_DIRECT');
-    }
-    const bits = openFlags(flags, 'File.open') | (direct ? (O_DIRECT as number) : 0);
+    const bits = openFlags(flags, 'File.open');
     const { text, bytes } = pathOf(path, 'File.open');
     const link = currentLink();
     if (!link.open) throw executorClosed('File.open');
-    const state = await openFile(link, bytes, text, bits, mode, signal);
+    const open = direct || (bits & DIRECT) !== 0 ? openDirectly : openFile;
+    const state = await open(link, bytes, text, bits, mode, signal);
     state.appends = (bits & constants.O_APPEND) !== 0;
     return new File(KEY, link, state);
   }
@@ -141,6 +139,25 @@ export class File implements AsyncDisposable {
     return this.#state.open && this.#link.open
       ? this.#link.native.fileDescriptor(this.#state.slot, this.#state.generation)
       : -1;
+  }
+
+  /**
+   * Bytes of which the memory, the position and the length of a transfer have to be multiples to go to the device as they are. Of a file
+   * opened with {@link OpenOptions.direct} it is what the kernel says of it (STATX_DIOALIGN, mostly 512 or 4096), and 4096 where the kernel,
+   * before 6.1, or the file system does not say; of any other file 1. Leases of 4096 bytes and more begin with a page.
+   *
+   * @example
+   * ```ts
+   * import { Executor, File } from 'ringwheel';
+   * await using file = await File.open('data.bin', 'r', { direct: true });
+   * using lease = Executor.current().lease(64 * file.alignment);
+   * for (let position = 0, bytes = 1; bytes > 0; position += bytes) bytes = await file.readAt(lease, position); // no copy
+   * const header = new Uint8Array(10);
+   * await file.readAt(header, 3); // a whole block is read, and ten bytes of it copied
+   * ```
+   */
+  get alignment(): number {
+    return this.#state.direct?.alignment ?? 1;
   }
 
   /**
@@ -173,7 +190,8 @@ export class File implements AsyncDisposable {
    * settled: a Uint8Array is copied during the call only while there is memory for that.
    * @param position - Byte position in the file, 0 to 2^53 − 1. With the flag `a` the kernel appends all the same.
    * @returns Bytes written; fewer than asked for on a full device.
-   * @throws As {@link File.readAt}, syscall `write`.
+   * @throws As {@link File.readAt}, syscall `write`. With `direct` also `read`, `fstat` and `ftruncate`: of a block of which a part is written,
+   * and of what is cut off behind the end.
    */
   writeAt(source: Uint8Array | Lease, position: number): Promise<number> {
     if (!Number.isSafeInteger(position) || position < 0) return rejected(badPosition('writeAt', position));
@@ -242,7 +260,10 @@ export class File implements AsyncDisposable {
       throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message);
     }
     const limits = options === undefined ? READ_MANY_DEFAULTS : { ...READ_MANY_DEFAULTS, ...given };
-    return readRanges(this.#usable('readMany'), this.#state, ranges, limits, signal);
+    const link = this.#usable('readMany');
+    const { direct } = this.#state;
+    if (direct !== undefined) await untilSettled(link, direct);
+    return readRanges(link, this.#state, ranges, limits, signal);
   }
 
   /**
@@ -262,7 +283,9 @@ export class File implements AsyncDisposable {
    */
   async readAll(options?: ReadFileOptions): Promise<Uint8Array> {
     const { limit = Number.MAX_SAFE_INTEGER, signal } = checked('file.readAll', options, READ_FILE_RULES);
-    const read = await readRest(this.#usable('readAll'), this.#state, { limit, signal });
+    const link = this.#usable('readAll');
+    if (this.#state.direct !== undefined) return readRestDirectly(link, this.#state, limit, signal);
+    const read = await readRest(link, this.#state, { limit, signal });
     return wholeOf(read, 'file.readAll', limit, this.#state.path);
   }
 
@@ -378,6 +401,8 @@ export class File implements AsyncDisposable {
   /** Metadata of the file. Cost: one statx(2). @throws A system error of syscall `fstat`. */
   async stat(): Promise<Stats> {
     const link = this.#usable('stat');
+    const { direct } = this.#state;
+    if (direct !== undefined) await untilSettled(link, direct);
     const hold = link.scratch.take(STAT_BYTES) ?? (await scratchFor(link, STAT_BYTES));
     try {
       await operate(link, OPCODE_STAT, this.#state, hold, STAT_BYTES, 0);
@@ -412,7 +437,9 @@ export class File implements AsyncDisposable {
       const message = `file.truncate: length must be a whole number from 0 to ${Number.MAX_SAFE_INTEGER}; got ${shown(length)}`;
       throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message);
     }
-    await operate(this.#usable('truncate'), OPCODE_TRUNCATE, this.#state, NO_HOLD, 0, length);
+    const link = this.#usable('truncate');
+    const truncate = () => operate(link, OPCODE_TRUNCATE, this.#state, NO_HOLD, 0, length);
+    await (this.#state.direct === undefined ? truncate() : claiming(link, this.#state, length, truncate));
   }
 
   /**
@@ -438,8 +465,10 @@ export class File implements AsyncDisposable {
    */
   async allocate(position: number, length: number, options?: AllocateOptions): Promise<void> {
     const { mode, signal } = allocation(position, length, options);
-    const call = allocate(this.#usable('allocate'), this.#state, mode, position, length, signal);
-    await told(call, 'fallocate', this.#state.path);
+    const link = this.#usable('allocate');
+    const asked = () =>
+      told(allocate(link, this.#state, mode, position, length, signal), 'fallocate', this.#state.path);
+    await (this.#state.direct === undefined ? asked() : claiming(link, this.#state, position, asked));
   }
 
   /**
@@ -510,7 +539,7 @@ export class File implements AsyncDisposable {
     }
     const bytes = length ?? room;
     if (isAborted(signal)) throw reasonOf(signal);
-    if (hold !== undefined) return operate(link, opcode, this.#state, hold, bytes, position, signal);
+    if (hold !== undefined) return moveLease(link, opcode, this.#state, hold, bytes, position, signal);
     if (bytes === 0) return 0;
     const plain = array as Uint8Array;
     if (signal !== undefined || position < 0)

@@ -154,7 +154,16 @@ export const QUEUE_RULES: Record<string, Rule> = {
 export interface OpenOptions {
   /** Permission bits of a file that is created, from 0 to 0o7777, cut by the process's umask. Default 0o666. */
   mode?: number;
-  /** Bypass the page cache (O_DIRECT): positions and lengths must then be multiples of the device's block. Default false. */
+  /**
+   * Bypass the page cache (O_DIRECT, also as a bit of the flags). Default false. Transfers may have any position, length and memory. What is a
+   * multiple of {@link File.alignment} and in a {@link Lease} goes to the device as it is; of the rest whole blocks are read into the executor's
+   * memory and copied, and a write of a part of a block reads the block, changes it and writes it back. Such writes of one `File` wait for
+   * each other where they meet, so that no byte is lost; those of other `File`s and processes do not. A write that ends within a block
+   * behind the end of the file is padded with zeros up to that block's end, and the file is cut at once to its length.
+   *
+   * For writing, permission to read is needed, too. The file's own position, and the end that appends go to, are this object's and not
+   * the kernel's. EINVAL where the file system has no direct I/O, or what is opened is neither a file nor a block device; then open it without.
+   */
   direct?: boolean;
   /** Ends the open early: the promise rejects with the signal's reason. */
   signal?: AbortSignal;

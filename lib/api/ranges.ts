@@ -18,11 +18,11 @@ export function takeRange(link: Link, bytes: number): Hold | undefined {
   return given.includes(true) ? leaseHold(native, native.arena, bytes, -1) : undefined;
 }
 
-/** A range of `bytes` or, of what there is, of a half, a quarter, … of them down to a page. @internal */
-export function takeRangeUpTo(link: Link, bytes: number): Hold | undefined {
-  for (let wanted = bytes; ; wanted = Math.max(LEAST, Math.floor(wanted / 2))) {
+/** A range of `bytes` or, of what there is, of a half, a quarter, … of them down to `least`. @internal */
+export function takeRangeUpTo(link: Link, bytes: number, least = LEAST): Hold | undefined {
+  for (let wanted = bytes; ; wanted = Math.max(least, Math.floor(wanted / 2))) {
     const hold = takeRange(link, wanted);
-    if (hold !== undefined || wanted <= LEAST) return hold;
+    if (hold !== undefined || wanted <= least) return hold;
   }
 }
 

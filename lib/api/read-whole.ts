@@ -1,7 +1,7 @@
 // What readFile and file.readAll share: their options, and what becomes of an answer.
 
 import { FailedAt } from './call.js';
-import { ourError, systemError } from './errors.js';
+import { ourError, type RingwheelError, systemError } from './errors.js';
 import { abortSignal, type Rule, whole } from './validate.js';
 
 /** Options of {@link readFile} and {@link File.readAll}. */
@@ -29,10 +29,14 @@ export function wholeOf(
   if (typeof read === 'number') throw systemError(read, 'read', path);
   if (read instanceof FailedAt) {
     if (read.size === undefined) throw systemError(read.errno, read.syscall === 'lstat' ? 'fstat' : read.syscall, path);
-    const most = limit === Number.MAX_SAFE_INTEGER ? UNKNOWN_MOST : limit;
-    const message = `${where}: the file has ${read.size} bytes or more, and the limit is ${most}: raise \`limit\`, or read it as a stream`;
-    throw ourError('ERR_RINGWHEEL_NO_MEMORY', message);
+    throw tooLarge(where, read.size, limit === Number.MAX_SAFE_INTEGER ? UNKNOWN_MOST : limit);
   }
   const bytes = read as Buffer;
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
+/** The error of a file that is longer than the caller takes. @internal */
+export function tooLarge(where: string, size: number, limit: number): RingwheelError {
+  const message = `${where}: the file has ${size} bytes or more, and the limit is ${limit}: raise \`limit\`, or read it as a stream`;
+  return ourError('ERR_RINGWHEEL_NO_MEMORY', message);
 }

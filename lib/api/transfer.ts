@@ -9,6 +9,7 @@ import type { Settle } from '../ring/pending.js';
 import { type FileState, HELD, type Hold } from '../ring/state.js';
 import { OPCODE_READ, OPCODE_WRITE } from '../wire/layout.generated.js';
 import { isAborted, reasonOf, rejectsEarly } from './abort.js';
+import { moveDirectly } from './direct.js';
 import { operate, scratchFor } from './operation.js';
 
 /** The longest array that one scratch range can carry. */
@@ -29,10 +30,29 @@ export function moveDirect(
   length: number,
   position: number,
 ): Promise<number> {
+  const { direct } = file;
+  if (direct !== undefined && !(opcode === OPCODE_READ && direct.reads(hold, length, position)))
+    return moveDirectly(link, opcode, file, hold, length, position);
   if (!link.ready) return operate(link, opcode, file, hold, length, position);
   const promise = new Promise<number>(grab);
   link.begin(opcode, grabbed, file, hold, undefined, length, position);
   return promise;
+}
+
+/** The same with a signal, or at the file's own position, which is −1. */
+export function moveLease(
+  link: Link,
+  opcode: number,
+  file: FileState,
+  hold: Hold,
+  length: number,
+  position: number,
+  signal?: AbortSignal,
+): Promise<number> {
+  const { direct } = file;
+  if (direct !== undefined && !(opcode === OPCODE_READ && direct.reads(hold, length, position)))
+    return moveDirectly(link, opcode, file, hold, length, position, signal);
+  return operate(link, opcode, file, hold, length, position, signal);
 }
 
 /** Fills a plain Uint8Array from a file. */
@@ -43,7 +63,7 @@ export function readCopied(
   length: number,
   position: number,
 ): Promise<number> {
-  if (length <= ONE_RANGE && link.ready) {
+  if (length <= ONE_RANGE && file.direct === undefined && link.ready) {
     const hold = link.scratch.takeWhole(length);
     if (hold !== undefined) {
       const promise = new Promise<number>(grab);
@@ -62,7 +82,7 @@ export function writeCopied(
   length: number,
   position: number,
 ): Promise<number> {
-  if (length <= ONE_RANGE && link.ready) {
+  if (length <= ONE_RANGE && file.direct === undefined && link.ready) {
     const hold = link.scratch.takeWhole(length);
     if (hold !== undefined) {
       if (!copied(hold.bytes, source, 0, length)) {
@@ -90,6 +110,7 @@ export function moveInRanges(
   position: number,
   signal?: AbortSignal,
 ): Promise<number> {
+  if (file.direct !== undefined) return moveDirectly(link, opcode, file, array, length, position, signal);
   const moving = rangeAfterRange(link, opcode, file, array, length, position, signal);
   return signal === undefined ? moving : rejectsEarly(moving, signal);
 }

@@ -18,7 +18,7 @@ import { fstat } from './call.js';
 import { completionError, quoted, systemError } from './errors.js';
 import { operate } from './operation.js';
 import { partOf, takeRangeUpTo } from './ranges.js';
-import { moveInRanges } from './transfer.js';
+import { moveInRanges, moveLease } from './transfer.js';
 
 const { S_IFBLK, S_IFMT, S_IFREG } = constants;
 const { EINVAL, EIO, ESPIPE } = os.errno;
@@ -380,7 +380,7 @@ export class WriteBehind implements Unwritten {
     const { signal } = this.#ending;
     const next = () => (this.#hasPositions ? write.position + write.done : -1);
     if (hold !== undefined) {
-      this.#moved(write, await operate(link, OPCODE_WRITE, file, hold, write.length, next(), signal));
+      this.#moved(write, await moveLease(link, OPCODE_WRITE, file, hold, write.length, next(), signal));
     }
     while (write.done < write.length) {
       const rest = write.done === 0 ? bytes : partOfArray(bytes, write.done, write.length);

@@ -1,4 +1,5 @@
 // The two things that commands name, as this side knows them: an open file and a held range of the arena.
+import type { DirectFile } from './direct-file.js';
 
 /** An open file: what commands name, what errors show, what close waits for. */
 export class FileState {
@@ -6,8 +7,8 @@ export class FileState {
   inFlight = 0;
   /** False from the first call of close on. */
   open = true;
-  /** Opened with `direct`: positions, lengths and memory of transfers are multiples of this. Else 0. */
-  alignment = 0;
+  /** Set when it was opened with `direct`. */
+  direct: DirectFile | undefined = undefined;
   /** Opened with O_APPEND: writes go to the end, whatever their position. */
   appends = false;
   #whenIdle: (() => void) | undefined = undefined;

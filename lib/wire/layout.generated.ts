@@ -150,6 +150,7 @@ export const CALL_FLAG_FOLLOW = 1;
 export const CALL_FLAG_RECURSIVE = 2;
 export const CALL_FLAG_FORCE = 4;
 export const CALL_FLAG_SYNC = 8;
+export const CALL_FLAG_ALIGNMENT = 16;
 /** Bytes of a block before its paths. */
 export const BLOCK_HEADER = 64;
 /** The most bytes of a path. */

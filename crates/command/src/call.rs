@@ -28,6 +28,8 @@ pub const CALL_RECURSIVE: u32 = 2;
 pub const CALL_FORCE: u32 = 4;
 /// Flag: done when it is on the device.
 pub const CALL_SYNC: u32 = 8;
+/// Flag: what direct I/O asks of transfers, too (STATX_DIOALIGN).
+pub const CALL_ALIGNMENT: u32 = 16;
 
 /// Where the fields of a block lie, in bytes.
 pub mod field {
@@ -92,7 +94,7 @@ numbers! {
     Access = 1, "ACCESS", 1, false;
     /// statx(2). Flags: FOLLOW. Answer: the 256 bytes of `struct statx`, then the numbers of Node's `Stats` in its order, as doubles.
     Stat = 2, "STAT", 1, false;
-    /// statx(2) of an open file. Answer as for `Stat`.
+    /// statx(2) of an open file. Flags: ALIGNMENT. Answer as for `Stat`.
     FileStat = 3, "FILE_STAT", 0, true;
     /// statfs(2). Answer: type, block size, blocks, free, available, files, free files: seven u64.
     StatFs = 4, "STATFS", 1, false;
@@ -159,7 +161,7 @@ numbers! {
 pub enum Call<'a> {
     Access { path: &'a CStr, mode: u32 },
     Stat { path: &'a CStr, follow: bool },
-    FileStat,
+    FileStat { alignment: bool },
     StatFs { path: &'a CStr },
     MakeDirectory { path: &'a CStr, mode: u32 },
     MakeDirectories { path: &'a CStr, mode: u32 },
@@ -277,7 +279,7 @@ pub fn decode(block: &mut [u8]) -> Result<Call<'_>, RejectCode> {
     Ok(match number {
         CallNumber::Access => Call::Access { path: first, mode },
         CallNumber::Stat => Call::Stat { path: first, follow },
-        CallNumber::FileStat => Call::FileStat,
+        CallNumber::FileStat => Call::FileStat { alignment: flags & CALL_ALIGNMENT != 0 },
         CallNumber::StatFs => Call::StatFs { path: first },
         CallNumber::MakeDirectory => Call::MakeDirectory { path: first, mode },
         CallNumber::MakeDirectories => Call::MakeDirectories { path: first, mode },
@@ -331,6 +333,7 @@ const fn allowed_flags(number: CallNumber) -> u32 {
         CallNumber::Remove => CALL_RECURSIVE | CALL_FORCE,
         CallNumber::List => CALL_RECURSIVE | CALL_FOLLOW,
         CallNumber::WriteFile => CALL_SYNC,
+        CallNumber::FileStat => CALL_ALIGNMENT,
         _ => 0,
     }
 }

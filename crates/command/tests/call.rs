@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use ringwheel_command::{
     Call, CallNumber, RejectCode,
     call::{
-        BLOCK_HEADER, BLOCK_MAX, CALL_FOLLOW, CALL_FORCE, CALL_RECURSIVE, Owner, PATH_BYTES, Times, decode,
-        field,
+        BLOCK_HEADER, BLOCK_MAX, CALL_ALIGNMENT, CALL_FOLLOW, CALL_FORCE, CALL_RECURSIVE, Owner, PATH_BYTES,
+        Times, decode, field,
     },
 };
 
@@ -106,6 +106,8 @@ fn each_rule_has_its_code() {
         (stat().word(field::FIRST, u32::MAX), Code::Path),
         (stat().word(field::SECOND, 1), Code::Block),
         (Block::new(CallNumber::FileStat, &[b"path"]), Code::Block),
+        (Block::new(CallNumber::FileStat, &[]).word(field::FLAGS, 1), Code::Flags),
+        (stat().word(field::FLAGS, CALL_ALIGNMENT), Code::Flags),
         (Block::new(CallNumber::Unlink, &[b"a\0b"]), Code::Path),
         (Block::new(CallNumber::Unlink, &[b"\0"]), Code::Path),
         (Block::new(CallNumber::Rename, &[b"a", b"b\0"]), Code::Path),

@@ -22,6 +22,8 @@ mod offset {
     pub(super) const RDEV: usize = 128;
     pub(super) const DEV: usize = 136;
     pub(super) const MNT_ID: usize = 144;
+    pub(super) const DIO_MEM_ALIGN: usize = 152;
+    pub(super) const DIO_OFFSET_ALIGN: usize = 156;
 }
 
 /// `struct statx` under construction.
@@ -50,13 +52,14 @@ impl Bytes {
 /// statx(2) of an open file. Costs one system call; it can wait for a network file system.
 #[cfg(target_os = "linux")]
 pub(crate) fn of(file: BorrowedFd<'_>) -> rustix::io::Result<[u8; STATX]> {
-    ask(file, c"", rustix::fs::AtFlags::EMPTY_PATH)
+    ask(file, c"", rustix::fs::AtFlags::EMPTY_PATH, rustix::fs::StatxFlags::empty())
 }
 
 #[cfg(target_os = "linux")]
 fn of_path(path: &CStr, follow: bool) -> rustix::io::Result<[u8; STATX]> {
     use rustix::fs::AtFlags;
-    ask(rustix::fs::CWD, path, if follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW })
+    let flags = if follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
+    ask(rustix::fs::CWD, path, flags, rustix::fs::StatxFlags::empty())
 }
 
 /// Metadata of the file at a path, in the form of [`super::Stat`]'s answer; of a symbolic link itself unless `follow`. One system call on
@@ -68,11 +71,17 @@ pub fn stat_path(path: &CStr, follow: bool) -> Result<[u8; STATX], Errno> {
     Ok(of_path(path, follow)?)
 }
 
-/// Metadata of an open file, as [`stat_path`].
+/// Metadata of an open file, as [`stat_path`]. With `alignment` also what direct I/O asks of memory and positions, where the kernel (6.1)
+/// and the file system know it: the mask says so.
 ///
 /// # Errors
 /// The errno of statx(2).
-pub fn stat_file(file: BorrowedFd<'_>) -> Result<[u8; STATX], Errno> {
+pub fn stat_file(file: BorrowedFd<'_>, alignment: bool) -> Result<[u8; STATX], Errno> {
+    #[cfg(target_os = "linux")]
+    if alignment {
+        return Ok(ask(file, c"", rustix::fs::AtFlags::EMPTY_PATH, rustix::fs::StatxFlags::DIOALIGN)?);
+    }
+    let _only_linux_has_it = alignment;
     Ok(of(file)?)
 }
 
@@ -112,9 +121,14 @@ pub fn numbers(stat: &[u8; STATX]) -> [f64; NUMBERS] {
 }
 
 #[cfg(target_os = "linux")]
-fn ask(base: BorrowedFd<'_>, path: &CStr, flags: rustix::fs::AtFlags) -> rustix::io::Result<[u8; STATX]> {
+fn ask(
+    base: BorrowedFd<'_>,
+    path: &CStr,
+    flags: rustix::fs::AtFlags,
+    more: rustix::fs::StatxFlags,
+) -> rustix::io::Result<[u8; STATX]> {
     use rustix::fs::{StatxFlags, statx};
-    let stat = statx(base, path, flags, StatxFlags::BASIC_STATS | StatxFlags::BTIME)?;
+    let stat = statx(base, path, flags, StatxFlags::BASIC_STATS | StatxFlags::BTIME | more)?;
     let mut bytes = Bytes([0; STATX]);
     bytes.put_u32(offset::MASK, stat.stx_mask);
     bytes.put_u32(offset::BLKSIZE, stat.stx_blksize);
@@ -138,6 +152,8 @@ fn ask(base: BorrowedFd<'_>, path: &CStr, flags: rustix::fs::AtFlags) -> rustix:
     bytes.put_device(offset::RDEV, stat.stx_rdev_major, stat.stx_rdev_minor);
     bytes.put_device(offset::DEV, stat.stx_dev_major, stat.stx_dev_minor);
     bytes.put_u64(offset::MNT_ID, stat.stx_mnt_id);
+    bytes.put_u32(offset::DIO_MEM_ALIGN, stat.stx_dio_mem_align);
+    bytes.put_u32(offset::DIO_OFFSET_ALIGN, stat.stx_dio_offset_align);
     Ok(bytes.0)
 }
 

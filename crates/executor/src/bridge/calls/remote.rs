@@ -122,7 +122,7 @@ fn paths_of<'a>(call: &Call<'a>) -> ([Option<&'a CStr>; 2], bool) {
         Call::Rename { from, to } | Call::Link { from, to } | Call::Copy { from, to, .. } => {
             ([Some(from), Some(to)], true)
         }
-        Call::FileStat
+        Call::FileStat { .. }
         | Call::FileChangeMode { .. }
         | Call::FileChangeOwner { .. }
         | Call::FileSetTimes { .. }
@@ -242,10 +242,14 @@ mod tests {
             assert!(settles(Call::Rename { from: &file, to: &file }));
         }
         assert!(remote.reaches(&Call::Rename { from: &file, to: c"/proc/none" }, None));
-        assert!(remote.reaches(&Call::FileStat, Some(std::fs::File::open("/proc/version").unwrap().as_fd())));
-        assert!(
-            !remote.reaches(&Call::FileStat, Some(std::fs::File::open(base.join("file")).unwrap().as_fd()))
-        );
+        assert!(remote.reaches(
+            &Call::FileStat { alignment: false },
+            Some(std::fs::File::open("/proc/version").unwrap().as_fd())
+        ));
+        assert!(!remote.reaches(
+            &Call::FileStat { alignment: false },
+            Some(std::fs::File::open(base.join("file")).unwrap().as_fd())
+        ));
         std::fs::remove_dir_all(base).unwrap();
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn run(call: &Call<'_>, file: Option<BorrowedFd<'_>>, out: &mut Out<'
             fs::accessat(CWD, path, Access::from_bits_retain(mode as _), AtFlags::empty())?;
         }
         Call::Stat { path, follow } => return stat(stat_path(path, follow), out),
-        Call::FileStat => return stat(stat_file(open()?), out),
+        Call::FileStat { alignment } => return stat(stat_file(open()?, alignment), out),
         Call::StatFs { path } => return stat_fs(path, out),
         Call::MakeDirectory { path, mode } => fs::mkdir(path, Mode::from_raw_mode(mode as _))?,
         Call::Unlink { path } => fs::unlink(path)?,
