@@ -283,8 +283,8 @@ async function writePadded(transfer: Transfer, position: number, size: number): 
     return moved;
   } finally {
     if ((await lengthNow(link, file, direct)) > length) {
+      direct.lengthSeen = length; // Not the padded one, which whoever begins now would take for true.
       await operate(link, OPCODE_TRUNCATE, file, NO_HOLD, 0, length);
-      direct.lengthSeen = length;
     }
   }
 }
