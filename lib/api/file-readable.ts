@@ -76,7 +76,7 @@ class Chunks {
     return done ? undefined : value.bytes;
   }
 
-  /** Ends what is under way; resolves when all memory is back. */
+  /** Ends what is under way, whose memory comes back as the kernel lets go of it. */
   async end(): Promise<void> {
     this.ended = true;
     this.#forget?.();

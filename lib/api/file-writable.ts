@@ -142,6 +142,13 @@ export function writableStreamOf(file: File, options?: WritableStreamOptions): W
   return new WritableStream(
     {
       start(controller) {
+        // The Web calls `abort` only when the write that is under way has ended, and that may wait for a pipe that nobody reads.
+        const { signal: aborting } = controller as unknown as { signal: AbortSignal }; // Node has it, its types do not.
+        const abort = (): void => {
+          whenFailed(writer, () => {}); // An error of the controller's now would be what the stream's `abort()` rejects with.
+          writer.destroy(aborting.reason);
+        };
+        aborting.addEventListener('abort', abort, { once: true });
         whenFailed(writer, (error) => {
           controller.error(error);
           sink.end(error).catch(() => {});

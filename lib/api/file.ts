@@ -337,7 +337,7 @@ export class File implements AsyncDisposable {
    * The file as a stream of Node's: {@link File.stream} with a copy of each chunk, which is yours.
    *
    * @param options - See {@link ReadableOptions}; they are those of `fs.createReadStream`.
-   * @returns The stream. `destroy()` ends what is under way; when it has emitted `close`, all memory is back. The file stays open, unless you say `autoClose`.
+   * @returns The stream. `destroy()` ends what is under way; its memory comes back as the kernel lets go of it. The file stays open, unless you say `autoClose`.
    * @throws ERR_RINGWHEEL_INVALID_OPTION, ERR_RINGWHEEL_CLOSED. The stream's errors are those of {@link File.stream}.
    *
    * @example
@@ -371,7 +371,7 @@ export class File implements AsyncDisposable {
    * its own (`getReader({ mode: 'byob' })`), which then costs no new memory.
    *
    * @param options - See {@link ReadableStreamOptions}.
-   * @returns The stream. `cancel()` resolves when all memory is back. The file stays open, unless you say `autoClose`.
+   * @returns The stream. `cancel()` ends what is under way; its memory comes back as the kernel lets go of it. The file stays open, unless you say `autoClose`.
    * @throws ERR_RINGWHEEL_INVALID_OPTION, ERR_RINGWHEEL_CLOSED. The stream's errors are those of {@link File.stream}.
    *
    * @example
