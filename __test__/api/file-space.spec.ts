@@ -1,11 +1,11 @@
 // File.allocate and File.advise: blocks on the device, and what the kernel is told.
 import { spawnSync } from 'node:child_process';
-import fs, { mkdirSync } from 'node:fs';
+import fs from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { type Advice, File } from '../../index';
 import { ended, executorOf, fileOf, folder, pattern } from '../drivers';
-import { smallDisk, under } from '../support/faults';
+import { smallDiskFor, under } from '../support/faults';
 
 const MIB = 1 << 20;
 
@@ -92,15 +92,10 @@ test('an abort while the pool allocates rejects at once, and close waits for the
 
 test('ENOSPC of allocate is reported, and what was there stays', async (t) => {
   const disk = join(folder, 'full-allocate');
-  mkdirSync(disk, { recursive: true });
-  const found = smallDisk(disk);
-  if ('reason' in found) {
-    process.stderr.write(`skip: ENOSPC of allocate: ${found.reason}\n`);
-    t.pass();
-    return;
-  }
+  const command = smallDiskFor(t, disk);
+  if (command === undefined) return;
   const result = await under(
-    found.command,
+    command,
     `
     const path = ${JSON.stringify(disk)} + '/file';
     const file = await File.open(path, 'w+');

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { ended, folder, script } from '../drivers';
 import { root } from '../support/command';
-import { INJECT, smallDisk, under } from '../support/faults';
+import { INJECT, smallDiskFor, under } from '../support/faults';
 
 mkdirSync(join(root, 'target'), { recursive: true });
 const disk = mkdtempSync(join(root, 'target', 'direct-spec-'));
@@ -415,15 +415,10 @@ direct(
 
 test('a full disk takes what has room, says ENOSPC, and the file is as long as was said', async (t) => {
   const place = join(folder, 'direct-disk');
-  mkdirSync(place);
-  const small = smallDisk(place);
-  if ('reason' in small) {
-    process.stderr.write(`skip: a full disk: ${small.reason}\n`);
-    t.pass();
-    return;
-  }
+  const command = smallDiskFor(t, place);
+  if (command === undefined) return;
   const result = await under(
-    small.command,
+    command,
     `
     try { fs.closeSync(fs.openSync(disk + '/probe', fs.constants.O_CREAT | fs.constants.O_RDWR | fs.constants.O_DIRECT)); }
     catch { console.error('skip: a full disk: this kernel has no O_DIRECT in tmpfs'); return; }

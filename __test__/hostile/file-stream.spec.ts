@@ -1,10 +1,9 @@
 // file.stream() and writeFileAtomic where the system does not play along: short reads, EIO, full disks, an executor or a thread that ends
 // in the middle.
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { ended, folder, script } from '../drivers';
-import { INJECT, smallDisk, under } from '../support/faults';
+import { INJECT, smallDiskFor, under } from '../support/faults';
 
 const HELPERS = `
 const { OPCODE_READ, OPCODE_WRITE } = layout;
@@ -143,15 +142,10 @@ test('an atomic write that meets EIO, EINTR or short writes replaces the file wh
 
 test('an atomic write on a full disk says ENOSPC, keeps the old file and leaves nothing', async (t) => {
   const disk = join(folder, 'atomic-disk');
-  mkdirSync(disk);
-  const small = smallDisk(disk);
-  if ('reason' in small) {
-    t.log(`skip: ${small.reason}`);
-    t.pass();
-    return;
-  }
+  const command = smallDiskFor(t, disk);
+  if (command === undefined) return;
   const result = await under(
-    small.command,
+    command,
     `
     ${HELPERS}
     const disk = ${JSON.stringify(disk)};

@@ -1,10 +1,9 @@
 // file.writer() where the system does not play along: short writes, errors in the middle, full disks, readers that go away, an executor or a thread
 // that ends, a writer that is forgotten. Nothing is lost without somebody being told.
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { ended, folder, script } from '../drivers';
-import { INJECT, smallDisk, under } from '../support/faults';
+import { INJECT, smallDiskFor, under } from '../support/faults';
 
 const HELPERS = `
 const { OPCODE_WRITE } = layout;
@@ -168,15 +167,10 @@ test('/dev/full, and a pipe whose reader goes away', async (t) => {
 
 test('a full disk: ENOSPC, and all bytes before the flushed position are there', async (t) => {
   const disk = join(folder, 'writer-disk');
-  mkdirSync(disk);
-  const small = smallDisk(disk);
-  if ('reason' in small) {
-    t.log(`skip: ${small.reason}`);
-    t.pass();
-    return;
-  }
+  const command = smallDiskFor(t, disk);
+  if (command === undefined) return;
   const result = await under(
-    small.command,
+    command,
     `
     ${HELPERS}
     const path = ${JSON.stringify(disk)} + '/file';

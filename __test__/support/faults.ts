@@ -1,7 +1,9 @@
 // Faults for scripts of specs: short transfers and errors that are injected between TypeScript and Rust, and those that the kernel
 // makes itself when it is given a limit or a full disk.
 import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { ExecutionContext } from 'ava';
 import { script } from '../drivers';
 import type { Ended } from './command';
 import { root } from './command';
@@ -69,6 +71,16 @@ export function under(command: string, body: string, env: Record<string, string>
     [],
     env,
   );
+}
+
+/** {@link smallDisk} on a new directory; undefined, with the reason on stderr and the test passed, where that cannot be. */
+export function smallDiskFor(t: ExecutionContext, directory: string): string | undefined {
+  mkdirSync(directory, { recursive: true });
+  const small = smallDisk(directory);
+  if ('command' in small) return small.command;
+  process.stderr.write(`skip: ${t.title}: ${small.reason}\n`);
+  t.pass();
+  return undefined;
 }
 
 /** The part of a command that mounts a tmpfs of 1 MiB on `$RINGWHEEL_DISK`, in a mount namespace that goes with the script; or why that cannot be. */

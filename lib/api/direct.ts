@@ -6,16 +6,16 @@
 // What a write leaves behind the end of the file, to fill the last block, is cut off again, whatever became of the write. lib/ring/direct-file.ts says who
 // waits for whom.
 import { constants } from 'node:os';
-import { copyBytes, lengthOf } from '../ring/bytes.js';
+import { copied } from '../ring/bytes.js';
 import type { DirectFile, Writing } from '../ring/direct-file.js';
 import { BUFFER_GONE, type Link } from '../ring/link.js';
 import { type FileState, HELD, Hold, IN_OPERATION, NO_HOLD } from '../ring/state.js';
 import { OPCODE_READ, OPCODE_TRUNCATE, OPCODE_WRITE } from '../wire/layout.generated.js';
 import { isAborted, reasonOf, rejectsEarly } from './abort.js';
-import { fstat } from './call.js';
 import { ourError, systemError } from './errors.js';
 import { operate, scratchFor } from './operation.js';
 import { tooLarge } from './read-whole.js';
+import { statOf } from './stat-of.js';
 
 const { EBADF, EIO } = constants.errno;
 /** Where a write has both edges in a range no longer than this, one read brings both. */
@@ -187,28 +187,42 @@ async function read(transfer: Transfer, position: number): Promise<Moved> {
   return { bytes, end: position + bytes };
 }
 
-/** Reads what of a transfer is left behind `from` bytes, widened to whole blocks, through scratch ranges. */
-async function readThrough(transfer: Transfer, from: number, position: number): Promise<number> {
-  const { link, file, direct, array, length, signal } = transfer;
+/** A part of a transfer, in whole blocks of a scratch range. */
+interface Window {
+  readonly range: Hold;
+  /** Where its first block is in the file, and the bytes of all its blocks. */
+  readonly start: number;
+  readonly length: number;
+  /** Of these, the transfer's begin behind `skip`. */
+  readonly skip: number;
+  readonly bytes: number;
+  /** Where they are in the transfer's memory. */
+  readonly at: number;
+}
+
+/** Has `step` move what of a transfer is left behind `from` bytes, window by window, until one moves less than all of its blocks. */
+async function throughRanges(
+  transfer: Transfer,
+  from: number,
+  position: number,
+  step: (window: Window) => Promise<number>,
+): Promise<number> {
+  const { link, direct, length, signal } = transfer;
   let done = 0;
   while (from + done < length) {
     const start = direct.down(position + done);
     const skip = position + done - start;
-    const wanted = length - from - done;
-    const range = await rangeFor(transfer, direct.up(skip + wanted));
+    const left = length - from - done;
+    const range = await rangeFor(transfer, direct.up(skip + left));
     try {
       if (isAborted(signal)) throw reasonOf(signal);
-      const window = Math.min(direct.up(skip + wanted), direct.down(range.length));
-      const moved = await operate(link, OPCODE_READ, file, range, window, start, signal);
-      if (isAborted(signal)) throw reasonOf(signal); // The promise is rejected already: the array is its owner's again.
-      const bytes = Math.min(moved - skip, wanted);
-      if (bytes > 0) {
-        if (!copied(array, from + done, range.bytes, skip, bytes)) await link.fail(BUFFER_GONE, OPCODE_READ, file);
-        done += bytes;
-      }
-      if (moved < window) break;
+      const blocks = Math.min(direct.up(skip + left), direct.down(range.length));
+      const bytes = Math.min(blocks - skip, left);
+      const moved = await step({ range, start, length: blocks, skip, bytes, at: from + done });
+      done += Math.min(Math.max(0, moved - skip), bytes);
+      if (moved < blocks) break;
     } catch (error) {
-      // Bytes that came before count, as they do for pread(2); the next call meets the error.
+      // Bytes that were moved before count, as they do for pread(2) and pwrite(2); the next call meets the error.
       if (from + done > 0 && !isAborted(signal)) break;
       throw error;
     } finally {
@@ -216,6 +230,18 @@ async function readThrough(transfer: Transfer, from: number, position: number): 
     }
   }
   return done;
+}
+
+/** Reads what of a transfer is left behind `from` bytes, widened to whole blocks. */
+function readThrough(transfer: Transfer, from: number, position: number): Promise<number> {
+  const { link, file, array, signal } = transfer;
+  return throughRanges(transfer, from, position, async ({ range, start, length, skip, bytes, at }) => {
+    const moved = await operate(link, OPCODE_READ, file, range, length, start, signal);
+    if (isAborted(signal)) throw reasonOf(signal); // The promise is rejected already: the array is its owner's again.
+    const count = Math.min(moved - skip, bytes);
+    if (count > 0 && !copied(array, at, range.bytes, skip, count)) await link.fail(BUFFER_GONE, OPCODE_READ, file);
+    return moved;
+  });
 }
 
 async function write(transfer: Transfer, position: number): Promise<Moved> {
@@ -289,50 +315,26 @@ async function writePadded(transfer: Transfer, position: number, size: number): 
   }
 }
 
-/** Writes what of a transfer is left behind `from` bytes, in whole blocks, through scratch ranges. */
-async function writeThrough(transfer: Transfer, from: number, position: number, size: number): Promise<number> {
-  const { link, file, direct, array, length, signal } = transfer;
-  let done = 0;
-  while (from + done < length) {
-    const start = direct.down(position + done);
-    const skip = position + done - start;
-    const left = length - from - done;
-    const range = await rangeFor(transfer, direct.up(skip + left));
-    try {
-      if (isAborted(signal)) throw reasonOf(signal);
-      const window = Math.min(direct.up(skip + left), direct.down(range.length));
-      const bytes = Math.min(window - skip, left);
-      await readEdges(transfer, range, start, window, skip, bytes, size);
-      if (!copied(range.bytes, skip, array, from + done, bytes)) await link.fail(BUFFER_GONE, OPCODE_WRITE, file);
-      const moved = await operate(link, OPCODE_WRITE, file, range, window, start, signal);
-      done += Math.min(Math.max(0, moved - skip), bytes);
-      if (moved < window) break;
-    } catch (error) {
-      if (from + done > 0 && !isAborted(signal)) break;
-      throw error;
-    } finally {
-      if (range.state === HELD) link.scratch.give(range);
-    }
-  }
-  return done;
+/** Writes what of a transfer is left behind `from` bytes, in whole blocks. */
+function writeThrough(transfer: Transfer, from: number, position: number, size: number): Promise<number> {
+  const { link, file, array, signal } = transfer;
+  return throughRanges(transfer, from, position, async (window) => {
+    const { range, start, length, skip, bytes, at } = window;
+    await readEdges(transfer, window, size);
+    if (!copied(range.bytes, skip, array, at, bytes)) await link.fail(BUFFER_GONE, OPCODE_WRITE, file);
+    return await operate(link, OPCODE_WRITE, file, range, length, start, signal);
+  });
 }
 
 /** Brings what the first and the last block have beside the bytes that will be put between them: what is in the file, and zeros behind its end. */
-async function readEdges(
-  transfer: Transfer,
-  range: Hold,
-  start: number,
-  window: number,
-  skip: number,
-  bytes: number,
-  size: number,
-): Promise<void> {
+async function readEdges(transfer: Transfer, window: Window, size: number): Promise<void> {
   const { direct } = transfer;
+  const { range, start, length, skip, bytes } = window;
   const block = direct.alignment;
   const head = skip > 0;
-  const last = start + window - block;
-  const tail = skip + bytes < window && !(head && window === block);
-  if (head && tail && window <= ONE_READ && (await readBlocks(transfer, range, start, window, size, 1))) return;
+  const last = start + length - block;
+  const tail = skip + bytes < length && !(head && length === block);
+  if (head && tail && length <= ONE_READ && (await readBlocks(transfer, range, start, length, size, 1))) return;
   let kept: Uint8Array | undefined;
   if (tail) {
     // A command's bytes go to the start of a range: so this one first, and kept aside.
@@ -340,7 +342,7 @@ async function readEdges(
     kept = range.bytes.slice(0, block);
   }
   if (head) await readBlocks(transfer, range, start, block, size, ATTEMPTS);
-  if (kept !== undefined) range.bytes.set(kept, window - block);
+  if (kept !== undefined) range.bytes.set(kept, length - block);
 }
 
 /** Fills the start of a range with `length` bytes of the file, and zeros behind its end. False when all attempts brought too little. */
@@ -396,19 +398,7 @@ async function rangeFor({ link, direct, signal }: Transfer, bytes: number): Prom
 
 /** Bytes of the file now. */
 async function lengthNow(link: Link, file: FileState, direct: DirectFile): Promise<number> {
-  const size = await fstat(link, file, (stat) => stat.size);
-  if (size < 0) throw systemError(size, 'fstat', file.path);
+  const { size } = await statOf(link, file);
   direct.lengthSeen = size;
   return size;
-}
-
-/** Copies bytes. False when either buffer was detached or has shrunk. */
-function copied(target: Uint8Array, at: number, source: Uint8Array, start: number, length: number): boolean {
-  try {
-    if (lengthOf(source) < start + length) return false;
-    copyBytes(target, at, source, start, length);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -6,22 +6,20 @@
 //
 // What runs once a chunk is kept small: V8 does not get to compiling it within a file of 1 GiB, and compiling costs more than such a file.
 
-import { constants } from 'node:fs';
 import { constants as os } from 'node:os';
 import type { Link } from '../ring/link.js';
 import type { Settle } from '../ring/pending.js';
 import { type FileState, HELD, type Hold, IN_OPERATION, RELEASED } from '../ring/state.js';
 import { OPCODE_READ } from '../wire/layout.generated.js';
 import { isAborted, listen, reasonOf } from './abort.js';
-import { fstat } from './call.js';
 import { untilSettled } from './direct.js';
 import { ourError, systemError } from './errors.js';
 import { type Lease, makeLease } from './lease.js';
 import { operate } from './operation.js';
 import { partOf, takeRangeUpTo } from './ranges.js';
+import { statOf } from './stat-of.js';
 import { abortSignal, type Rule, whole } from './validate.js';
 
-const { S_IFBLK, S_IFMT, S_IFREG } = constants;
 const CHUNK_BYTES = 1_048_576;
 /** The same while less than half of the executor's memory is free, so that one stream leaves room for others. */
 const CROWDED_BYTES = 262_144;
@@ -176,9 +174,8 @@ class ReadAhead {
     const { direct } = this.#file;
     if (direct !== undefined && !direct.readable) throw systemError(-os.errno.EBADF, 'read', this.#file.path);
     if (direct !== undefined) await untilSettled(this.#link, direct);
-    const found = await fstat(this.#link, this.#file, ({ mode, size }) => ({ kind: mode & S_IFMT, size }));
-    if (typeof found === 'number') throw systemError(found, 'fstat', this.#file.path);
-    if (found.kind !== S_IFREG && found.kind !== S_IFBLK) {
+    const found = await statOf(this.#link, this.#file);
+    if (!found.seeks) {
       if (this.#position !== -1) throw systemError(-os.errno.ESPIPE, 'read', this.#file.path);
       this.#mostAhead = 0;
       this.#leastAhead = 0;
@@ -191,7 +188,7 @@ class ReadAhead {
       this.#chunkBytes = Math.max(LEAST_BYTES, direct.up(this.#chunkBytes));
       this.#crowdedBytes = Math.max(LEAST_BYTES, direct.up(this.#crowdedBytes));
     }
-    if (found.kind === S_IFBLK) return;
+    if (found.device) return;
     this.#expectedEnd = found.size;
     const needed = found.size === 0 ? UNKNOWN_BYTES : Math.max(LEAST_BYTES, found.size - this.#position);
     this.#chunkBytes = Math.min(this.#chunkBytes, direct === undefined ? needed : direct.up(needed));

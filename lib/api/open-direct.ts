@@ -4,14 +4,14 @@ import { constants as os } from 'node:os';
 import { DirectFile } from '../ring/direct-file.js';
 import type { Link } from '../ring/link.js';
 import type { FileState } from '../ring/state.js';
-import { fstat } from './call.js';
 import { ourError, type SystemError, systemError } from './errors.js';
 import { closeFile, openFile } from './open-file.js';
+import { statOf } from './stat-of.js';
 
 /** O_DIRECT: its number differs between processors; 0 where the system has no such flag. @internal */
 export const DIRECT = (fs as { O_DIRECT?: number }).O_DIRECT ?? 0;
 
-const { O_APPEND, O_RDONLY, O_RDWR, O_WRONLY, S_IFBLK, S_IFMT, S_IFREG } = fs;
+const { O_APPEND, O_RDONLY, O_RDWR, O_WRONLY } = fs;
 const O_ACCMODE = O_RDONLY | O_RDWR | O_WRONLY;
 
 /**
@@ -38,19 +38,12 @@ export async function openDirectly(
   const file = await openFile(link, bytes, path, asked, mode, signal).catch((error) => {
     throw (error as SystemError).code === 'EINVAL' ? refused(path, 'there') : error;
   });
-  const answer = await fstat(
-    link,
-    file,
-    ({ mode, size, alignment }) => ({ kind: mode & S_IFMT, size, alignment }),
-    true,
-  );
   try {
-    if (typeof answer === 'number') throw systemError(answer, 'fstat', path);
-    const { kind, size, alignment = USUAL } = answer;
-    if (kind !== S_IFREG && kind !== S_IFBLK) throw refused(path, 'but for files and block devices');
+    const { seeks, device, size, alignment = USUAL } = await statOf(link, file, true);
+    if (!seeks) throw refused(path, 'but for files and block devices');
     if (alignment === 0) throw refused(path, 'for this file, says its file system');
     const power = (alignment & (alignment - 1)) === 0 ? alignment : USUAL;
-    file.direct = new DirectFile(power, kind === S_IFBLK, access !== O_WRONLY, (flags & O_APPEND) !== 0, size);
+    file.direct = new DirectFile(power, device, access !== O_WRONLY, (flags & O_APPEND) !== 0, size);
     return file;
   } catch (error) {
     await closeFile(link, file);

@@ -3,7 +3,7 @@
 // Moves bytes between a file and a lease (no copy) or a plain Uint8Array (one copy, through scratch ranges). Each has a
 // fast path that allocates nothing but its promise, and a general one for aborts, long arrays and full queues.
 
-import { copyBytes, lengthOf } from '../ring/bytes.js';
+import { copied, lengthOf } from '../ring/bytes.js';
 import { BUFFER_GONE, type Link } from '../ring/link.js';
 import type { Settle } from '../ring/pending.js';
 import { type FileState, HELD, type Hold } from '../ring/state.js';
@@ -21,6 +21,12 @@ const grab = (resolve: (value: number) => void): void => {
   grabbed = resolve;
 };
 
+/** True of a direct file's transfer that does not go as it is: see direct.ts. */
+function needsBlocks(opcode: number, file: FileState, hold: Hold, length: number, position: number): boolean {
+  const { direct } = file;
+  return direct !== undefined && !(opcode === OPCODE_READ && direct.reads(hold, length, position));
+}
+
 /** Moves bytes between a file and a lease. `hold` must be in JavaScript's hand. */
 export function moveDirect(
   link: Link,
@@ -30,8 +36,7 @@ export function moveDirect(
   length: number,
   position: number,
 ): Promise<number> {
-  const { direct } = file;
-  if (direct !== undefined && !(opcode === OPCODE_READ && direct.reads(hold, length, position)))
+  if (needsBlocks(opcode, file, hold, length, position))
     return moveDirectly(link, opcode, file, hold, length, position);
   if (!link.ready) return operate(link, opcode, file, hold, length, position);
   const promise = new Promise<number>(grab);
@@ -49,8 +54,7 @@ export function moveLease(
   position: number,
   signal?: AbortSignal,
 ): Promise<number> {
-  const { direct } = file;
-  if (direct !== undefined && !(opcode === OPCODE_READ && direct.reads(hold, length, position)))
+  if (needsBlocks(opcode, file, hold, length, position))
     return moveDirectly(link, opcode, file, hold, length, position, signal);
   return operate(link, opcode, file, hold, length, position, signal);
 }
@@ -85,7 +89,7 @@ export function writeCopied(
   if (length <= ONE_RANGE && file.direct === undefined && link.ready) {
     const hold = link.scratch.takeWhole(length);
     if (hold !== undefined) {
-      if (!copied(hold.bytes, source, 0, length)) {
+      if (!copied(hold.bytes, 0, source, 0, length)) {
         link.scratch.give(hold);
         return link.fail(BUFFER_GONE, OPCODE_WRITE, file);
       }
@@ -133,13 +137,13 @@ async function rangeAfterRange(
       try {
         if (isAborted(signal)) throw reasonOf(signal);
         if (lengthOf(array) < done + wanted) await link.fail(BUFFER_GONE, opcode, file);
-        if (opcode === OPCODE_WRITE && !copied(hold.bytes, array, done, wanted)) {
+        if (opcode === OPCODE_WRITE && !copied(hold.bytes, 0, array, done, wanted)) {
           await link.fail(BUFFER_GONE, opcode, file);
         }
         const moved = await operate(link, opcode, file, hold, wanted, position < 0 ? -1 : position + done, signal);
         if (opcode === OPCODE_READ && moved > 0) {
           if (isAborted(signal)) throw reasonOf(signal); // The promise is rejected already: the array is its owner's again.
-          if (!link.copyInto(array, done, hold, moved)) await link.fail(BUFFER_GONE, opcode, file);
+          if (!copied(array, done, hold.bytes, 0, moved)) await link.fail(BUFFER_GONE, opcode, file);
         }
         done += moved;
         if (moved < wanted) break;
@@ -154,16 +158,5 @@ async function rangeAfterRange(
     return done;
   } finally {
     link.leave(file);
-  }
-}
-
-/** Copies a part of a source into a range. False when either buffer was detached or has shrunk. */
-function copied(range: Uint8Array, source: Uint8Array, start: number, length: number): boolean {
-  try {
-    if (lengthOf(source) < start + length) return false;
-    copyBytes(range, 0, source, start, length);
-    return true;
-  } catch {
-    return false;
   }
 }

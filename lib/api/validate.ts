@@ -118,12 +118,14 @@ export function listOf(entries: Rule, longest: number): Rule {
   };
 }
 
+function isGroup(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !isSignal(value);
+}
+
 /** An object with the keys of `rules`, of which those of `required` must be there. @internal */
 export function shape(rules: Record<string, Rule>, required: readonly string[] = []): Rule {
   const known = Object.keys(rules);
   const range = `an object with ${known.join(', ')}`;
-  const isGroup = (value: unknown): value is object =>
-    typeof value === 'object' && value !== null && !Array.isArray(value) && !isSignal(value);
   return {
     range,
     isMeantFor: isGroup,
@@ -143,13 +145,11 @@ export function shape(rules: Record<string, Rule>, required: readonly string[] =
 /** An object of at most `longest` keys of the program's own, each of `keys`, with a value of `values`. @internal */
 export function mapOf(keys: Rule, values: Rule, longest: number): Rule {
   const range = `an object of at most ${longest} keys`;
-  const isMap = (value: unknown): value is object =>
-    typeof value === 'object' && value !== null && !Array.isArray(value) && !isSignal(value);
   return {
     range,
-    isMeantFor: isMap,
+    isMeantFor: isGroup,
     wrong(value, name) {
-      if (!isMap(value)) return mustBe(name, range, value);
+      if (!isGroup(value)) return mustBe(name, range, value);
       const entries = Object.entries(value);
       if (entries.length > longest) return `${name} must be ${range}; got ${entries.length}`;
       for (const [key, inner] of entries) {

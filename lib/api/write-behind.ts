@@ -5,22 +5,20 @@
 //
 // Who waits is served whenever a write has ended. The first error is everybody's from then on.
 
-import { constants } from 'node:fs';
 import { constants as os } from 'node:os';
-import { copyBytes, lengthOf, partOfArray } from '../ring/bytes.js';
+import { copied, lengthOf, partOfArray } from '../ring/bytes.js';
 import { Fifo } from '../ring/fifo.js';
 import { BUFFER_GONE, type Link } from '../ring/link.js';
 import { type FileState, type Hold, IN_OPERATION, NO_HOLD } from '../ring/state.js';
 import type { Unwritten } from '../ring/unwritten.js';
 import { OPCODE_DATASYNC, OPCODE_WRITE } from '../wire/layout.generated.js';
 import { listen } from './abort.js';
-import { fstat } from './call.js';
 import { completionError, quoted, systemError } from './errors.js';
 import { operate } from './operation.js';
 import { partOf, takeRangeUpTo } from './ranges.js';
+import { statOf } from './stat-of.js';
 import { moveInRanges, moveLease } from './transfer.js';
 
-const { S_IFBLK, S_IFMT, S_IFREG } = constants;
 const { EINVAL, EIO, ESPIPE } = os.errno;
 
 /** What a chunk has at first; one that was filled makes the next twice as long, so that who flushes often takes little memory. */
@@ -283,9 +281,7 @@ export class WriteBehind implements Unwritten {
 
   async #look(): Promise<void> {
     const { file } = this;
-    const found = await fstat(this.#link, file, ({ mode }) => ({ kind: mode & S_IFMT }));
-    if (typeof found === 'number') throw systemError(found, 'fstat', file.path);
-    const seeks = found.kind === S_IFREG || found.kind === S_IFBLK;
+    const { seeks } = await statOf(this.#link, file);
     if (!seeks && this.#limits.position !== undefined) throw systemError(-ESPIPE, 'write', file.path);
     if (!seeks) this.#chunkBytes = Math.min(this.#chunkBytes, PIPE_BYTES);
     this.#hasPositions = seeks && !file.appends;
@@ -419,15 +415,5 @@ export class WriteBehind implements Unwritten {
     if (this.told) this.#link.unwritten.delete(this);
     else this.#link.unwritten.add(this);
     onError?.(error);
-  }
-}
-
-/** Copies a part of a source into a chunk. False when either buffer was detached. */
-function copied(chunk: Uint8Array, at: number, source: Uint8Array, start: number, count: number): boolean {
-  try {
-    copyBytes(chunk, at, source, start, count);
-    return true;
-  } catch {
-    return false;
   }
 }

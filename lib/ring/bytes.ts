@@ -15,6 +15,17 @@ export function copyBytes(target: Uint8Array, at: number, source: Uint8Array, st
   set.call(target, whole ? source : subarray.call(source, start, start + count), at);
 }
 
+/** The same where the source, too, may have become too short: false when either has. */
+export function copied(target: Uint8Array, at: number, source: Uint8Array, start: number, count: number): boolean {
+  try {
+    if (length.call(source) < start + count) return false;
+    copyBytes(target, at, source, start, count);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** A view of a part of its bytes. Throws when it is detached. */
 export function partOfArray(array: Uint8Array, start: number, end: number): Uint8Array {
   return subarray.call(array, start, end);

@@ -14,7 +14,7 @@ import {
   QUEUE_CURRENT_WORD,
   REGION_BYTES,
 } from '../wire/layout.generated.js';
-import { copyBytes } from './bytes.js';
+import { copied } from './bytes.js';
 import { CallRanges } from './call-ranges.js';
 import { CommandWriter } from './command-writer.js';
 import { CompletionReader } from './completion-reader.js';
@@ -363,20 +363,10 @@ export class Link {
   settleCopied(settle: Settle, target: Uint8Array, hold: Hold, kind: number, file: FileState, result: number): void {
     const opcode = kind & OPCODE_BITS;
     let outcome = result;
-    if (result > 0 && opcode === OPCODE_READ && !this.copyInto(target, 0, hold, result)) outcome = BUFFER_GONE;
+    if (result > 0 && opcode === OPCODE_READ && !copied(target, 0, hold.bytes, 0, result)) outcome = BUFFER_GONE;
     this.scratch.give(hold);
     if (outcome < 0) settle(this.#fail(outcome, opcode, file) as never, 0);
     else settle(outcome, 0);
-  }
-
-  /** Copies `length` bytes of a range into a user's array. False when that one was detached or has shrunk. */
-  copyInto(target: Uint8Array, at: number, hold: Hold, length: number): boolean {
-    try {
-      copyBytes(target, at, hold.bytes, 0, length);
-      return true;
-    } catch {
-      return false;
-    }
   }
 
   /** The promise of a failed operation. */

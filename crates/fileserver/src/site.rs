@@ -165,17 +165,21 @@ impl Site {
             fields.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
             fields.extend(value.as_deref().map(|value| (name.as_str(), value)));
         }
-        let render = |fields: &mut dyn Iterator<Item = (&str, &str)>| {
-            let mut lines = Vec::new();
-            fields.for_each(|(name, value)| crate::http::head::field(&mut lines, name, value.as_bytes()));
-            lines
-        };
-        let cache_control = render(&mut cache_control.map(|value| ("Cache-Control", value)).into_iter());
-        let lines = render(&mut fields.into_iter());
+        let cache_control = rendered(cache_control.map(|value| ("Cache-Control", value)));
+        let lines = rendered(fields);
         let content_type = content_type
             .map_or_else(|| crate::http::mime::content_type(name, &self.options.mime), str::to_owned);
         About { content_type, cache_control, lines }
     }
+}
+
+/// Field lines with their ends.
+fn rendered<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for (name, value) in fields {
+        crate::http::head::field(&mut lines, name, value.as_bytes());
+    }
+    lines
 }
 
 /// What a site says of a file.

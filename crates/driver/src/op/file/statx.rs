@@ -92,12 +92,8 @@ pub const NUMBERS: usize = 14;
 /// then milliseconds since 1970: access, modification, change, birth. Of 64 bits a double keeps 53.
 #[must_use]
 pub fn numbers(stat: &[u8; STATX]) -> [f64; NUMBERS] {
-    let u32_at = |at: usize| u32::from_ne_bytes([stat[at], stat[at + 1], stat[at + 2], stat[at + 3]]);
-    let u64_at = |at: usize| {
-        let half = |at: usize| u32_at(at).to_ne_bytes();
-        let ([a, b, c, d], [e, f, g, h]) = (half(at), half(at + 4));
-        u64::from_ne_bytes([a, b, c, d, e, f, g, h])
-    };
+    let u32_at = |at: usize| u32::from_ne_bytes(std::array::from_fn(|index| stat[at + index]));
+    let u64_at = |at: usize| u64::from_ne_bytes(std::array::from_fn(|index| stat[at + index]));
     let number = |at| f64::from(u32_at(at));
     let wide = |at| u64_at(at) as f64;
     let device = |at| rustix::fs::makedev(u32_at(at) as _, u32_at(at + 4) as _) as f64;
