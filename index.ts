@@ -38,6 +38,7 @@ export type {
   OpenOptions,
   QueuesOptions,
   ReadManyOptions,
+  SignalOptions,
   SleepOptions,
   SqpollOptions,
   StallOptions,

@@ -86,3 +86,12 @@ export function rejectsEarly<T>(work: Promise<T>, signal: AbortSignal): Promise<
     );
   });
 }
+
+/**
+ * Runs `work`, which is to pass the signal on to the kernel, and rejects with the signal's reason the moment it aborts: for what has no
+ * memory of the caller's. Nothing begins when it has aborted before. @internal
+ */
+export function endedBy<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+  if (signal === undefined) return work();
+  return isAborted(signal) ? Promise.reject(reasonOf(signal)) : rejectsEarly(work(), signal);
+}

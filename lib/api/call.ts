@@ -220,8 +220,15 @@ export function allocate(
 }
 
 /** posix_fadvise(2); `mode` is an advice's number. @internal */
-export function advise(link: Link, file: FileState, mode: number, a: number, b: number): Promise<number> {
-  return simple(link, { number: CALL_FILE_ADVISE, file, mode, a, b, answer: done });
+export function advise(
+  link: Link,
+  file: FileState,
+  mode: number,
+  a: number,
+  b: number,
+  signal?: AbortSignal,
+): Promise<number> {
+  return simple(link, { number: CALL_FILE_ADVISE, file, mode, a, b, signal, answer: done });
 }
 
 const entries = (result: number, parcel: number, hold: Hold, link: Link): Entries =>

@@ -18,7 +18,7 @@ import {
   OPCODE_WRITE,
   STAT_BYTES,
 } from '../wire/layout.generated.js';
-import { isAborted, reasonOf } from './abort.js';
+import { endedBy, isAborted, reasonOf } from './abort.js';
 import { advise, allocate, readRest } from './call.js';
 import { claiming, readRestDirectly, untilSettled } from './direct.js';
 import { ourError, quoted, type RingwheelError, rejected } from './errors.js';
@@ -44,6 +44,8 @@ import {
   type OpenOptions,
   READ_MANY_RULES,
   type ReadManyOptions,
+  SIGNAL_RULES,
+  type SignalOptions,
   TRANSFER_RULES,
   type TransferOptions,
 } from './options.js';
@@ -398,48 +400,54 @@ export class File implements AsyncDisposable {
     return writableStreamOf(this, options);
   }
 
-  /** Metadata of the file. Cost: one statx(2). @throws A system error of syscall `fstat`. */
-  async stat(): Promise<Stats> {
-    const link = this.#usable('stat');
-    const { direct } = this.#state;
-    if (direct !== undefined) await untilSettled(link, direct);
-    const hold = link.scratch.take(STAT_BYTES) ?? (await scratchFor(link, STAT_BYTES));
-    try {
-      await operate(link, OPCODE_STAT, this.#state, hold, STAT_BYTES, 0);
-      return new Stats(new DataView(hold.bytes.buffer, hold.bytes.byteOffset, STAT_BYTES));
-    } finally {
-      link.scratch.give(hold);
-    }
+  /**
+   * Metadata of the file. Cost: one statx(2).
+   *
+   * @param options - See {@link SignalOptions}.
+   * @throws A system error of syscall `fstat`; ERR_RINGWHEEL_INVALID_OPTION, ERR_RINGWHEEL_CLOSED; the signal's reason.
+   */
+  async stat(options?: SignalOptions): Promise<Stats> {
+    return this.#stat('stat', options);
   }
 
   /** Bytes of the file now. As {@link File.stat}. */
-  async size(): Promise<number> {
-    return (await this.stat()).size;
+  async size(options?: SignalOptions): Promise<number> {
+    return (await this.#stat('size', options)).size;
   }
 
-  /** Waits until content and metadata are on the device: fsync(2). @throws A system error of syscall `fsync`. */
-  async sync(): Promise<void> {
-    await operate(this.#usable('sync'), OPCODE_SYNC, this.#state, NO_HOLD, 0, 0);
+  /**
+   * Waits until content and metadata are on the device: fsync(2).
+   *
+   * @param options - See {@link SignalOptions}. An fsync that the kernel has begun it ends.
+   * @throws A system error of syscall `fsync`; ERR_RINGWHEEL_INVALID_OPTION, ERR_RINGWHEEL_CLOSED; the signal's reason.
+   */
+  async sync(options?: SignalOptions): Promise<void> {
+    await this.#flush('sync', OPCODE_SYNC, options);
   }
 
-  /** Waits until the content, and what is needed to find it, is on the device: fdatasync(2). */
-  async datasync(): Promise<void> {
-    await operate(this.#usable('datasync'), OPCODE_DATASYNC, this.#state, NO_HOLD, 0, 0);
+  /** Waits until the content, and what is needed to find it, is on the device: fdatasync(2). As {@link File.sync}, syscall `fdatasync`. */
+  async datasync(options?: SignalOptions): Promise<void> {
+    await this.#flush('datasync', OPCODE_DATASYNC, options);
   }
 
   /**
    * Sets the file's length: cuts it, or fills it up with zeros. ftruncate(2).
    *
    * @param length - Bytes, 0 to 2^53 − 1. Default 0.
+   * @param options - See {@link SignalOptions}. After an abort the file has its old length or the new one.
+   * @throws A system error of syscall `ftruncate`; ERR_RINGWHEEL_INVALID_OPTION, ERR_RINGWHEEL_CLOSED; the signal's reason.
    */
-  async truncate(length = 0): Promise<void> {
+  async truncate(length = 0, options?: SignalOptions): Promise<void> {
+    const { signal } = checked('file.truncate', options, SIGNAL_RULES);
     if (!Number.isSafeInteger(length) || length < 0) {
       const message = `file.truncate: length must be a whole number from 0 to ${Number.MAX_SAFE_INTEGER}; got ${shown(length)}`;
       throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message);
     }
     const link = this.#usable('truncate');
-    const truncate = () => operate(link, OPCODE_TRUNCATE, this.#state, NO_HOLD, 0, length);
-    await (this.#state.direct === undefined ? truncate() : claiming(link, this.#state, length, truncate));
+    const truncate = () => operate(link, OPCODE_TRUNCATE, this.#state, NO_HOLD, 0, length, signal);
+    await endedBy(signal, () =>
+      this.#state.direct === undefined ? truncate() : claiming(link, this.#state, length, truncate),
+    );
   }
 
   /**
@@ -468,7 +476,9 @@ export class File implements AsyncDisposable {
     const link = this.#usable('allocate');
     const asked = () =>
       told(allocate(link, this.#state, mode, position, length, signal), 'fallocate', this.#state.path);
-    await (this.#state.direct === undefined ? asked() : claiming(link, this.#state, position, asked));
+    await endedBy(signal, () =>
+      this.#state.direct === undefined ? asked() : claiming(link, this.#state, position, asked),
+    );
   }
 
   /**
@@ -479,7 +489,9 @@ export class File implements AsyncDisposable {
    * `noreuse` says that it is read once.
    * @param position - Byte position, 0 to 2^53 − 1. Default 0.
    * @param length - Bytes, 0 to 2^53 − 1; 0, the default, is up to the end.
-   * @throws ERR_RINGWHEEL_INVALID_OPTION, ERR_RINGWHEEL_CLOSED; a system error of syscall `fadvise`: ESPIPE for a pipe. Elsewhere than on Linux it does nothing.
+   * @param options - See {@link SignalOptions}.
+   * @throws ERR_RINGWHEEL_INVALID_OPTION, ERR_RINGWHEEL_CLOSED; the signal's reason; a system error of syscall `fadvise`: ESPIPE for a pipe.
+   * Elsewhere than on Linux it does nothing.
    *
    * @example
    * ```ts
@@ -488,9 +500,11 @@ export class File implements AsyncDisposable {
    * await file.advise('willneed', 0, 1024 * 1024);
    * ```
    */
-  async advise(kind: Advice, position = 0, length = 0): Promise<void> {
+  async advise(kind: Advice, position = 0, length = 0, options?: SignalOptions): Promise<void> {
+    const { signal } = checked('file.advise', options, SIGNAL_RULES);
     const number = adviceNumber(kind, position, length);
-    await told(advise(this.#usable('advise'), this.#state, number, position, length), 'fadvise', this.#state.path);
+    const asked = advise(this.#usable('advise'), this.#state, number, position, length, signal);
+    await told(asked, 'fadvise', this.#state.path);
   }
 
   /**
@@ -546,6 +560,30 @@ export class File implements AsyncDisposable {
       return moveInRanges(link, opcode, this.#state, plain, bytes, position, signal);
     if (opcode === OPCODE_READ) return readCopied(link, this.#state, plain, bytes, position);
     return writeCopied(link, this.#state, plain, bytes, position);
+  }
+
+  async #stat(method: string, options: SignalOptions | undefined): Promise<Stats> {
+    const { signal } = checked(`file.${method}`, options, SIGNAL_RULES);
+    const link = this.#usable(method);
+    return endedBy(signal, () => this.#look(link, signal));
+  }
+
+  async #look(link: Link, signal: AbortSignal | undefined): Promise<Stats> {
+    const { direct } = this.#state;
+    if (direct !== undefined) await untilSettled(link, direct);
+    const hold = link.scratch.take(STAT_BYTES) ?? (await scratchFor(link, STAT_BYTES));
+    try {
+      await operate(link, OPCODE_STAT, this.#state, hold, STAT_BYTES, 0, signal);
+      return new Stats(new DataView(hold.bytes.buffer, hold.bytes.byteOffset, STAT_BYTES));
+    } finally {
+      link.scratch.give(hold);
+    }
+  }
+
+  async #flush(method: string, opcode: number, options: SignalOptions | undefined): Promise<void> {
+    const { signal } = checked(`file.${method}`, options, SIGNAL_RULES);
+    const link = this.#usable(method);
+    await endedBy(signal, () => operate(link, opcode, this.#state, NO_HOLD, 0, 0, signal));
   }
 
   #usable(method: string): Link {

@@ -192,6 +192,18 @@ export const TRANSFER_RULES: Record<string, Rule> = {
   signal: abortSignal,
 };
 
+/** Options of {@link File.stat}, `size`, `sync`, `datasync`, `truncate` and `advise`. */
+export interface SignalOptions {
+  /**
+   * Ends it early: the promise rejects with the signal's reason at once, and the kernel is asked to end what it has begun, which it may do to its
+   * end all the same. `file.close()` waits for that.
+   */
+  signal?: AbortSignal;
+}
+
+/** @internal */
+export const SIGNAL_RULES: Record<string, Rule> = { signal: abortSignal };
+
 /** Options of {@link File.readMany}. */
 export interface ReadManyOptions {
   /** Bytes of one merged read at most: ranges that lie near each other are read together up to here. Default 262144; 0 merges none. */
