@@ -9,7 +9,7 @@ import type { Ended } from './command';
 import { root } from './command';
 
 /**
- * For a script: `inject(plan)`. `plan` is asked for each read and write command, with its number, opcode and length. A number > 0 is the most bytes
+ * For a script: `inject(plan)`. `plan` is asked for each read and write command, with its number, opcode and length; all writes are commands then. A number > 0 is the most bytes
  * that the kernel gets to move: it really moves no more, on whichever driver. One < 0 is the result that TypeScript gets, minus an errno.
  * `undefined` leaves the command alone.
  */
@@ -32,7 +32,10 @@ const inject = (next) => { plan = next; commands = 0; injected = 0; };
     if (fault < 0) results.set(slot + ':' + generation, fault);
     write.call(this, word, slot, generation, fileSlot, fileGeneration, leaseSlot, leaseGeneration, fault > 0 ? Math.min(fault, length) : length, operand);
   };
-  const { finish } = Link.prototype;
+  const { finish, writeNow } = Link.prototype;
+  Link.prototype.writeNow = function (file, bytes, start, end, position) {
+    return plan === undefined ? writeNow.call(this, file, bytes, start, end, position) : layout.WRITE_ELSEWHERE;
+  };
   Link.prototype.finish = function (slot, generation, result, extra) {
     const key = slot + ':' + generation;
     const fault = results.get(key);

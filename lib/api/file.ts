@@ -188,8 +188,9 @@ export class File implements AsyncDisposable {
   /**
    * Writes at a position: the fast path.
    *
-   * @param source - A {@link Lease} (no copy) or a Uint8Array (one copy); all its bytes are written. Leave it alone until the promise has
-   * settled: a Uint8Array is copied during the call only while there is memory for that.
+   * @param source - A {@link Lease} (no copy) or a Uint8Array (one copy; none of 64 KiB and more to a regular file, as a rule, which is written in the
+   * call, half a millisecond of each turn); all its bytes are written. Leave it alone until the promise has settled: a Uint8Array is copied during
+   * the call only while there is memory for that.
    * @param position - Byte position in the file, 0 to 2^53 − 1. With the flag `a` the kernel appends all the same.
    * @returns Bytes written; fewer than asked for on a full device.
    * @throws As {@link File.readAt}, syscall `write`. With `direct` also `read`, `fstat` and `ftruncate`: of a block of which a part is written,

@@ -142,6 +142,7 @@ const EXECUTOR: Row<ExecutorStats>[] = [
   ['callbacks_total', 'counter', 'Calls into JavaScript.', (stats) => stats.callbacks],
   ['completion_overflows_total', 'counter', 'Overflows of the completion queue.', (stats) => stats.overflows],
   ['calls_here_total', 'counter', 'File system calls on this thread.', (stats) => stats.callsHere],
+  ['writes_now_total', 'counter', 'Writes of long arrays from where they are.', (stats) => stats.writesNow],
   ['calls_pooled_total', 'counter', 'File system calls on the pool.', (stats) => stats.callsPooled],
   ['calls_postponed_total', 'counter', 'Times that calls waited for the next turn.', (stats) => stats.callsPostponed],
   ['parcels_total', 'counter', 'Answers with memory of their own.', (stats) => stats.parcels],

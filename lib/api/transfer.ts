@@ -7,13 +7,15 @@ import { copied, lengthOf } from '../ring/bytes.js';
 import { BUFFER_GONE, type Link } from '../ring/link.js';
 import type { Settle } from '../ring/pending.js';
 import { type FileState, HELD, type Hold } from '../ring/state.js';
-import { OPCODE_READ, OPCODE_WRITE } from '../wire/layout.generated.js';
+import { OPCODE_READ, OPCODE_WRITE, WRITE_NEXT_TURN } from '../wire/layout.generated.js';
 import { isAborted, reasonOf, rejectsEarly } from './abort.js';
 import { moveDirectly } from './direct.js';
 import { operate, scratchFor } from './operation.js';
 
 /** The longest array that one scratch range can carry. */
 const ONE_RANGE = 262144;
+/** From this length on an array is written from where it is, if that can be: a native call costs less than a copy into a range. */
+export const NOW_BYTES = 65_536;
 
 // One shared executor function for all promises: a closure per read would cost more than the read's own bookkeeping.
 let grabbed: Settle;
@@ -78,7 +80,10 @@ export function readCopied(
   return moveInRanges(link, OPCODE_READ, file, target, length, position);
 }
 
-/** Writes a plain Uint8Array to a file. Its bytes are taken now or, of a long one, when their turn comes. */
+/**
+ * Writes a plain Uint8Array to a file. Its bytes are taken now or, of a long one, when their turn comes: a long one is written from where it is, as
+ * far as the turn has time, where a command would only add a second copy.
+ */
 export function writeCopied(
   link: Link,
   file: FileState,
@@ -86,7 +91,8 @@ export function writeCopied(
   length: number,
   position: number,
 ): Promise<number> {
-  if (length <= ONE_RANGE && file.direct === undefined && link.ready) {
+  const now = length >= NOW_BYTES && file.writesNow;
+  if (length <= ONE_RANGE && !now && file.direct === undefined && link.ready) {
     const hold = link.scratch.takeWhole(length);
     if (hold !== undefined) {
       if (!copied(hold.bytes, 0, source, 0, length)) {
@@ -119,6 +125,11 @@ export function moveInRanges(
   return signal === undefined ? moving : rejectsEarly(moving, signal);
 }
 
+/** At the file's own position, or its end, others in flight come first: whoever asks is in flight already. */
+function canWriteNow(file: FileState, position: number): boolean {
+  return file.writesNow && ((position >= 0 && !file.appends) || file.inFlight === 1);
+}
+
 async function rangeAfterRange(
   link: Link,
   opcode: number,
@@ -132,6 +143,23 @@ async function rangeAfterRange(
   try {
     let done = 0;
     while (done < length) {
+      if (opcode === OPCODE_WRITE && length >= NOW_BYTES && canWriteNow(file, position)) {
+        if (isAborted(signal)) throw reasonOf(signal);
+        const result = link.writeNow(file, array, done, length, position < 0 ? -1 : position + done);
+        if (result > 0) {
+          done += result;
+          continue;
+        }
+        if (result < 0 && result !== WRITE_NEXT_TURN) {
+          if (done > 0) break;
+          await link.fail(result, opcode, file);
+        }
+        // Of an array that a range can take the bytes are taken now, one way or the other.
+        if (result === WRITE_NEXT_TURN && length > ONE_RANGE) {
+          await link.nextTurn();
+          continue;
+        }
+      }
       const hold = link.scratch.take(length - done) ?? (await scratchFor(link, length - done, signal));
       const wanted = Math.min(length - done, hold.length);
       try {

@@ -1,6 +1,7 @@
 // What is behind a SequentialWriter: chunks that are filled one after the other, and written while the next one is filled.
 //
 //   bytes → wait for their turn → chunk → in flight, at most `writeBehind` → flushed
+//   a long array, with nothing before it → written from where it is ────────→ flushed
 //   lease → wait for its turn ──────────→ in flight, as it is
 //
 // Who waits is served whenever a write has ended. The first error is everybody's from then on.
@@ -11,13 +12,13 @@ import { Fifo } from '../ring/fifo.js';
 import { BUFFER_GONE, type Link } from '../ring/link.js';
 import { type FileState, type Hold, IN_OPERATION, NO_HOLD } from '../ring/state.js';
 import type { Unwritten } from '../ring/unwritten.js';
-import { OPCODE_DATASYNC, OPCODE_WRITE } from '../wire/layout.generated.js';
+import { OPCODE_DATASYNC, OPCODE_WRITE, WRITE_ELSEWHERE, WRITE_NEXT_TURN } from '../wire/layout.generated.js';
 import { listen } from './abort.js';
 import { completionError, quoted, systemError } from './errors.js';
 import { operate } from './operation.js';
 import { partOf, takeRangeUpTo } from './ranges.js';
 import { statOf } from './stat-of.js';
-import { moveInRanges, moveLease } from './transfer.js';
+import { moveInRanges, moveLease, NOW_BYTES } from './transfer.js';
 
 const { EINVAL, EIO, ESPIPE } = os.errno;
 
@@ -26,6 +27,10 @@ const FIRST_BYTES = 65_536;
 /** What a pipe takes at once: the rest of a longer write would have to be copied once more. */
 const PIPE_BYTES = 65_536;
 const PAGE = 4096;
+/** Chunks after which it is asked again whether a long array may be written from where it is. */
+const DETOUR = 16;
+/** Of a long array: not yet. */
+const LATER = -1;
 
 /** @internal */
 export interface WriteBehindLimits {
@@ -93,6 +98,10 @@ export class WriteBehind implements Unwritten {
   /** In the order of their positions. */
   readonly #writes: Write[] = [];
   #inFlight = 0;
+  /** A long array waits for the loop's next turn. */
+  #postponed = false;
+  /** Chunks to go until {@link DETOUR} is over. */
+  #detour = 0;
   readonly #turns = new Fifo();
   readonly #flushing: FlushWaiter[] = [];
   /** Closes wait for it. */
@@ -292,21 +301,64 @@ export class WriteBehind implements Unwritten {
   #take(bytes: Uint8Array, done: number, length: number): number {
     while (done < length) {
       this.#prepare();
+      const count = this.#writeNow(bytes, done, length);
+      if (count === LATER) {
+        // A close comes after it.
+        if (this.failed === undefined) this.#link.unwritten.add(this);
+        return done;
+      }
+      if (count > 0) {
+        done += count;
+        continue;
+      }
       const gone = lengthOf(bytes) < length;
       const chunk = gone ? undefined : this.#room(length - done);
       if (!gone && chunk === undefined) return done;
-      const count = chunk === undefined ? 0 : Math.min(chunk.size - chunk.used, length - done);
-      if (chunk === undefined || !copied(chunk.hold.bytes, chunk.used, bytes, done, count)) {
+      const fits = chunk === undefined ? 0 : Math.min(chunk.size - chunk.used, length - done);
+      if (chunk === undefined || !copied(chunk.hold.bytes, chunk.used, bytes, done, fits)) {
         this.#fail(completionError(BUFFER_GONE, OPCODE_WRITE, this.file.path));
         return done;
       }
-      chunk.used += count;
-      done += count;
-      this.position += count;
+      chunk.used += fits;
+      done += fits;
+      this.position += fits;
       this.#link.unwritten.add(this);
       if (chunk.used === chunk.size) this.#sendChunk();
     }
     return done;
+  }
+
+  /**
+   * Writes a long array from where it is, once everything before it is written. Returns how many bytes: 0 when it is for chunks, {@link LATER} when it
+   * has to wait.
+   */
+  #writeNow(bytes: Uint8Array, done: number, length: number): number {
+    const { file } = this;
+    if (length < NOW_BYTES || this.#detour > 0 || !file.writesNow || file.direct !== undefined) return 0;
+    if (this.#most === 0 || this.#postponed || !this.#sendChunk() || this.#inFlight > 0) return LATER;
+    // At the file's end others in flight come first.
+    if (!this.#hasPositions && file.inFlight > (this.#busy ? 1 : 0)) return 0;
+    const count = this.#link.writeNow(file, bytes, done, length, this.#hasPositions ? this.position : -1);
+    if (count > 0) {
+      this.position += count;
+      this.flushed = this.position;
+      this.#link.unwritten.delete(this);
+      return count;
+    }
+    if (count === WRITE_NEXT_TURN) {
+      this.#postponed = true;
+      this.#link.nextTurn().then(() => {
+        this.#postponed = false;
+        this.#serve();
+      });
+      return LATER;
+    }
+    if (count === WRITE_ELSEWHERE) {
+      this.#detour = DETOUR;
+      return 0;
+    }
+    this.#fail(completionError(count, OPCODE_WRITE, file.path));
+    return LATER;
   }
 
   /** A chunk that is not full. Undefined when there is none before a write has ended, or no memory. */
@@ -327,7 +379,13 @@ export class WriteBehind implements Unwritten {
 
   /** No memory for a chunk, and no write that would bring some. */
   get #stuck(): boolean {
-    return this.failed === undefined && this.#chunk === undefined && this.#inFlight === 0 && this.#most > 0;
+    return (
+      this.failed === undefined &&
+      !this.#postponed &&
+      this.#chunk === undefined &&
+      this.#inFlight === 0 &&
+      this.#most > 0
+    );
   }
 
   /** Sends the chunk, full or not. False when it has to wait. */
@@ -336,6 +394,7 @@ export class WriteBehind implements Unwritten {
     if (chunk === undefined) return true;
     if (this.#inFlight >= this.#most) return false;
     this.#chunk = undefined;
+    if (this.#detour > 0) this.#detour--;
     const { hold, size, used, position } = chunk;
     this.#nextBytes = Math.min(this.#chunkBytes, used === size ? Math.max(2 * used, this.#nextBytes) : FIRST_BYTES);
     this.#write({ position, length: used, done: 0 }, hold, hold.bytes, (failed) => {

@@ -6,7 +6,7 @@ import { failed, type Path, throwAbort, uvError } from './errors.js';
 import { HERE, type Kernel } from './kernel.js';
 
 /** What is moved between two looks at the signal. */
-const CHUNK_BYTES = 512 * 1024;
+const CHUNK_BYTES = 2 ** 21;
 /** Node's limit, beyond which it refuses: that is left to it. */
 const MOST_BYTES = 2 ** 31 - 1;
 

@@ -5,7 +5,9 @@ import { isAborted } from '../api/abort.js';
 import * as calls from '../api/call.js';
 import type { RingwheelError } from '../api/errors.js';
 import { currentLink } from '../api/executor.js';
-import { OPCODE_SYNC, OPCODE_TRUNCATE } from '../wire/layout.generated.js';
+import { operate } from '../api/operation.js';
+import { NO_HOLD } from '../ring/state.js';
+import { ALLOCATE_AHEAD, OPCODE_SYNC, OPCODE_TRUNCATE } from '../wire/layout.generated.js';
 import { bytesOf, isEncoding, plainFlags, plainMode, plainOptions, plainPath } from './arguments.js';
 import {
   type Content,
@@ -25,6 +27,8 @@ import { node } from './node.js';
 import { stat } from './paths.js';
 
 const PERMISSIONS = 0o666;
+/** From this length on blocks are allocated before a file is written. */
+const AHEAD_BYTES = 2 ** 21;
 
 /** open(2) as a FileHandle. */
 export async function open(path: unknown, flags?: unknown, mode?: unknown): Promise<FileHandle> {
@@ -124,9 +128,26 @@ async function written(
   // Text becomes bytes before the file is touched, as in Node: bytes that cannot be made leave it as it was.
   const content: Content = typeof data === 'string' ? Buffer.from(data, encoding) : data;
   await opened(target as Path, flags, mode, async (kernel) => {
-    await writeAll(kernel, content, encoding, signal);
+    const ahead = (flags & constants.O_TRUNC) !== 0 && ArrayBuffer.isView(content) && content.byteLength >= AHEAD_BYTES;
+    if (ahead) await calls.allocate(kernel.link, kernel.file, ALLOCATE_AHEAD, 0, content.byteLength);
+    try {
+      await writeAll(kernel, content, encoding, signal);
+    } catch (error) {
+      if (ahead) await cutBehind(kernel);
+      throw error;
+    }
     if (flush) await kernel.run(OPCODE_SYNC, 0, 'fsync');
   });
+}
+
+/** Gives back the blocks behind the end of a file that was not written whole. */
+async function cutBehind({ link, file }: Kernel): Promise<void> {
+  try {
+    const size = await calls.fstat<number>(link, file, ({ size }) => size);
+    if (size >= 0) await operate(link, OPCODE_TRUNCATE, file, NO_HOLD, 0, size);
+  } catch {
+    // They are in nobody's way, and go with the file.
+  }
 }
 
 /** Leases that the program keeps leave no range for all of it: undefined, and it is written piece by piece. */

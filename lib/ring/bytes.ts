@@ -30,3 +30,10 @@ export function copied(target: Uint8Array, at: number, source: Uint8Array, start
 export function partOfArray(array: Uint8Array, start: number, end: number): Uint8Array {
   return subarray.call(array, start, end);
 }
+
+/** The same; undefined when it has no such bytes any more. */
+export function partIfThere(array: Uint8Array, start: number, end: number): Uint8Array | undefined {
+  const total = length.call(array);
+  if (total < end) return undefined;
+  return start === 0 && end === total ? array : subarray.call(array, start, end);
+}

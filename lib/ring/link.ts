@@ -13,8 +13,11 @@ import {
   OPCODE_WRITE,
   QUEUE_CURRENT_WORD,
   REGION_BYTES,
+  WRITE_ELSEWHERE,
+  WRITE_GONE,
+  WRITE_NEVER,
 } from '../wire/layout.generated.js';
-import { copied } from './bytes.js';
+import { copied, partIfThere } from './bytes.js';
 import { CallRanges } from './call-ranges.js';
 import { CommandWriter } from './command-writer.js';
 import { CompletionReader } from './completion-reader.js';
@@ -367,6 +370,25 @@ export class Link {
     this.scratch.give(hold);
     if (outcome < 0) settle(this.#fail(outcome, opcode, file) as never, 0);
     else settle(outcome, 0);
+  }
+
+  /**
+   * Writes the bytes from `start` to `end` of a long array at once, as far as that is a copy and nothing else: for files with `writesNow`. At `position`, or
+   * where the file is (−1): then no other operation on it may be in flight. Bytes written, minus an errno, {@link BUFFER_GONE}, WRITE_NEXT_TURN, or
+   * WRITE_ELSEWHERE when a command must do it.
+   */
+  writeNow(file: FileState, bytes: Uint8Array, start: number, end: number, position: number): number {
+    const part = partIfThere(bytes, start, end);
+    const result = part === undefined ? WRITE_GONE : this.native.writeNow(file.slot, file.generation, part, position);
+    if (result === WRITE_GONE) return BUFFER_GONE;
+    if (result !== WRITE_NEVER) return result;
+    file.writesNow = false;
+    return WRITE_ELSEWHERE;
+  }
+
+  /** Resolves in the loop's next turn. */
+  nextTurn(): Promise<void> {
+    return new Promise((resolve) => setImmediate(this.backToQueue(resolve)));
   }
 
   /** The promise of a failed operation. */

@@ -9,6 +9,8 @@ export class FileState {
   open = true;
   /** Set when it was opened with `direct`. */
   direct: DirectFile | undefined = undefined;
+  /** Long arrays may be written without a command. Until the first of them it is not known. */
+  writesNow = true;
   /** Opened with O_APPEND: writes go to the end, whatever their position. */
   appends = false;
   #whenIdle: (() => void) | undefined = undefined;

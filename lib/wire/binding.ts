@@ -60,6 +60,8 @@ export interface NativeStats {
   callsPooled: number;
   /** Times such calls waited for the next turn, since what they may take of one was spent. */
   callsPostponed: number;
+  /** Long arrays that were written from where they are, in one copy and without a command. */
+  writesNow: number;
   /** Answers longer than the memory they were asked with, which got memory of their own. */
   parcels: number;
   /** Those that JavaScript has not taken yet. */
@@ -137,6 +139,10 @@ export interface NativeExecutor {
   confirmPreempt(): boolean;
   open(path: Uint8Array, flags: number, mode: number, slot: number, generation: number): void;
   fileDescriptor(slot: number, generation: number): number;
+  /**
+   * Writes a Uint8Array at once, as far as that is a copy and nothing else; at `position`, below 0 where the file is. Bytes written, minus an errno, or one of `WRITE_…`.
+   */
+  writeNow(slot: number, generation: number, bytes: Uint8Array, position: number): number;
   /** A descriptor of its own for what a file has open, the caller's to close; minus an errno when there is none. */
   duplicate(slot: number, generation: number): number;
   /** Drops a file that nobody can name any more; true when it was open. */

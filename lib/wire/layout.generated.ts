@@ -100,6 +100,16 @@ export const COMPLETION_RESULT_WORD = 2;
 /** 0 until results are multishot. */
 export const COMPLETION_FLAGS_WORD = 3;
 
+// What a write at once says beside bytes and errnos.
+/** A command must do it. */
+export const WRITE_ELSEWHERE = 0;
+/** A command must do it, and all others of this file. */
+export const WRITE_NEVER = -100000;
+/** There is time for it in the next turn. */
+export const WRITE_NEXT_TURN = -100001;
+/** The array has no such bytes any more. */
+export const WRITE_GONE = -100002;
+
 // Opcodes. crates/command/src/opcode.rs says what each takes and gives.
 export const OPCODE_NOP = 1;
 export const OPCODE_READ = 2;
@@ -151,6 +161,7 @@ export const CALL_FLAG_RECURSIVE = 2;
 export const CALL_FLAG_FORCE = 4;
 export const CALL_FLAG_SYNC = 8;
 export const CALL_FLAG_ALIGNMENT = 16;
+export const ALLOCATE_AHEAD = 257;
 /** Bytes of a block before its paths. */
 export const BLOCK_HEADER = 64;
 /** The most bytes of a path. */

@@ -28,6 +28,8 @@ pub const CALL_RECURSIVE: u32 = 2;
 pub const CALL_FORCE: u32 = 4;
 /// Flag: done when it is on the device.
 pub const CALL_SYNC: u32 = 8;
+/// A mode of FILE_ALLOCATE: blocks behind the file's end, where that makes the writes that follow cheaper, and else nothing.
+pub const ALLOCATE_AHEAD: u32 = 257;
 /// Flag: what direct I/O asks of transfers, too (STATX_DIOALIGN).
 pub const CALL_ALIGNMENT: u32 = 16;
 
@@ -312,7 +314,7 @@ pub fn decode(block: &mut [u8]) -> Result<Call<'_>, RejectCode> {
         }
         CallNumber::FileAllocate => {
             let length = safe_integer(b).filter(|length| *length > 0).ok_or(RejectCode::Position)?;
-            if !matches!(mode, 0 | 1 | 3) {
+            if !matches!(mode, 0 | 1 | 3 | ALLOCATE_AHEAD) {
                 return Err(RejectCode::Block);
             }
             Call::FileAllocate { mode, position: bytes()?, length }

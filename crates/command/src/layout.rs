@@ -10,6 +10,14 @@ pub const MAGIC: u32 = u32::from_le_bytes(*b"RWHL");
 pub const COMMAND_CAPACITY: u32 = 4096;
 /// Entries of the completion ring. A power of two.
 pub const COMPLETION_CAPACITY: u32 = 4096;
+/// What a write at once says beside bytes and errnos: nothing was written, and a command must do it.
+pub const WRITE_ELSEWHERE: i32 = 0;
+/// Nothing was written: a command must do it, and all others of this file.
+pub const WRITE_NEVER: i32 = -100_000;
+/// Nothing was written: there is time for it in the next turn.
+pub const WRITE_NEXT_TURN: i32 = -100_001;
+/// Nothing was written: the array has no such bytes any more.
+pub const WRITE_GONE: i32 = -100_002;
 /// Bytes of one command: one cache line.
 pub const COMMAND_BYTES: usize = size_of::<Command>();
 /// Bytes of one completion.

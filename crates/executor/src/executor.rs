@@ -156,6 +156,11 @@ impl Executor {
         self.core.turn(client, park, |turn| turn.called || turn.panic.is_some())
     }
 
+    /// Turns so far.
+    pub fn turns(&self) -> u64 {
+        self.core.counts.turns.get()
+    }
+
     /// The driver and the wheel between turns, for calls that are not worth a command.
     pub fn edge<R>(&mut self, work: impl FnOnce(&mut Edge<'_>) -> R) -> Option<R> {
         self.core.edge(work)

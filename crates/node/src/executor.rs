@@ -4,7 +4,7 @@ use crate::{
     error::{coded, not_started, refused},
     host::{Core, Host, Kept, not_joined},
     parcel,
-    shared::{ArenaView, attach, show_word},
+    shared::{ArenaView, attach, bytes_of, show_word},
     stalls::Stalls,
     times::NativeLatency,
     topology::sit_on,
@@ -123,6 +123,7 @@ pub struct NativeStats {
     pub calls_here: f64,
     pub calls_pooled: f64,
     pub calls_postponed: f64,
+    pub writes_now: f64,
     pub parcels: f64,
     pub parcels_waiting: f64,
     /// Only with the option `adaptive`.
@@ -376,6 +377,45 @@ impl NativeExecutor {
         }
     }
 
+    /// Writes a Uint8Array at once, as far as that is a copy and nothing else; at `position`, below 0 where the file is. Bytes written; minus an errno; or one of `WRITE_…` of the layout.
+    #[napi]
+    pub fn write_now(
+        &self,
+        env: Env,
+        slot: u32,
+        generation: u32,
+        bytes: Unknown,
+        position: f64,
+    ) -> Result<i32> {
+        #[cfg(target_os = "linux")]
+        {
+            use ringwheel_command::layout::{WRITE_ELSEWHERE, WRITE_GONE, WRITE_NEVER, WRITE_NEXT_TURN};
+            use ringwheel_executor::bridge::Written;
+            // SAFETY: needs live values, and no use after JavaScript ran again. Holds: this is a native call, and none is made below.
+            let bytes = unsafe { bytes_of(env.raw(), bytes.raw()) };
+            let Some(bytes) = bytes else { return Ok(WRITE_GONE) };
+            let position = (position >= 0.0).then_some(position as u64);
+            let file = FileId { slot, generation };
+            let written = self.host.with(|core| {
+                let turn = core.executor.turns();
+                core.bridge.write_now(turn, file, bytes, position)
+            });
+            Ok(match written {
+                Ok(Written::Bytes(count)) => count as i32,
+                Ok(Written::Failed(error)) => -error.raw_os_error(),
+                Ok(Written::NextTurn) => WRITE_NEXT_TURN,
+                Ok(Written::Never) => WRITE_NEVER,
+                // The ring says why.
+                Ok(Written::Elsewhere) | Err(_) => WRITE_ELSEWHERE,
+            })
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            let _ = (env, slot, generation, bytes, position);
+            Ok(ringwheel_command::layout::WRITE_NEVER)
+        }
+    }
+
     /// Drops a file that nobody can name any more. True when it was open.
     #[napi]
     pub fn forget(&self, slot: u32, generation: u32) -> bool {
@@ -450,6 +490,7 @@ impl NativeExecutor {
                 calls_here: calls.here as f64,
                 calls_pooled: calls.pooled as f64,
                 calls_postponed: calls.postponed as f64,
+                writes_now: core.bridge.writes_now() as f64,
                 parcels: calls.parcels as f64,
                 parcels_waiting: calls.parcels_waiting as f64,
                 enters: stats.driver.enters as f64,

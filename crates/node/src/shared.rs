@@ -62,6 +62,40 @@ pub unsafe fn attach(env: sys::napi_env, value: sys::napi_value) -> Result<Regio
     region.map_err(|error| coded("NO_BINDING", error))
 }
 
+/// The memory of a Uint8Array, for the time of the native call at hand. `None` when it has none (any more).
+///
+/// # Safety
+/// `env` and `value` must be live, on the environment's thread; the result must not be used after JavaScript has run again.
+#[cfg(target_os = "linux")]
+pub unsafe fn bytes_of(
+    env: sys::napi_env,
+    value: sys::napi_value,
+) -> Option<ringwheel_executor::bridge::Bytes> {
+    let (mut kind, mut length, mut offset) = (0, 0, 0);
+    let (mut memory, mut buffer) = (std::ptr::null_mut(), std::ptr::null_mut());
+    // SAFETY: needs live values and places to write to. Holds: the caller's contract; the places are above. What is no typed array is refused.
+    let status = unsafe {
+        sys::napi_get_typedarray_info(
+            env,
+            value,
+            &mut kind,
+            &mut length,
+            &mut memory,
+            &mut buffer,
+            &mut offset,
+        )
+    };
+    let is_bytes = status == sys::Status::napi_ok && kind == sys::TypedarrayType::uint8_array;
+    if !is_bytes || length == 0 {
+        return None;
+    }
+    let memory = NonNull::new(memory.cast::<u8>())?;
+    // SAFETY: needs bytes that stay readable while the value is used. Holds: they are the array's now, and only JavaScript can detach or shrink it,
+    // which does not run before this call returns (INV-5: what other threads write to shared memory meanwhile the kernel alone reads).
+    // Checked: __test__/api/write-now.spec.ts, __test__/hostile/buffers.spec.ts.
+    Some(unsafe { ringwheel_executor::bridge::Bytes::new(memory, length) })
+}
+
 /// The arena as JavaScript sees it.
 #[derive(Debug)]
 pub struct ArenaView {

@@ -210,6 +210,16 @@ fn layout_text() -> String {
         script.word(about, &format!("COMPLETION_{name}_WORD"), offset);
     }
 
+    script.line("\n// What a write at once says beside bytes and errnos.");
+    for (about, name, value) in [
+        ("A command must do it.", "WRITE_ELSEWHERE", layout::WRITE_ELSEWHERE),
+        ("A command must do it, and all others of this file.", "WRITE_NEVER", layout::WRITE_NEVER),
+        ("There is time for it in the next turn.", "WRITE_NEXT_TURN", layout::WRITE_NEXT_TURN),
+        ("The array has no such bytes any more.", "WRITE_GONE", layout::WRITE_GONE),
+    ] {
+        script.line(&format!("/** {about} */\nexport const {name} = {value};"));
+    }
+
     script.line("\n// Opcodes. crates/command/src/opcode.rs says what each takes and gives.");
     for (opcode, name) in Opcode::ALL {
         script.line(&format!("export const OPCODE_{name} = {};", opcode as u8));
@@ -236,6 +246,7 @@ fn layout_text() -> String {
     script.line(&format!("export const CALL_FLAG_FORCE = {};", call::CALL_FORCE));
     script.line(&format!("export const CALL_FLAG_SYNC = {};", call::CALL_SYNC));
     script.line(&format!("export const CALL_FLAG_ALIGNMENT = {};", call::CALL_ALIGNMENT));
+    script.line(&format!("export const ALLOCATE_AHEAD = {};", call::ALLOCATE_AHEAD));
     script.constant("Bytes of a block before its paths.", "BLOCK_HEADER", call::BLOCK_HEADER);
     script.constant("The most bytes of a path.", "PATH_BYTES", call::PATH_BYTES);
     let words = [

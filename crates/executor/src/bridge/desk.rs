@@ -1,4 +1,6 @@
 //! What a command becomes: an operation that owns all it needs, or an answer at once; and the answers' way back.
+#[cfg(target_os = "linux")]
+use super::now::{Bytes, Now, Written};
 use super::{
     BridgeStats,
     batches::{self, Batches, Ended},
@@ -22,6 +24,8 @@ use ringwheel_driver::{
     op::file::{Close, Open, Read, Stat, Sync, Truncate, Write},
 };
 use std::collections::VecDeque;
+#[cfg(target_os = "linux")]
+use std::os::fd::AsFd;
 
 const ECANCELED: i32 = 125;
 const EMFILE: i32 = 24;
@@ -45,6 +49,8 @@ pub(super) struct Desk {
     /// Where reads and writes wait when submission is adaptive.
     pub shares: Option<Box<Shares>>,
     pub calls: Calls,
+    #[cfg(target_os = "linux")]
+    pub now: Now,
     pub stats: BridgeStats,
 }
 
@@ -72,6 +78,8 @@ impl Desk {
             batches: Batches::default(),
             shares: adaptive.map(|adaptive| Box::new(Shares::new(adaptive))),
             calls: Calls::new(),
+            #[cfg(target_os = "linux")]
+            now: Now::new(),
             stats: BridgeStats::default(),
         }
     }
@@ -437,6 +445,24 @@ impl Desk {
             }
             _ => {}
         }
+    }
+
+    /// Writes at once where that is nothing but a copy. Adaptive submission has its own say in what a disk gets.
+    #[cfg(target_os = "linux")]
+    pub fn write_now(&mut self, turn: u64, file: FileId, bytes: Bytes, position: Option<u64>) -> Written {
+        if self.closing {
+            return Written::Elsewhere;
+        }
+        if self.shares.is_some() {
+            return Written::Never;
+        }
+        let Some((handle, plain)) = self.files.plain(file, |handle| self.calls.is_plain(handle)) else {
+            return Written::Elsewhere;
+        };
+        if !plain {
+            return Written::Never;
+        }
+        self.now.write(turn, handle.as_fd(), bytes, position, ringwheel_driver::preempt::now_ns)
     }
 
     pub fn file(&self, file: FileId) -> Result<Handle, RejectCode> {

@@ -9,6 +9,8 @@ const FILES_MAX: usize = 1 << 24;
 struct Entry {
     generation: u32,
     file: Option<Handle>,
+    /// Whether its writes are copies and nothing else; asked once.
+    plain: Option<bool>,
 }
 
 /// Slot and generation → handle. Slots are used again, last one first; their generation grows at every close.
@@ -24,12 +26,13 @@ impl Files {
         if let Some(slot) = self.free.pop() {
             let entry = &mut self.entries[slot as usize];
             entry.file = Some(file);
+            entry.plain = None;
             return Some(FileId { slot, generation: entry.generation });
         }
         if self.entries.len() == FILES_MAX {
             return None;
         }
-        self.entries.push(Entry { generation: 1, file: Some(file) });
+        self.entries.push(Entry { generation: 1, file: Some(file), plain: None });
         Some(FileId { slot: self.entries.len() as u32 - 1, generation: 1 })
     }
 
@@ -38,6 +41,16 @@ impl Files {
     pub fn get(&self, id: FileId) -> Option<&Handle> {
         let entry = self.entries.get(id.slot as usize)?;
         if entry.generation == id.generation { entry.file.as_ref() } else { None }
+    }
+
+    /// The same, and whether it is what `look` finds out.
+    pub fn plain(&mut self, id: FileId, look: impl FnOnce(&Handle) -> bool) -> Option<(&Handle, bool)> {
+        let entry = self.entries.get_mut(id.slot as usize)?;
+        if entry.generation != id.generation {
+            return None;
+        }
+        let file = entry.file.as_ref()?;
+        Some((file, *entry.plain.get_or_insert_with(|| look(file))))
     }
 
     /// Takes a handle out.

@@ -8,6 +8,8 @@ mod calls;
 mod desk;
 mod files;
 mod keep;
+#[cfg(target_os = "linux")]
+mod now;
 mod pending;
 mod shares;
 mod slices;
@@ -19,6 +21,8 @@ use crate::{
 pub use calls::{CallStats, Parcel};
 use desk::{Desk, Outcome};
 use keep::Keep;
+#[cfg(target_os = "linux")]
+pub use now::{Bytes, Written};
 use ringwheel_command::{
     CommandReader, FileId, PendingId, Region, RejectCode, RingError, Rings, layout::PENDING_CAPACITY,
 };
@@ -152,6 +156,21 @@ impl Bridge {
     /// `EMFILE`.
     pub fn duplicate(&self, file: FileId) -> rustix::io::Result<Option<OwnedFd>> {
         self.desk.files.get(file).map(|handle| rustix::io::fcntl_dupfd_cloexec(handle, 0)).transpose()
+    }
+
+    /// Writes JavaScript's bytes now, as far as that is nothing but a copy and turn number `turn` has time for it: at `position`, or where the
+    /// file is. For that no other operation on the file may be in flight.
+    #[cfg(target_os = "linux")]
+    pub fn write_now(&mut self, turn: u64, file: FileId, bytes: Bytes, position: Option<u64>) -> Written {
+        self.desk.write_now(turn, file, bytes, position)
+    }
+
+    /// Writes that were made so.
+    pub fn writes_now(&self) -> u64 {
+        #[cfg(target_os = "linux")]
+        return self.desk.now.written;
+        #[cfg(not(target_os = "linux"))]
+        return 0;
     }
 
     /// Drops a file that JavaScript can name no more. True when it was open.

@@ -135,6 +135,13 @@ impl Calls {
         self.policy.interrupted();
     }
 
+    /// True of a regular file of which writes end in the page cache of this machine.
+    #[cfg(target_os = "linux")]
+    pub fn is_plain(&mut self, file: &Handle) -> bool {
+        let remote = &mut self.remote;
+        super::now::is_plain(file.as_fd(), |mount| remote.has(mount))
+    }
+
     /// For measurements: sends every call to the pool.
     pub fn always_pool(&mut self, always: bool) {
         self.policy.always_pool = always;

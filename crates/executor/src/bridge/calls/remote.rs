@@ -53,6 +53,12 @@ impl Remote {
         !self.mounts.is_empty() && self.reaches(call, file)
     }
 
+    /// True when the mount of this number can hang.
+    pub fn has(&mut self, mount: u64) -> bool {
+        self.look(now_ns());
+        self.mounts.contains(&mount)
+    }
+
     fn look(&mut self, now_ns_: u64) {
         if now_ns_ < self.next_look_ns {
             return;
