@@ -264,7 +264,8 @@ fn look_up(core: &Core, site: &Site, shelf: &mut Shelf) -> Option<Loaded> {
 fn persist(connection: &mut Connection, request: &Request<'_>, keep: bool) -> Persistence {
     if !keep {
         connection.last = true;
-        connection.unread |= request.body != parse::Body::None;
+        // A client that did not ask for the end may be sending its next request: closing on that would take the answer back.
+        connection.unread |= request.body != parse::Body::None || request.keep_alive;
         return Persistence::Close;
     }
     if request.minor_version == 0 { Persistence::KeepAlive } else { Persistence::Implied }
