@@ -32,6 +32,8 @@ export const READ_MANY_DEFAULTS: ReadManyLimits = {
 };
 
 const { EBADF } = constants.errno;
+/** Ranges of one batch, at most: its plan has 60 bytes for each. */
+const MOST_RANGES = 2 ** 24;
 
 /** Reads ranges of a file; the caller checked the limits and that `ranges` is an array. @internal */
 export function readRanges(
@@ -42,8 +44,13 @@ export function readRanges(
   signal: AbortSignal | undefined,
 ): Promise<ReadBatch> {
   if (file.direct !== undefined && !file.direct.readable) return link.fail(-EBADF, OPCODE_READ, file);
-  const plan = takePlan(ranges.length);
-  plan.make(ranges, ranges.length, limits.mergeBytes, limits.amplification, file.direct?.alignment ?? 0);
+  const count = ranges.length; // Once: an array may be a proxy.
+  if (!Number.isInteger(count) || count < 0 || count > MOST_RANGES) {
+    const message = `file.readMany: ranges must be from 0 to ${MOST_RANGES}; got ${count}: read them in several batches`;
+    throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message);
+  }
+  const plan = takePlan(count);
+  plan.make(ranges, count, limits.mergeBytes, limits.amplification, file.direct?.alignment ?? 0);
   const sizes = plan.chunks.map(sizeOf);
   let bytes = 0;
   for (const size of sizes) bytes += size;

@@ -2,6 +2,7 @@
 
 import { Writable } from 'node:stream';
 import { WritableStream } from 'node:stream/web';
+import { isArrayBuffer, isUint8Array } from 'node:util/types';
 import type { File } from './file.js';
 import { READABLE_RULES } from './file-readable.js';
 import { Lease } from './lease.js';
@@ -164,7 +165,8 @@ export function writableStreamOf(file: File, options?: WritableStreamOptions): W
 
 /** What a writer takes, of what the Web calls bytes. Anything else is the writer's to refuse. */
 function bytesOf(chunk: unknown): unknown {
-  if (chunk instanceof ArrayBuffer) return new Uint8Array(chunk);
+  if (isUint8Array(chunk)) return chunk; // The writer knows how long it is, whatever a property of its own says.
+  if (isArrayBuffer(chunk)) return new Uint8Array(chunk);
   return ArrayBuffer.isView(chunk) ? new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength) : chunk;
 }
 

@@ -238,7 +238,7 @@ export class File implements AsyncDisposable {
   /**
    * Reads many ranges at once, into leased memory. Ranges that lie near each other become one read.
    *
-   * @param ranges - What to read, in any order; ranges may overlap.
+   * @param ranges - What to read, in any order; ranges may overlap. At most 16777216.
    * @param options - See {@link ReadManyOptions}.
    * @returns Views of the ranges' bytes, in the order of `ranges`. Release it. One that is cut by the end of the file is shorter.
    * @throws ERR_RINGWHEEL_INVALID_OPTION, ERR_RINGWHEEL_CLOSED; ERR_RINGWHEEL_NO_MEMORY when the ranges need more memory than a batch may

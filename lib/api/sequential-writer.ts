@@ -135,7 +135,7 @@ export class SequentialWriter implements AsyncDisposable {
    *
    * @param data - A Uint8Array, or a string, which is written as UTF-8: the promise resolves when its bytes are taken, at once as long as there is
    * room, else when a write has ended. Leave the array alone until then. Of a {@link Lease} of 64 KiB or more nothing is copied: the promise resolves
-   * when it is written, and the lease is yours again.
+   * when it is written, and the lease is yours again. A shorter one is copied, and lent as well while it waits for room.
    * @throws The writer's first error, see {@link SequentialWriter}: a system error of syscall `write` (ENOSPC, EIO, EPIPE, …), `destroy`'s reason;
    * ERR_RINGWHEEL_INVALID_OPTION, ERR_RINGWHEEL_LEASE and ERR_RINGWHEEL_CLOSED, which end nothing; ERR_RINGWHEEL_BUFFER when an array
    * was detached or shrank while it waited, which does.
@@ -162,7 +162,7 @@ export class SequentialWriter implements AsyncDisposable {
       const message = 'writer.write: the lease was released, is in use by an operation, or belongs to another executor';
       return Promise.reject(ourError('ERR_RINGWHEEL_LEASE', message));
     }
-    return hold.length < this.#leaseBytes ? behind.writeBytes(hold.bytes) : behind.writeLease(hold);
+    return hold.length < this.#leaseBytes ? behind.writeBytes(hold.bytes, hold) : behind.writeLease(hold);
   }
 
   /**

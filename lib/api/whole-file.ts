@@ -4,7 +4,9 @@ import { randomBytes } from 'node:crypto';
 import { constants, unlinkSync } from 'node:fs';
 import { constants as os } from 'node:os';
 import { isUint8Array } from 'node:util/types';
-import type { Link } from '../ring/link.js';
+import { lengthOf, partOfArray } from '../ring/bytes.js';
+import { BUFFER_GONE, type Link } from '../ring/link.js';
+import { OPCODE_WRITE } from '../wire/layout.generated.js';
 import { isAborted, reasonOf } from './abort.js';
 import {
   copyFile as copyThrough,
@@ -16,7 +18,7 @@ import {
   stat,
   unlink,
 } from './call.js';
-import { ourError, type SystemError, systemError } from './errors.js';
+import { completionError, ourError, type SystemError, systemError } from './errors.js';
 import { currentLink } from './executor.js';
 import { File, stateOf } from './file.js';
 import { pathOf } from './flags.js';
@@ -236,12 +238,15 @@ async function openBeside(directory: Uint8Array, path: string, mode: number) {
 
 async function fill(file: File, data: Uint8Array | Lease | string, path: string, signal?: AbortSignal): Promise<void> {
   const bytes = typeof data === 'string' ? Buffer.from(data) : data;
-  const { length } = bytes;
+  // Its own, whatever a property says: less would replace a file by a part of the bytes.
+  const length = isUint8Array(bytes) ? lengthOf(bytes) : bytes.length;
   let done = 0;
   if (length > 0) done = await about(path, file.write(bytes, { position: 0, ...ending(signal) }));
   while (done < length) {
-    const all = bytes instanceof Uint8Array ? bytes : bytes.bytes;
-    const written = await about(path, file.write(all.subarray(done), { position: done, ...ending(signal) }));
+    const all = isUint8Array(bytes) ? bytes : bytes.bytes;
+    if (lengthOf(all) < length) throw completionError(BUFFER_GONE, OPCODE_WRITE, path);
+    const rest = partOfArray(all, done, length);
+    const written = await about(path, file.write(rest, { position: done, ...ending(signal) }));
     if (written === 0) throw systemError(-EIO, 'write', path);
     done += written;
   }

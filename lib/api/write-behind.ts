@@ -124,15 +124,27 @@ export class WriteBehind implements Unwritten {
     listen(this.#ending.signal, () => {});
   }
 
-  /** Takes bytes: now if there is room for them, else piece by piece when it is their turn. */
-  writeBytes(bytes: Uint8Array): Promise<void> {
+  /** Takes bytes: now if there is room for them, else piece by piece when it is their turn. The lease that they are in, if it is one, is lent until then. */
+  writeBytes(bytes: Uint8Array, lease?: Hold): Promise<void> {
     if (this.failed !== undefined) return this.#refusal();
     const length = lengthOf(bytes);
     let done = this.#turns.empty ? this.#take(bytes, 0, length) : 0;
     if (this.failed !== undefined) return this.#refusal();
     if (done === length) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      const settle = this.#link.backToQueue(() => resolve());
+    if (lease !== undefined) lease.state = IN_OPERATION;
+    return new Promise((resolve, refuse) => {
+      const handBack = (): void => {
+        if (lease !== undefined) this.#link.handBack(lease);
+      };
+      const taken = this.#link.backToQueue(() => resolve());
+      const settle = (): void => {
+        handBack();
+        taken();
+      };
+      const reject = (error: unknown): void => {
+        handBack();
+        refuse(error);
+      };
       const go = (): boolean => {
         done = this.#take(bytes, done, length);
         if (done === length) settle();

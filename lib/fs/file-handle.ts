@@ -313,8 +313,15 @@ function define({ Base, Native, HANDLE }: NodeFileHandle): Maker {
           'DataCloneError',
         );
       }
-      this.#leaving = new Native(descriptor);
-      return [this.#leaving];
+      const leaving = new Native(descriptor);
+      this.#leaving = leaving;
+      // Where the message cannot be sent after all nobody asks for it. Node takes this handle before that one, whose close would end the process then.
+      queueMicrotask(() => {
+        if (this.#leaving !== leaving) return;
+        this.#leaving = undefined;
+        leaving.close();
+      });
+      return [leaving];
     }
 
     /** A handle is its executor's, and that one its thread's: what arrives is of Node's own class. */
