@@ -104,6 +104,23 @@ test('the options of the server reach it', async (t) => {
   t.is((await running.ended).code, 0);
 });
 
+test('extensions, --single and --ignores reach the server', async (t) => {
+  const directory = site();
+  writeFileSync(join(directory, 'about.htm'), 'about');
+  writeFileSync(join(directory, 'app.html'), 'app');
+  const options = ['--extensions', 'html, htm', '--single', 'app.html', '--ignores', '/api/**'];
+  const { running, facts } = await serving([directory, '--port', '0', '--cores', '1', ...options]);
+  const seen = async (path: string) => {
+    const answer = await fetch(`${facts.url}${path}`);
+    return answer.status === 200 ? await answer.text() : answer.status;
+  };
+  t.is(await seen('/about'), 'about');
+  t.is(await seen('/users/7'), 'app');
+  t.is(await seen('/api/users'), 404);
+  running.child.kill('SIGTERM');
+  t.is((await running.ended).code, 0);
+});
+
 test('files are told apart by pattern, and mounts are served', async (t) => {
   const [directory, media] = [site(), site()];
   writeFileSync(join(directory, 'app-5f3a9c1e.js'), 'x');

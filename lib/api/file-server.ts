@@ -188,12 +188,14 @@ function nativeOptions(options: FileServerOptions): string {
 }
 
 function nativeSite(site: SiteOptions & { driver?: unknown }): object {
-  const { root, mounts, etag, immutable, headers, driver: _, ...others } = site;
+  const { root, mounts, single, ignores, etag, immutable, headers, driver: _, ...others } = site;
   const roots = typeof root === 'string' ? [root] : root;
   return {
     ...others,
     roots: roots.map((each) => resolve(each)),
     mounts: mounts && Object.entries(mounts).map(([path, each]) => ({ path, root: resolve(each) })),
+    single: single === true ? 'index.html' : single === false ? undefined : single,
+    ignores: ignores === false ? null : ignores,
     etag: etag === false ? 'off' : etag,
     immutable: immutable === true ? 'all' : immutable || undefined,
     headers:

@@ -49,6 +49,22 @@ export interface SiteOptions {
   mounts?: Readonly<Record<string, string>>;
   /** Names that are tried in a directory, in order; at most 16. Default `['index.html']`. */
   index?: readonly string[];
+  /**
+   * Extensions, without their dot, that are tried in order for a name that is no file: `['html']` finds `about.html` for `/about`, before
+   * a directory `about` redirects to `/about/`. At most 16. Default none. A name that is found at once costs nothing more.
+   */
+  extensions?: readonly string[];
+  /**
+   * The page of a single-page application: a file below `root` that answers GET and HEAD, with 200, where no file does; true means
+   * `index.html`. Default false. Each such answer costs one look at the disk for the name and each of `extensions`; the page itself comes
+   * from the cache.
+   */
+  single?: boolean | string;
+  /**
+   * Where `single` does not answer, so that what is missing is a 404: for names with an extension, below `/.well-known/`, and for these
+   * patterns (at most 256; globs as in `headers`, such as `/api/**`). false: it answers everywhere. Default `[]`.
+   */
+  ignores?: false | readonly string[];
   /** Names that begin with a dot: `deny` (404, but `/.well-known/`; default), `allow`, `ignore` (404 without exception). */
   dotfiles?: 'deny' | 'allow' | 'ignore';
   /**
@@ -111,6 +127,9 @@ const SITE_RULES: Record<string, Rule> = {
   root: either(text, listOf(text, 16)),
   mounts: mapOf(text, text, 64),
   index: listOf(text, 16),
+  extensions: listOf(text, 16),
+  single: either(truth, text),
+  ignores: either(off, listOf(text, 256)),
   dotfiles: oneOf('deny', 'allow', 'ignore'),
   etag: either(off, oneOf('time', 'inode', 'content')),
   maxAge: whole(0, 2 ** 31),

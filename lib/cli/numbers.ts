@@ -1,6 +1,11 @@
 // Reads numbers, lists and pairs from the command line, and says what is allowed.
 import { InvalidArgumentError } from 'commander';
 
+/** Reads names with commas between them. */
+export function commaList(text: string): string[] {
+  return text.split(',').map((name) => name.trim());
+}
+
 /** A parser for an option that is a whole number from `least` to `most`. */
 export function wholeNumber(least: number, most: number): (text: string) => number {
   return (text) => {

@@ -3,7 +3,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { type CalibrateOptions, calibrate } from './calibrate.js';
 import { doctor } from './doctor.js';
 import { Failure, report } from './failure.js';
-import { cpuList, headerField, named, namedNumber, repeated, wholeNumber } from './numbers.js';
+import { commaList, cpuList, headerField, named, namedNumber, repeated, wholeNumber } from './numbers.js';
 import { type ServeOptions, serve } from './serve.js';
 import { type TopologyOptions, topology } from './topology.js';
 import { version } from './version.js';
@@ -34,6 +34,8 @@ Examples:
   ringwheel serve public --cores 4 --placement max-spread   … each pinned, physical cores before SMT siblings
   ringwheel serve dist --immutable hashed --header '*.html: Cache-Control: no-cache'
   ringwheel serve public --mount /media/=/srv/media
+  ringwheel serve dist --single --ignores '/api/**'
+  ringwheel serve out --extensions html    /about is about.html
 
 Ctrl-C or SIGTERM stops accepting, finishes what is being sent, and exits 0; a second one stops at once.`;
 
@@ -73,6 +75,9 @@ export function commands(defaults: Defaults): Command {
     .addOption(new Option('--cpus <list>', 'on which CPUs, instead of how many').argParser(cpuList).conflicts('cores'))
     .addOption(new Option('--driver <name>', 'instead of RINGWHEEL_DRIVER').choices(['auto', 'uring', 'poll']))
     .option('--index <name>', 'file that stands for its directory, may be repeated (default: index.html)', repeated)
+    .option('--extensions <list>', 'tried for a name that is no file, such as html,htm', commaList)
+    .option('--single [file]', 'what answers where no file does (default: index.html)')
+    .option('--ignores <pattern>', 'where --single does not answer, such as /api/**, may be repeated', repeated)
     .addOption(
       new Option('--dotfiles <policy>', 'names that begin with a dot (default: deny)').choices([
         'deny',

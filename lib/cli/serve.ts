@@ -16,6 +16,9 @@ export interface ServeOptions {
   readonly placement?: 'max-spread' | 'max-pack';
   readonly driver?: 'auto' | 'uring' | 'poll';
   readonly index?: readonly string[];
+  readonly extensions?: readonly string[];
+  readonly single?: true | string;
+  readonly ignores?: readonly string[];
   readonly dotfiles?: 'deny' | 'allow' | 'ignore';
   readonly etag?: 'time' | 'inode' | 'content' | 'off';
   readonly maxAge?: number;
@@ -85,7 +88,7 @@ async function placed({ placement, cores }: ServeOptions): Promise<number[] | un
 /** What was given on the command line; FileServer has the defaults of the rest, and checks all. */
 function serverOptions(place: Place, options: ServeOptions): FileServerOptions {
   const { cores, cpus, etag, serverHeader, limit, header, mount, ...others } = options;
-  const { driver, index, dotfiles, maxAge, cacheControl, immutable, mime, cache } = others;
+  const { driver, index, extensions, single, ignores, dotfiles, maxAge, cacheControl, immutable, mime, cache } = others;
   const given = {
     cores: cpus ?? cores,
     etag: etag === 'off' ? false : etag,
@@ -93,7 +96,7 @@ function serverOptions(place: Place, options: ServeOptions): FileServerOptions {
     limits: limit,
     headers: header,
     mounts: mount,
-    ...{ driver, index, dotfiles, maxAge, cacheControl, immutable, mime, cache },
+    ...{ driver, index, extensions, single, ignores, dotfiles, maxAge, cacheControl, immutable, mime, cache },
   };
   const known = Object.entries(given).filter(([, value]) => value !== undefined);
   return { root: place.directory, host: place.host, port: place.port, ...Object.fromEntries(known) };

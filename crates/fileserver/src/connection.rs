@@ -13,9 +13,9 @@
 use crate::{
     body,
     core::{Core, Guard},
+    fallback,
     file::Loaded,
     http::{parse, status::Status},
-    load,
     outbox::Outbox,
     respond::{Next, refuse, take},
     stats::Counters,
@@ -184,7 +184,7 @@ async fn converse(connection: &mut Connection) -> io::Result<()> {
             Next::Load { site, key } => {
                 connection.flush(false).await?;
                 connection.enter(Phase::Send);
-                loaded = Some(load::load(&Rc::clone(connection.core()), site, &key).await);
+                loaded = Some(fallback::load(&Rc::clone(connection.core()), site, &key).await);
             }
             Next::Body(body, length) => {
                 body::send(connection, body).await?;

@@ -7,7 +7,7 @@
 //! | 0 accept | `core.rs` | a connection becomes a task on the core that accepted it |
 //! | 1 receive | `connection.rs` | bytes in a provided buffer |
 //! | 2 parse | [`http::parse`] | one head, borrowed |
-//! | 3 find | `site.rs`, `cache.rs`, [`target`], `load.rs` | the site of the host; raw path in the cache, else canonical path, else the disk, once for all who wait |
+//! | 3 find | `site.rs`, `cache.rs`, [`target`], `load.rs`, `fallback.rs` | the site of the host; raw path in the cache, else canonical path, else the disk, once for all who wait |
 //! | 4 decide | [`http::answer`] | preconditions and ranges |
 //! | 5 write | [`http::head`], `outbox.rs` | the ready-made response, or a head |
 //! | 6 send | `outbox.rs`, `body.rs` | one send for what arrived together; large files by sendfile in windows |
@@ -24,6 +24,7 @@ mod connection;
 mod control;
 mod core;
 pub mod error;
+mod fallback;
 mod file;
 pub mod http;
 mod load;

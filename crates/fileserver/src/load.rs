@@ -35,11 +35,22 @@ enum Lost {
     Descriptors,
 }
 
-/// Looks a canonical path of a site up. A path that ends with a slash means the directory's index.
+/// Looks a canonical path of a site up. A path that ends with a slash means the directory's index; one without that leads to no file,
+/// the file with one of the extensions.
 fn find(site: &Site, path: &[u8]) -> Result<Found, Lost> {
     let relative = &path[1..];
     if !path.ends_with(b"/") {
-        return if site.is_mount(relative) { Err(Lost::Directory) } else { open(site, relative) };
+        let found = if site.is_mount(relative) { Err(Lost::Directory) } else { open(site, relative) };
+        if !matches!(found, Err(Lost::Failed(Status::NotFound) | Lost::Directory)) {
+            return found;
+        }
+        for extension in &site.options.extensions {
+            match open(site, &[relative, b".", extension.as_bytes()].concat()) {
+                Err(Lost::Failed(Status::NotFound) | Lost::Directory) => {}
+                other => return other,
+            }
+        }
+        return found;
     }
     for index in &site.options.index {
         match open(site, &[relative, index.as_bytes()].concat()) {

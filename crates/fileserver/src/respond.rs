@@ -233,7 +233,7 @@ fn attach(connection: &mut Connection, bytes: Bytes, content: Content) -> Option
 }
 
 /// What is on the shelf under `shelf.path` and still true.
-fn look_up(core: &Core, site: &Site, shelf: &mut Shelf) -> Option<Loaded> {
+pub(crate) fn look_up(core: &Core, site: &Site, shelf: &mut Shelf) -> Option<Loaded> {
     let now = time::now();
     let Shelf { small, large, path, .. } = shelf;
     let canonical = &path[site.prefix.len()..];

@@ -1,6 +1,7 @@
 //! Pipeline step 3: the site of a host, and what one site is on one core: its directories and the lines of its answers.
 use crate::{
     error::StartError,
+    fallback::Single,
     http::head::FixedLines,
     options::{Immutable, Options, SiteOptions},
     pattern::Pattern,
@@ -87,6 +88,7 @@ pub(crate) struct Site {
     mounts: Vec<(Box<[u8]>, fs::Directory)>,
     rules: Vec<(Pattern, Fields)>,
     cache_control: Option<String>,
+    pub(crate) single: Option<Single>,
 }
 
 impl Site {
@@ -117,6 +119,7 @@ impl Site {
                 .cache_control
                 .clone()
                 .or_else(|| options.max_age.map(|seconds| format!("public, max-age={seconds}{immutable}"))),
+            single: Single::of(options),
             options: options.clone(),
         })
     }

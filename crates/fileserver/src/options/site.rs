@@ -65,6 +65,14 @@ pub struct SiteOptions {
     pub mounts: Vec<Mount>,
     /// Names tried in a directory, in order; at most 16, each one a plain file name. Default `index.html`. Empty turns it off.
     pub index: Vec<String>,
+    /// Extensions without their dot that are tried, in order, for a name that is no file: `html` finds `about.html` for `/about`, before a
+    /// directory `about` redirects. At most 16. Default none.
+    pub extensions: Vec<String>,
+    /// The file below the roots that answers GET and HEAD, with 200, where no file does: the page of a single-page application. Default none.
+    pub single: Option<String>,
+    /// Where [`SiteOptions::single`] does not answer: for names with an extension, below `/.well-known/`, and for these patterns (at most
+    /// 256, see [`crate::pattern::Pattern`]). `None`: it answers everywhere. Default no patterns.
+    pub ignores: Option<Vec<String>>,
     /// Default [`Dotfiles::Deny`].
     pub dotfiles: Dotfiles,
     /// What ETags are made from.
@@ -88,6 +96,9 @@ impl Default for SiteOptions {
             roots: Vec::new(),
             mounts: Vec::new(),
             index: vec!["index.html".to_owned()],
+            extensions: Vec::new(),
+            single: None,
+            ignores: Some(Vec::new()),
             dotfiles: Dotfiles::default(),
             etag: EtagKind::default(),
             max_age: None,
@@ -140,6 +151,7 @@ impl SiteOptions {
         for name in &self.index {
             plain_name("index", name)?;
         }
+        self.validate_fallbacks()?;
         within("max_age", self.max_age.unwrap_or(0), 0, 1 << 31)?;
         if self.max_age.is_some() && self.cache_control.is_some() {
             return Err(wrong("max_age", "given beside a whole Cache-Control", "one of the two"));
@@ -159,6 +171,40 @@ impl SiteOptions {
         for (extension, essence) in &self.mime {
             plain_name("mime (an extension)", extension)?;
             field_value("mime (a media type)", Some(essence))?;
+        }
+        Ok(())
+    }
+}
+
+impl SiteOptions {
+    fn validate_fallbacks(&self) -> Result<(), Invalid> {
+        within("extensions (length of the list)", self.extensions.len(), 0, 16)?;
+        for extension in &self.extensions {
+            plain_name("extensions", extension)?;
+            if extension.starts_with('.') {
+                return Err(wrong(
+                    "extensions",
+                    format!("{extension:?}"),
+                    "extensions without their dot, such as html",
+                ));
+            }
+        }
+        if let Some(single) = &self.single
+            && (single.split('/').any(|segment| matches!(segment, "" | "." | ".."))
+                || single.contains(['\\', '\0']))
+        {
+            let allowed = "a file below the root, such as index.html or app/shell.html";
+            return Err(wrong("single", format!("{single:?}"), allowed));
+        }
+        let ignores = self.ignores.as_deref().unwrap_or_default();
+        within("ignores (length of the list)", ignores.len(), 0, 256)?;
+        if self.single.is_none() && self.ignores.as_ref().is_none_or(|ignores| !ignores.is_empty()) {
+            return Err(wrong("ignores", "given, and no single", "single beside it"));
+        }
+        for (index, pattern) in ignores.iter().enumerate() {
+            if let Err(reason) = Pattern::new(pattern) {
+                return Err(wrong(format!("ignores[{index}]"), format!("{pattern:?}"), &reason));
+            }
         }
         Ok(())
     }

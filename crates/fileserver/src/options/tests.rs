@@ -19,6 +19,10 @@ fn what_is_out_of_range_is_named_with_its_range() {
     assert!(refused(|o| o.cores = Cores::List(vec![])).contains("1 to 1024"));
     assert!(refused(|o| o.cores = Cores::List(vec![5000])).contains("5000"));
     assert!(refused(|o| o.site.index = vec!["../x".into()]).contains("plain file names"));
+    assert!(refused(|o| o.site.extensions = vec![".html".into()]).contains("without their dot"));
+    assert!(refused(|o| o.site.extensions = vec!["a/b".into()]).contains("plain file names"));
+    assert!(refused(|o| o.site.single = Some("../x".into())).contains("a file below the root"));
+    assert!(refused(|o| o.site.ignores = None).contains("single beside it"));
     assert!(refused(|o| o.server = Some("a\r\nSet-Cookie: x".into())).contains("printable"));
     assert!(refused(|o| o.site.cache_control = Some(String::new())).contains("printable"));
     assert!(refused(|o| o.limits.header_bytes = 10).contains("256 to 1048576"));
