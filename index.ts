@@ -25,6 +25,7 @@ export type { ReadableOptions, ReadableStreamOptions } from './lib/api/file-read
 export { FileServer, type ServerCloseOptions, type ServerStats } from './lib/api/file-server.js';
 export type { Advice, AllocateOptions } from './lib/api/file-space.js';
 export type { StreamOptions } from './lib/api/file-stream.js';
+export type { VectorOptions, VectorPart } from './lib/api/file-vectored.js';
 export type { WritableChunk, WritableOptions, WritableStreamOptions } from './lib/api/file-writable.js';
 export { Event, type EventWaitOptions, Gate } from './lib/api/gate.js';
 export { interval } from './lib/api/interval.js';

@@ -132,6 +132,29 @@ await file.close();`,
   checkCount(t, 'api: enters per 1,000 readAt into arrays, depth 100', driver, enters);
 });
 
+test.serial('1,000 vectored reads and writes of leases and arrays, 100 in flight', async (t) => {
+  for (const [method, flag] of [
+    ['readv', 'r'],
+    ['writev', 'r+'],
+  ] as const) {
+    const { driver, native, enters } = await counted(
+      t,
+      `
+const file = await File.open(${JSON.stringify(pages)}, '${flag}');
+const lists = Array.from({ length: 100 }, () => [new Uint8Array(100), executor.lease(4096), new Uint32Array(25)]);
+const round = () => Promise.all(lists.map(async (list) => {
+  for (let index = 0; index < 10; index++) assert.equal(await file.${method}(list, 4096), 4296);
+}));
+await round();
+await count(round);
+await file.close();`,
+    );
+    checkCount(t, `api: native calls per 1,000 ${method}, depth 100`, driver, native);
+    // Writes end when the kernel's workers have had their turn, so how many turns share them is not ours to gate.
+    if (method === 'readv') checkCount(t, 'api: enters per 1,000 readv, depth 100', driver, enters);
+  }
+});
+
 test.serial('1,000 sleeps of one deadline', async (t) => {
   const { driver, native, callbacks, enters, turns } = await counted(
     t,

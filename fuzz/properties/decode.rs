@@ -53,6 +53,10 @@ pub fn check_command(command: &Command) {
                     inside(lease);
                     assert_eq!(f64::from(table), command.operand.abs());
                 }
+                Action::Readv { lease, .. } | Action::Writev { lease, .. } => {
+                    inside(lease);
+                    assert_eq!(lease.offset, 0);
+                }
                 Action::Truncate { length, .. } => assert_eq!(length as f64, command.operand),
                 Action::Nop
                 | Action::Sync { .. }

@@ -10,6 +10,7 @@ import { copied } from '../ring/bytes.js';
 import type { DirectFile, Writing } from '../ring/direct-file.js';
 import { BUFFER_GONE, type Link } from '../ring/link.js';
 import { type FileState, HELD, Hold, IN_OPERATION, NO_HOLD } from '../ring/state.js';
+import type { Turns } from '../ring/turns.js';
 import { OPCODE_READ, OPCODE_TRUNCATE, OPCODE_WRITE } from '../wire/layout.generated.js';
 import { isAborted, reasonOf, rejectsEarly } from './abort.js';
 import { ourError, systemError } from './errors.js';
@@ -67,7 +68,7 @@ async function move(transfer: Transfer, opcode: number, position: number): Promi
   try {
     const work = opcode === OPCODE_READ ? read : write;
     if (position >= 0) return (await work(transfer, position)).bytes;
-    return await inTurn(link, direct, signal, async () => {
+    return await inTurn(link, direct.movers, signal, async () => {
       const { bytes, end } = await work(transfer, direct.position);
       direct.position = end;
       return bytes;
@@ -78,26 +79,66 @@ async function move(transfer: Transfer, opcode: number, position: number): Promi
   }
 }
 
+/**
+ * The same for parts in a row, each a transfer of its own; the leases among them are in the operation's hand, and stay there. Nobody else moves the
+ * file's own position meanwhile. @internal
+ */
+export async function movePartsDirectly(
+  link: Link,
+  opcode: number,
+  file: FileState,
+  parts: readonly Pick<Transfer, 'array' | 'hold' | 'length'>[],
+  position: number,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  const direct = file.direct as DirectFile;
+  if (opcode === OPCODE_READ && !direct.readable) return link.fail(-EBADF, opcode, file);
+  const work = opcode === OPCODE_READ ? read : write;
+  const all = async (start: number): Promise<Moved> => {
+    let bytes = 0;
+    let end = start;
+    for (const part of parts) {
+      try {
+        const moved = await work({ link, file, direct, ...part, signal }, end);
+        bytes += moved.bytes;
+        end = moved.end;
+        if (moved.bytes < part.length) break;
+      } catch (error) {
+        // Parts that were moved before count; the next call meets the error.
+        if (bytes > 0 && !isAborted(signal)) break;
+        throw error;
+      }
+    }
+    return { bytes, end };
+  };
+  if (position >= 0) return (await all(position)).bytes;
+  return await inTurn(link, direct.movers, signal, async () => {
+    const { bytes, end } = await all(direct.position);
+    direct.position = end;
+    return bytes;
+  });
+}
+
 /** What was moved, and the position behind it. */
 interface Moved {
   readonly bytes: number;
   readonly end: number;
 }
 
-/** Runs `work` alone with the file's own position. */
+/** Runs `work` when its turn has come. */
 export async function inTurn<T>(
   link: Link,
-  direct: DirectFile,
+  turns: Turns,
   signal: AbortSignal | undefined,
   work: () => Promise<T>,
 ): Promise<T> {
-  const turn = direct.turn((then) => link.backToQueue(then));
+  const turn = turns.take((then) => link.backToQueue(then));
   try {
     if (turn !== undefined) await waited(turn, signal);
     return await work();
   } finally {
-    if (turn === undefined) direct.moved();
-    else turn.then(() => direct.moved()); // Which it has: or whoever gave up waiting passes it on when it comes.
+    if (turn === undefined) turns.pass();
+    else turn.then(() => turns.pass()); // Which it has: or whoever gave up waiting passes it on when it comes.
   }
 }
 
@@ -152,7 +193,7 @@ async function readRest(
 ): Promise<Uint8Array> {
   link.enter(file);
   try {
-    return await inTurn(link, direct, signal, async () => {
+    return await inTurn(link, direct.movers, signal, async () => {
       const start = direct.position;
       const known = Math.max(0, (await lengthNow(link, file, direct)) - start);
       if (known > limit) throw tooLarge('file.readAll', known, limit);

@@ -9,9 +9,11 @@ import {
   OPCODE_CLOSE,
   OPCODE_DATASYNC,
   OPCODE_NAMES,
+  OPCODE_READV,
   OPCODE_STAT,
   OPCODE_SYNC,
   OPCODE_TRUNCATE,
+  OPCODE_WRITEV,
   REJECT_CEILING,
   REJECT_CLOSED,
   REJECT_STALE_FILE,
@@ -172,6 +174,8 @@ const SYSCALLS: ReadonlyMap<number, string> = new Map([
   [OPCODE_STAT, 'fstat'],
   [OPCODE_CLOSE, 'close'],
   [OPCODE_CALL, 'call'],
+  [OPCODE_READV, 'read'],
+  [OPCODE_WRITEV, 'write'],
 ]);
 
 const REJECT_ERRORS: ReadonlyMap<number, ErrorCode> = new Map([

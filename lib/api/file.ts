@@ -12,10 +12,12 @@ import { drainAll } from '../ring/unwritten.js';
 import {
   OPCODE_DATASYNC,
   OPCODE_READ,
+  OPCODE_READV,
   OPCODE_STAT,
   OPCODE_SYNC,
   OPCODE_TRUNCATE,
   OPCODE_WRITE,
+  OPCODE_WRITEV,
   STAT_BYTES,
 } from '../wire/layout.generated.js';
 import { endedBy, isAborted, reasonOf } from './abort.js';
@@ -27,6 +29,7 @@ import { READ_MANY_DEFAULTS, readRanges } from './file-many.js';
 import { type ReadableOptions, type ReadableStreamOptions, readableOf, readableStreamOf } from './file-readable.js';
 import { type Advice, type AllocateOptions, adviceNumber, allocation, told } from './file-space.js';
 import { chunksOf, STREAM_RULES, type StreamOptions } from './file-stream.js';
+import { appendedOf, appendParts, moveParts, type VectorOptions, type VectorPart, vectorOf } from './file-vectored.js';
 import {
   type WritableChunk,
   type WritableOptions,
@@ -233,6 +236,97 @@ export class File implements AsyncDisposable {
   async write(source: Uint8Array | Lease | string, options?: TransferOptions): Promise<number> {
     const bytes = typeof source === 'string' ? Buffer.from(source) : source;
     return this.#move('write', 'source', OPCODE_WRITE, bytes, options);
+  }
+
+  /**
+   * Reads on into one memory after the other, by one system call: preadv(2).
+   *
+   * @param buffers - {@link Lease}s, typed arrays and DataViews, mixed as you like, at most 1024; they are filled in their order. A lease may be in it once.
+   * It is yours to change as soon as the call has returned; its memory is the operation's until the promise has settled.
+   * @param position - Byte position in the file, 0 to 2^53 − 1. Default: the file's own position, which moves.
+   * @param options - See {@link VectorOptions}.
+   * @returns Bytes read: fewer than there is room for near the end of the file, 0 at the end. Empty memory is passed over; with none at all it is 0,
+   * without a system call.
+   * @throws ERR_RINGWHEEL_INVALID_OPTION, ERR_RINGWHEEL_LEASE, ERR_RINGWHEEL_BUFFER (what was detached or cut meanwhile), ERR_RINGWHEEL_CLOSED; the
+   * signal's `reason`; a system error of syscall `read`.
+   *
+   * Cost: a promise, 64 bytes of shared memory and 16 for each part. Leases are filled without a copy; of arrays a range of the executor's memory
+   * takes up to 256 KiB at a time, from which they are copied: what is beyond is read by another system call. A file opened with `direct` is read
+   * part by part, unless all are leases that fit its {@link File.alignment}.
+   *
+   * @example
+   * ```ts
+   * import { Executor, File } from 'ringwheel';
+   * await using file = await File.open('data.bin');
+   * using body = Executor.current().lease(4096);
+   * const header = new Uint32Array(4);
+   * const bytes = await file.readv([header, body], 0);
+   * console.log(header[0], body.bytes.subarray(0, bytes - header.byteLength).length);
+   * ```
+   */
+  async readv(buffers: readonly VectorPart[], position?: number, options?: VectorOptions): Promise<number> {
+    const link = this.#usable('readv');
+    const { parts, at, signal } = vectorOf(link, 'readv', buffers, position, options);
+    return moveParts(link, OPCODE_READV, this.#state, parts, at, signal);
+  }
+
+  /**
+   * Writes one memory after the other, by one system call: pwritev(2). It goes on until all is written.
+   *
+   * @param buffers - As for {@link File.readv}. Leave arrays alone until the promise has settled: they are copied during the call only while there is
+   * memory for that.
+   * @param position - Byte position in the file, 0 to 2^53 − 1. Default: the file's own position, which moves. With the flag `a` the kernel appends
+   * all the same.
+   * @param options - See {@link VectorOptions}.
+   * @returns Bytes written; fewer than all when something was written before an error, such as a full disk, which the next write meets.
+   * @throws As {@link File.readv}, syscall `write`.
+   *
+   * Cost: as {@link File.readv}. What goes by one system call is in the file as one piece, whoever else appends to it: leases of any length, and
+   * arrays of up to 256 KiB less 16 bytes and 16 for each part. Beyond that, where the executor's memory for copies (`copyMemory`) is used
+   * up by what does not end, and with `direct`, it takes several.
+   *
+   * @example
+   * ```ts
+   * import { File } from 'ringwheel';
+   * await using log = await File.open('records.log', 'a');
+   * const encoder = new TextEncoder();
+   * const body = encoder.encode('a record\n');
+   * await log.writev([encoder.encode(`${body.length} `), body]);
+   * ```
+   */
+  async writev(buffers: readonly VectorPart[], position?: number, options?: VectorOptions): Promise<number> {
+    const link = this.#usable('writev');
+    const { parts, at, signal } = vectorOf(link, 'writev', buffers, position, options);
+    return moveParts(link, OPCODE_WRITEV, this.#state, parts, at, signal);
+  }
+
+  /**
+   * Writes to the end of a file that was opened with the flag `a`, `a+`, `ax` or `ax+`. What is appended through one `File` is written in the order of the
+   * calls, each whole before the next one begins, however many writes the kernel makes of it.
+   *
+   * @param data - A {@link Lease}, a typed array or a DataView, or a string, which is written as UTF-8. Leave it alone until the promise has settled.
+   * @param options - See {@link VectorOptions}. A call that still waits for others ends at once and has written nothing.
+   * @returns Bytes written; fewer than all when something was written before an error, such as a full disk, which the next write meets. The file's own
+   * position does not move.
+   * @throws As {@link File.writev}; ERR_RINGWHEEL_INVALID_OPTION also when the file was opened without the flag.
+   *
+   * Cost and what other processes' appends may come between: as {@link File.writev}. Those of other `File`s and processes keep no order with these.
+   *
+   * @example
+   * ```ts
+   * import { File } from 'ringwheel';
+   * await using log = await File.open('events.log', 'a');
+   * await Promise.all(['one\n', 'two\n', 'three\n'].map((line) => log.append(line)));
+   * ```
+   */
+  async append(data: VectorPart | string, options?: VectorOptions): Promise<number> {
+    const link = this.#usable('append');
+    if (!this.#state.appends) {
+      const message = `file.append: the file ${quoted(this.#state.path)} must be open with the flag 'a', 'a+', 'ax' or 'ax+': open it so, or use writeAt`;
+      throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message);
+    }
+    const { parts, signal } = appendedOf(link, data, options);
+    return parts.length === 0 ? 0 : appendParts(link, this.#state, parts, signal);
   }
 
   /**

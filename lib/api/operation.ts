@@ -70,8 +70,8 @@ export function operate(
   });
 }
 
-/** Waits for a scratch range, in order. */
-export function scratchFor(link: Link, bytes: number, signal?: AbortSignal): Promise<Hold> {
+/** Waits for a scratch range, in order; for one of `least` bytes, as long as there is hope for one. */
+export function scratchFor(link: Link, bytes: number, signal?: AbortSignal, least = 0): Promise<Hold> {
   return new Promise((resolve, reject) => {
     let waiter: Waiter | undefined;
     const forget = listen(signal, () => {
@@ -82,11 +82,12 @@ export function scratchFor(link: Link, bytes: number, signal?: AbortSignal): Pro
     const goOn = link.backToQueue(() => {
       resolve(found ?? link.fail(link.ended || REJECT_CLOSED, OPCODE_READ, NO_FILE));
     });
-    waiter = link.scratch.wait(bytes, (hold) => {
+    const take = (hold: Hold | undefined): void => {
       forget?.();
       found = hold;
       goOn();
-    });
+    };
+    waiter = link.scratch.wait(bytes, take, least);
     link.scratch.serve();
   });
 }

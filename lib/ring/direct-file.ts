@@ -5,9 +5,7 @@
 // cut, too. So such a write *claims* its range, up to infinity where it meets the end. It waits for all before it that overlap, and those behind it that overlap
 // wait for it, reads too. Writes of whole blocks do not wait for each other: while nobody claims anything they look at one counter.
 import type { Hold } from './state.js';
-
-/** Goes on in the task queue that is current now: `Link.backToQueue`. */
-type BackToQueue = (then: () => void) => () => void;
+import { type BackToQueue, Turns } from './turns.js';
 
 /** A write on its way, or one that waits for others. */
 export interface Writing {
@@ -33,9 +31,8 @@ export class DirectFile {
   readonly #writings = new Set<Writing>();
   /** How many of them claim their range. */
   #claims = 0;
-  /** Somebody moves the file's own position; those who wait to. */
-  #moving = false;
-  readonly #movers: (() => void)[] = [];
+  /** Of those who move the file's own position. */
+  readonly movers = new Turns();
 
   /**
    * @param alignment - What positions, lengths and memory of transfers have to be multiples of: bytes, a power of two.
@@ -96,20 +93,6 @@ export class DirectFile {
       return;
     }
     this.#leave(writing);
-  }
-
-  /** Waits for the turn to move the file's own position. Give the turn on with `moved`. Undefined when it is there. */
-  turn(back: BackToQueue): Promise<void> | undefined {
-    if (this.#moving) return new Promise((resolve) => this.#movers.push(back(resolve)));
-    this.#moving = true;
-    return undefined;
-  }
-
-  /** Whoever had the turn has moved the position, or given up. */
-  moved(): void {
-    const next = this.#movers.shift();
-    if (next === undefined) this.#moving = false;
-    else next();
   }
 
   #leave(writing: Writing): void {

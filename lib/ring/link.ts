@@ -10,7 +10,9 @@ import {
   OPCODE_CALL,
   OPCODE_READ,
   OPCODE_READ_MANY,
+  OPCODE_READV,
   OPCODE_WRITE,
+  OPCODE_WRITEV,
   QUEUE_CURRENT_WORD,
   REGION_BYTES,
   WRITE_ELSEWHERE,
@@ -54,12 +56,24 @@ export type StartNative = (
 
 // Module constants: an imported name is a property of another module's exports, looked up at each use.
 const CURRENT = QUEUE_CURRENT_WORD;
+/** Commands whose lease Rust reads. */
+const PUSHED: ReadonlySet<number> = new Set([OPCODE_WRITE, OPCODE_CALL, OPCODE_READ_MANY, OPCODE_READV, OPCODE_WRITEV]);
 /** What Rust says when another thread has called. */
 const CALLED = '';
 /** In a command's first word the opcode is below the class. */
 const CLASS_SHIFT = 16;
 /** In the word: no queue but the default one. */
 const NO_QUEUE = 1;
+
+/** True unless it throws: somebody moved the buffer that all leases are of. */
+function done(copy: () => void): boolean {
+  try {
+    copy();
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** See the file's head. */
 export class Link {
@@ -391,6 +405,16 @@ export class Link {
     return new Promise((resolve) => setImmediate(this.backToQueue(resolve)));
   }
 
+  /** Where JavaScript cannot see the arena: brings the bytes of a lease beside the command's own to where the command finds them. False when they are gone. */
+  pushes(hold: Hold): boolean {
+    return !this.copies || done(() => this.native.push(hold.slot, hold.generation, hold.length));
+  }
+
+  /** The same the other way, of its first bytes, after a command. */
+  pulls(hold: Hold, length: number): boolean {
+    return !this.copies || done(() => this.native.pull(hold.slot, hold.generation, length));
+  }
+
   /** The promise of a failed operation. */
   fail(result: number, opcode: number, file: FileState): Promise<never> {
     return this.#fail(result, opcode, file);
@@ -407,26 +431,16 @@ export class Link {
   /** Where JavaScript cannot see the arena: brings what an operation wrote into the hold's own bytes. False when those are gone. */
   #pulled(kind: number, hold: Hold, moved: number): boolean {
     const opcode = kind & OPCODE_BITS;
-    if (hold === NO_HOLD || opcode === OPCODE_WRITE) return true;
-    try {
-      // What is no read may fill the range, whatever it says.
-      const length = opcode === OPCODE_READ ? Math.min(moved, hold.length) : hold.length;
-      if (length > 0) this.native.pull(hold.slot, hold.generation, length);
-      return true;
-    } catch {
-      return false; // Somebody moved the buffer that all leases are of.
-    }
+    if (hold === NO_HOLD || opcode === OPCODE_WRITE || opcode === OPCODE_WRITEV) return true;
+    // What is no read may fill the range, whatever it says.
+    const length = opcode === OPCODE_READ ? Math.min(moved, hold.length) : hold.length;
+    return length === 0 || this.pulls(hold, length);
   }
 
   /** The same the other way, before a write, or a call, which may have something to write behind its block. */
   #pushed(opcode: number, hold: Hold, length: number): boolean {
-    if (opcode !== OPCODE_WRITE && opcode !== OPCODE_CALL && opcode !== OPCODE_READ_MANY) return true;
-    try {
-      this.native.push(hold.slot, hold.generation, opcode === OPCODE_CALL ? hold.length : length);
-      return true;
-    } catch {
-      return false;
-    }
+    if (!PUSHED.has(opcode)) return true;
+    return done(() => this.native.push(hold.slot, hold.generation, opcode === OPCODE_CALL ? hold.length : length));
   }
 
   /** The slot's completion goes to the queue that asked. Returns its class. */

@@ -1,5 +1,6 @@
 // The two things that commands name, as this side knows them: an open file and a held range of the arena.
 import type { DirectFile } from './direct-file.js';
+import type { Turns } from './turns.js';
 
 /** An open file: what commands name, what errors show, what close waits for. */
 export class FileState {
@@ -13,6 +14,8 @@ export class FileState {
   writesNow = true;
   /** Opened with O_APPEND: writes go to the end, whatever their position. */
   appends = false;
+  /** Of `append`: made by its first call. */
+  appenders: Turns | undefined = undefined;
   #whenIdle: (() => void) | undefined = undefined;
 
   constructor(

@@ -27,6 +27,12 @@ export const RANGES_MAX = 1023;
 export const RANGES_HEAD_BYTES = 16;
 /** Bytes of one range of its table. */
 export const RANGE_BYTES = 16;
+/** Parts of one READV or WRITEV at most. */
+export const PARTS_MAX = 1024;
+/** Bytes of its table before the parts. */
+export const PARTS_HEAD_BYTES = 16;
+/** Bytes of one part of its table. */
+export const PART_BYTES = 16;
 
 // Header.
 /** Holds LAYOUT_MAGIC once Rust has attached. */
@@ -122,8 +128,10 @@ export const OPCODE_CLOSE = 8;
 export const OPCODE_CANCEL = 10;
 export const OPCODE_CALL = 11;
 export const OPCODE_READ_MANY = 12;
+export const OPCODE_READV = 13;
+export const OPCODE_WRITEV = 14;
 /** Opcode number → name; empty where no opcode has the number. */
-export const OPCODE_NAMES = ['', 'nop', 'read', 'write', 'sync', 'datasync', 'truncate', 'stat', 'close', '', 'cancel', 'call', 'read_many'] as const;
+export const OPCODE_NAMES = ['', 'nop', 'read', 'write', 'sync', 'datasync', 'truncate', 'stat', 'close', '', 'cancel', 'call', 'read_many', 'readv', 'writev'] as const;
 
 // Calls. crates/command/src/call.rs says what each takes and gives, and draws the block.
 export const CALL_ACCESS = 1;

@@ -95,6 +95,10 @@ pub enum Action {
     Stat { file: FileId, lease: LeaseRange },
     /// Read the ranges of the table that starts at this byte of the lease, which decides everything else.
     ReadMany { file: FileId, lease: LeaseRange, table: u32 },
+    /// Read into the parts that the table at the start of the lease names, which decides everything else.
+    Readv { file: FileId, lease: LeaseRange, position: Position },
+    /// Write from such parts.
+    Writev { file: FileId, lease: LeaseRange, position: Position },
     /// Close the file.
     Close { file: FileId },
     /// Run what the block in the lease says; its `length` bytes, of which nothing is known yet. [`crate::call`] decodes them.
@@ -156,6 +160,17 @@ pub fn decode(command: &Command) -> Result<Request, Reject> {
             let lease = lease(command).map_err(reject)?;
             let table = safe_integer(command.operand).and_then(|table| u32::try_from(table).ok());
             Action::ReadMany { file, lease, table: table.ok_or(reject(RejectCode::LeaseRange))? }
+        }
+        Opcode::Readv | Opcode::Writev => {
+            let (lease, position) =
+                (lease(command).map_err(reject)?, position_of(command.operand).map_err(reject)?);
+            if lease.offset != 0 {
+                return Err(reject(RejectCode::LeaseRange));
+            }
+            match opcode {
+                Opcode::Readv => Action::Readv { file, lease, position },
+                _ => Action::Writev { file, lease, position },
+            }
         }
         Opcode::Close => Action::Close { file },
         Opcode::Call => {

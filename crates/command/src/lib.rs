@@ -43,6 +43,7 @@ pub mod call;
 pub mod decode;
 pub mod layout;
 pub mod opcode;
+pub mod parts;
 pub mod ranges;
 pub mod reply;
 pub mod ring;

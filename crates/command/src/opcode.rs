@@ -30,11 +30,16 @@ pub enum Opcode {
     /// Many preads into one lease. Arguments: file, lease, operand = where in the lease its table starts (see
     /// [`crate::ranges`]). Result: 0 when all have ended; the table has the result of each.
     ReadMany = 12,
+    /// preadv(2) into parts of leases. Arguments: file, lease (offset 0, length) with their table at its start (see [`crate::parts`]), operand = byte
+    /// position or −1. Result: bytes read, 0 at the end.
+    Readv = 13,
+    /// pwritev(2) from parts of leases. Arguments as for [`Opcode::Readv`]. Result: bytes written.
+    Writev = 14,
 }
 
 impl Opcode {
     /// Every opcode with its name in TypeScript, in the order of their numbers.
-    pub const ALL: [(Opcode, &'static str); 11] = [
+    pub const ALL: [(Opcode, &'static str); 13] = [
         (Opcode::Nop, "NOP"),
         (Opcode::Read, "READ"),
         (Opcode::Write, "WRITE"),
@@ -46,6 +51,8 @@ impl Opcode {
         (Opcode::Cancel, "CANCEL"),
         (Opcode::Call, "CALL"),
         (Opcode::ReadMany, "READ_MANY"),
+        (Opcode::Readv, "READV"),
+        (Opcode::Writev, "WRITEV"),
     ];
 
     /// The opcode with this number, if there is one.
@@ -63,6 +70,8 @@ impl Opcode {
             10 => Opcode::Cancel,
             11 => Opcode::Call,
             12 => Opcode::ReadMany,
+            13 => Opcode::Readv,
+            14 => Opcode::Writev,
             _ => return None,
         })
     }

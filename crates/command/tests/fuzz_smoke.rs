@@ -3,6 +3,8 @@
 mod call;
 #[path = "../../../fuzz/properties/decode.rs"]
 mod decode;
+#[path = "../../../fuzz/properties/parts.rs"]
+mod parts;
 #[path = "../../../fuzz/properties/replay.rs"]
 mod replay;
 #[path = "../../../fuzz/properties/rings.rs"]
@@ -16,6 +18,11 @@ fn hostile_commands_are_decoded_or_rejected() {
 #[test]
 fn hostile_blocks_are_calls_or_rejected() {
     replay::replay("call", call::check);
+}
+
+#[test]
+fn hostile_tables_of_parts_are_checked_or_rejected() {
+    replay::replay("parts", parts::check);
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub const SQPOLL_CPUS: usize = 4;
 
 /// The most bytes one read or write moves: what Linux itself allows (`MAX_RW_COUNT`).
 pub const TRANSFER: usize = 0x7fff_f000;
+/// The most ranges of one vectored read or write: Linux's IOV_MAX.
+pub const PARTS: usize = 1024;
 /// Multishot operations in flight at most: they do not count against the completion queue.
 pub const MULTISHOT: usize = 65_536;
 /// Slots of the registered file table at most; fewer where RLIMIT_NOFILE is lower.

@@ -6,6 +6,7 @@ use ringwheel_command::{
         self, COMMAND_BYTES, COMMAND_CAPACITY, COMPLETION_BYTES, COMPLETION_CAPACITY, Header, LAYOUT_VERSION,
         LENGTH_MAX, MAGIC, PENDING_CAPACITY, STAT_BYTES,
     },
+    parts::{PART_BYTES, PARTS_HEAD_BYTES, PARTS_MAX},
     ranges::{RANGE_BYTES, RANGES_HEAD_BYTES, RANGES_MAX},
     reply::REJECT_CEILING,
 };
@@ -110,6 +111,9 @@ fn layout_text() -> String {
     script.constant("Ranges of one READ_MANY at most.", "RANGES_MAX", RANGES_MAX);
     script.constant("Bytes of its table before the ranges.", "RANGES_HEAD_BYTES", RANGES_HEAD_BYTES);
     script.constant("Bytes of one range of its table.", "RANGE_BYTES", RANGE_BYTES);
+    script.constant("Parts of one READV or WRITEV at most.", "PARTS_MAX", PARTS_MAX);
+    script.constant("Bytes of its table before the parts.", "PARTS_HEAD_BYTES", PARTS_HEAD_BYTES);
+    script.constant("Bytes of one part of its table.", "PART_BYTES", PART_BYTES);
 
     script.line("\n// Header.");
     script.word("Holds LAYOUT_MAGIC once Rust has attached.", "MAGIC_WORD", offset_of!(Header, magic));

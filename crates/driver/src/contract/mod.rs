@@ -14,6 +14,7 @@ mod raw;
 mod rig;
 mod sockets;
 mod streams;
+mod vectors;
 mod wake;
 
 pub use rig::{Drive, Rig, Skip};
@@ -32,6 +33,7 @@ pub fn cases() -> Vec<Case> {
     [
         files::CASES,
         faults::CASES,
+        vectors::CASES,
         streams::CASES,
         connections::CASES,
         sockets::CASES,

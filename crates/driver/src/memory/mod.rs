@@ -5,11 +5,14 @@ mod mapping;
 mod pages;
 pub mod piece;
 pub mod provided;
+mod vector;
 
 pub use arena::{Arena, Lease, LeaseError, LeaseId, NoMemory};
 pub use mapping::Mapping;
 pub use piece::{Piece, Pieces};
 pub use provided::Chunk;
+pub use vector::Vector;
+pub(crate) use vector::parts_within;
 
 use crate::limits::TRANSFER;
 use std::{ops::Range, rc::Rc};
@@ -23,6 +26,8 @@ pub enum Target {
     Piece(Piece),
     /// A vector; the operation fills `0..capacity` from 0 and sets its length to the result.
     Vec(Vec<u8>),
+    /// Ranges of leases, in order: preadv(2). For reads of files only.
+    Vector(Box<Vector>),
 }
 
 /// Where an operation reads from.
@@ -36,6 +41,8 @@ pub enum Source {
     Shared(Rc<[u8]>, Range<usize>),
     /// A range of received bytes: an echo without a copy.
     Chunk(Chunk, Range<usize>),
+    /// Ranges of leases, in order: pwritev(2). For writes of files only.
+    Vector(Box<Vector>),
 }
 
 impl Target {
@@ -45,10 +52,11 @@ impl Target {
             Target::Lease(_, range) => range.len(),
             Target::Piece(piece) => piece.len() as usize,
             Target::Vec(vector) => vector.capacity(),
+            Target::Vector(vector) => vector.len(),
         }
     }
 
-    /// Where the kernel may write, and how many bytes at most. `None`: the range lies outside the lease.
+    /// Where the kernel may write, and how many bytes at most. `None`: the range lies outside the lease, or it is not one range.
     #[inline]
     pub(crate) fn destination(&mut self) -> Option<(*mut u8, u32)> {
         match self {
@@ -61,6 +69,7 @@ impl Target {
             }
             Target::Piece(piece) => Some((piece.pointer(), piece.len().min(TRANSFER as u32))),
             Target::Vec(vector) => Some((vector.as_mut_ptr(), vector.capacity().min(TRANSFER) as u32)),
+            Target::Vector(_) => None,
         }
     }
 
@@ -76,12 +85,13 @@ impl Target {
         }
     }
 
-    /// The bytes of the lease's range, or the vector's content.
+    /// The bytes of the lease's range, or the vector's content; nothing of what is not one range.
     pub fn bytes(&self) -> &[u8] {
         match self {
             Target::Lease(lease, range) => lease.get(range.start as usize..range.end as usize).unwrap_or(&[]),
             Target::Piece(piece) => piece.bytes(),
             Target::Vec(vector) => vector,
+            Target::Vector(_) => &[],
         }
     }
 
@@ -93,7 +103,7 @@ impl Target {
 }
 
 impl Source {
-    /// What the kernel may read. `None`: the range lies outside.
+    /// What the kernel may read. `None`: the range lies outside, or it is not one range.
     #[inline]
     pub(crate) fn origin(&self) -> Option<(*const u8, u32)> {
         let bytes = match self {
@@ -107,17 +117,28 @@ impl Source {
             Source::Vec(vector, range) => vector.get(range.clone())?,
             Source::Shared(bytes, range) => bytes.get(range.clone())?,
             Source::Chunk(chunk, range) => chunk.get(range.clone())?,
+            Source::Vector(_) => return None,
         };
         Some((bytes.as_ptr(), bytes.len().min(TRANSFER) as u32))
     }
 
-    /// The bytes of the range; empty when it lies outside.
+    /// Bytes there are to write.
+    #[expect(clippy::len_without_is_empty, reason = "it is asked for its bytes only")]
+    pub fn len(&self) -> usize {
+        match self {
+            Source::Vector(vector) => vector.len(),
+            other => other.bytes().len(),
+        }
+    }
+
+    /// The bytes of the range; empty when it lies outside, or is not one range.
     pub fn bytes(&self) -> &[u8] {
         match self {
             Source::Lease(lease, range) => lease.get(range.start as usize..range.end as usize),
             Source::Vec(vector, range) => vector.get(range.clone()),
             Source::Shared(bytes, range) => bytes.get(range.clone()),
             Source::Chunk(chunk, range) => chunk.get(range.clone()),
+            Source::Vector(_) => None,
         }
         .unwrap_or(&[])
     }

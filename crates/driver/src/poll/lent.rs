@@ -7,6 +7,7 @@ use crate::{
     memory::{Source, Target},
 };
 use std::{
+    io::{IoSlice, IoSliceMut},
     mem::MaybeUninit,
     os::fd::{AsRawFd, BorrowedFd, RawFd},
 };
@@ -15,9 +16,24 @@ use std::{
 #[derive(Debug)]
 pub(crate) struct Lent {
     fd: RawFd,
+    /// The first byte or, of several ranges, the first entry of their list.
     start: *mut u8,
+    /// How many bytes or, of several ranges, entries.
     length: usize,
-    writable: bool,
+    kind: Kind,
+}
+
+/// What an operation's memory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Bytes to be read from.
+    Source,
+    /// Bytes to be written.
+    Target,
+    /// A list of ranges to be read from.
+    Sources,
+    /// A list of ranges to be written.
+    Targets,
 }
 
 // SAFETY: a Lent is an address range and a number. Whoever makes one promises that both stay valid, whatever thread uses
@@ -43,18 +59,30 @@ impl Lent {
     }
 
     fn target(file: &Handle, target: &mut Target) -> Option<Lent> {
+        let fd = file.as_raw_fd();
+        if let Target::Vector(vector) = target {
+            return Some(Lent::list(fd, vector.places(), Kind::Targets));
+        }
         let (start, length) = target.destination()?;
-        Some(Lent { fd: file.as_raw_fd(), start, length: length as usize, writable: true })
+        Some(Lent { fd, start, length: length as usize, kind: Kind::Target })
+    }
+
+    fn list(fd: RawFd, (places, count): (*const libc::iovec, u32), kind: Kind) -> Lent {
+        Lent { fd, start: places.cast_mut().cast(), length: count as usize, kind }
     }
 
     fn source(file: &Handle, source: &Source) -> Option<Lent> {
+        let fd = file.as_raw_fd();
+        if let Source::Vector(vector) = source {
+            return Some(Lent::list(fd, vector.places(), Kind::Sources));
+        }
         let (start, length) = source.origin()?;
-        Some(Lent { fd: file.as_raw_fd(), start: start.cast_mut(), length: length as usize, writable: false })
+        Some(Lent { fd, start: start.cast_mut(), length: length as usize, kind: Kind::Source })
     }
 
     fn bare(file: &Handle) -> Lent {
         let start = std::ptr::NonNull::dangling().as_ptr();
-        Lent { fd: file.as_raw_fd(), start, length: 0, writable: false }
+        Lent { fd: file.as_raw_fd(), start, length: 0, kind: Kind::Source }
     }
 
     /// The descriptor.
@@ -67,7 +95,7 @@ impl Lent {
 
     /// Where to write, and with it the descriptor to read from.
     pub(crate) fn room(&mut self) -> (BorrowedFd<'_>, &mut [MaybeUninit<u8>]) {
-        assert!(self.writable, "only a Target lends room");
+        assert_eq!(self.kind, Kind::Target, "only a Target lends room");
         // SAFETY: `borrow_raw` as in `fd`.
         let fd = unsafe { BorrowedFd::borrow_raw(self.fd) };
         // SAFETY: `from_raw_parts_mut` needs memory that is mapped, writable and in nobody else's hand.
@@ -80,11 +108,33 @@ impl Lent {
 
     /// What to read from.
     pub(crate) fn bytes(&self) -> &[u8] {
-        assert!(!self.writable, "only a Source lends bytes");
+        assert_eq!(self.kind, Kind::Source, "only a Source lends bytes");
         // SAFETY: `from_raw_parts` needs initialised memory that nobody writes meanwhile.
         // Holds: `Source::origin` named a range of a lease (mapped zeroed), vector, shared bytes or chunk, all initialised,
         // and the operation owns it (INV-1, INV-3).
         // Checked: tests/contract.rs writes from each kind of source.
         unsafe { std::slice::from_raw_parts(self.start, self.length) }
+    }
+
+    /// Where to write, range after range, and with it the descriptor to read from.
+    pub(crate) fn parts_mut(&mut self) -> (BorrowedFd<'_>, &mut [IoSliceMut<'_>]) {
+        assert_eq!(self.kind, Kind::Targets, "only a Target of ranges lends them");
+        // SAFETY: `borrow_raw` as in `fd`.
+        let fd = unsafe { BorrowedFd::borrow_raw(self.fd) };
+        // SAFETY: `from_raw_parts_mut` needs entries laid out as `IoSliceMut`, which on Unix is `iovec` by its documentation, in nobody else's
+        // hand, as the bytes that each names: initialised, and in one of them only.
+        // Holds: `Vector::places` named the list, whose bytes mmap zeroed and which do not overlap (memory/vector.rs); the operation owns the
+        // vector, and nobody looks at it, until the work has ended (`Lent::new`, INV-1, INV-3); `&mut self` makes this the only slice.
+        // Checked: contract/vectors.rs reads into ranges on the poll driver's pool.
+        (fd, unsafe { std::slice::from_raw_parts_mut(self.start.cast(), self.length) })
+    }
+
+    /// What to read from, range after range.
+    pub(crate) fn parts(&self) -> &[IoSlice<'_>] {
+        assert_eq!(self.kind, Kind::Sources, "only a Source of ranges lends them");
+        // SAFETY: as in `parts_mut`, for bytes that nobody writes meanwhile.
+        // Holds: as there; the leases are in the operation's hand (INV-3).
+        // Checked: contract/vectors.rs writes from ranges on the poll driver's pool.
+        unsafe { std::slice::from_raw_parts(self.start.cast(), self.length) }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     inflight::Key,
     op::file::{
         Read,
-        poll::{INLINE_BYTES, nature},
+        poll::{INLINE_BYTES, has_place, nature},
     },
     poll::attempt::Attempt,
 };
@@ -32,8 +32,10 @@ impl Uring {
         if self.is_sqpoll || self.staged > 0 || !self.backlog.is_empty() || read.offset == u64::MAX {
             return false; // A submission thread costs no call at all.
         }
-        let Some((_, length)) = read.target.destination() else { return false };
-        if length as usize > INLINE_BYTES || nature(&read.file) != Nature::Cached {
+        if !has_place(&mut read.target)
+            || read.target.room() > INLINE_BYTES
+            || nature(&read.file) != Nature::Cached
+        {
             return false;
         }
         if self.lone.resting > 0 {

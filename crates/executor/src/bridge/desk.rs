@@ -8,6 +8,7 @@ use super::{
     files::Files,
     pending::{PendingTable, Running},
     shares::{Shares, Way},
+    vectors::Vectors,
 };
 use crate::{
     Edge,
@@ -46,6 +47,8 @@ pub(super) struct Desk {
     pub closing: bool,
     /// Commands that are many reads.
     pub batches: Batches,
+    /// Memory of vectored reads and writes.
+    pub vectors: Vectors,
     /// Where reads and writes wait when submission is adaptive.
     pub shares: Option<Box<Shares>>,
     pub calls: Calls,
@@ -76,6 +79,7 @@ impl Desk {
             unanswered: 0,
             closing: false,
             batches: Batches::default(),
+            vectors: Vectors::default(),
             shares: adaptive.map(|adaptive| Box::new(Shares::new(adaptive))),
             calls: Calls::new(),
             #[cfg(target_os = "linux")]
@@ -208,6 +212,14 @@ impl Desk {
                     source: Source::Lease(lease, range),
                     offset: position.offset(),
                 })
+            }
+            Action::Readv { file, lease, position } => {
+                let (file, vector) = (self.file(file)?, self.vector(lease)?);
+                Operation::Read(Read { file, target: Target::Vector(vector), offset: position.offset() })
+            }
+            Action::Writev { file, lease, position } => {
+                let (file, vector) = (self.file(file)?, self.vector(lease)?);
+                Operation::Write(Write { file, source: Source::Vector(vector), offset: position.offset() })
             }
             Action::Sync { file } => Operation::Sync(Sync { file: self.file(file)?, data_only: false }),
             Action::Datasync { file } => Operation::Sync(Sync { file: self.file(file)?, data_only: true }),
@@ -435,7 +447,7 @@ impl Desk {
         }
     }
 
-    /// Puts an operation's lease back into JavaScript's hand; drops the rest.
+    /// Puts an operation's leases back into JavaScript's hand; drops the rest.
     fn take_back(&mut self, operation: Operation) {
         match operation {
             Operation::Read(Read { target: Target::Lease(lease, _), .. })
@@ -443,6 +455,8 @@ impl Desk {
             | Operation::Write(Write { source: Source::Lease(lease, _), .. }) => {
                 self.arena.lend(lease);
             }
+            Operation::Read(Read { target: Target::Vector(vector), .. })
+            | Operation::Write(Write { source: Source::Vector(vector), .. }) => self.give_back(vector),
             _ => {}
         }
     }

@@ -13,6 +13,7 @@ mod now;
 mod pending;
 mod shares;
 mod slices;
+mod vectors;
 
 use crate::{
     Client, Edge,

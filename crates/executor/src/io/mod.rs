@@ -50,7 +50,7 @@ impl Adaptive {
 pub(crate) fn work(costs: &Costs, operation: &Operation) -> Option<u64> {
     match operation {
         Operation::Read(read) => Some(costs.read(read.target.room() as u64)),
-        Operation::Write(write) => Some(costs.write(write.source.bytes().len() as u64)),
+        Operation::Write(write) => Some(costs.write(write.source.len() as u64)),
         _ => None,
     }
 }

@@ -181,6 +181,7 @@ fn remaining(source: &Source) -> usize {
     match source {
         Source::Lease(_, range) => range.len(),
         Source::Vec(_, range) | Source::Shared(_, range) | Source::Chunk(_, range) => range.len(),
+        Source::Vector(vector) => vector.len(),
     }
 }
 
@@ -195,5 +196,6 @@ fn advance(source: &mut Source, count: usize) {
         Source::Vec(_, range) | Source::Shared(_, range) | Source::Chunk(_, range) => {
             range.start = range.start.saturating_add(count).min(range.end);
         }
+        Source::Vector(_) => {} // Sends refuse it, so none of it was ever sent.
     }
 }

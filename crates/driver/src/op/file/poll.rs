@@ -5,7 +5,7 @@ use crate::{
     Handle, Operation,
     handle::Nature,
     limits::TRANSFER,
-    memory::{Source, Target},
+    memory::{Source, Target, parts_within},
     op::{file::statx, ready::poll::bits_now},
     poll::{attempt::Attempt, lent::Lent, pool::Work},
 };
@@ -83,8 +83,7 @@ impl Read {
     /// bytes that this turn may copy.
     #[cfg(target_os = "linux")]
     pub(crate) fn attempt_cached(&mut self, budget: &mut usize) -> Option<Attempt> {
-        let (_, length) = self.target.destination()?;
-        let length = length as usize;
+        let length = has_place(&mut self.target).then(|| self.target.room())?;
         if length > INLINE_BYTES.min(*budget) || self.offset == u64::MAX {
             return None;
         }
@@ -99,6 +98,7 @@ impl Read {
                 vector.resize(vector.capacity(), 0); // preadv2 takes initialised memory.
                 read_cached(&self.file, &mut vector[..], self.offset)
             }
+            Target::Vector(vector) => read_cached_parts(&self.file, vector.slices_mut(), length, self.offset),
         };
         match result {
             Ok(Some(bytes)) => {
@@ -149,6 +149,18 @@ impl Read {
                 }
                 result
             }
+            Target::Vector(vector) => {
+                let slices = vector.slices_mut();
+                match parts_within(slices.iter().map(|slice| slice.len()), STREAM_BYTES) {
+                    // The first one alone is longer; or there is none, and nothing to read.
+                    0 => retry_on_intr(|| {
+                        let first = slices.first_mut().map_or(&mut [][..], |first| &mut **first);
+                        let bytes_max = first.len().min(STREAM_BYTES);
+                        rustix::io::read(file, &mut first[..bytes_max])
+                    }),
+                    count => retry_on_intr(|| rustix::io::readv(file, &mut slices[..count])),
+                }
+            }
         };
         match result {
             Err(Errno::AGAIN) => Attempt::Wait, // Another reader was faster.
@@ -177,6 +189,32 @@ fn read_cached(file: &Handle, target: &mut [u8], offset: u64) -> rustix::io::Res
     Ok(Some(done))
 }
 
+/// The same into several ranges, of `length` bytes in all, by one call.
+#[cfg(target_os = "linux")]
+fn read_cached_parts(
+    file: &Handle,
+    parts: &mut [rustix::io::IoSliceMut<'_>],
+    length: usize,
+    offset: u64,
+) -> rustix::io::Result<Option<usize>> {
+    use rustix::io::{IoSliceMut, ReadWriteFlags, preadv2};
+    let read = |parts: &mut [IoSliceMut<'_>], offset| match retry_on_intr(|| {
+        preadv2(file, &mut *parts, offset, ReadWriteFlags::NOWAIT)
+    }) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(Errno::AGAIN) => Ok(None),
+        Err(errno) => Err(errno),
+    };
+    let Some(bytes) = read(parts, offset)? else { return Ok(None) };
+    if bytes == length {
+        return Ok(Some(bytes));
+    }
+    // It ended early: at the end of the file, where the next byte is none, or before what is not cached.
+    let mut next = [0];
+    let behind = read(&mut [IoSliceMut::new(&mut next)], offset.saturating_add(bytes as u64))?;
+    Ok((behind == Some(0)).then_some(bytes))
+}
+
 impl Write {
     /// Writes what a stream takes without blocking; waits when it takes nothing.
     pub(crate) fn attempt_stream(&self) -> Attempt {
@@ -187,9 +225,22 @@ impl Write {
             Err(errno) => return Attempt::failed(errno),
         }
         let nonblocking = rustix::fs::fcntl_getfl(file).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK));
-        let bytes = self.source.bytes();
-        let piece = &bytes[..bytes.len().min(if nonblocking { STREAM_BYTES } else { PIPE_BYTES })];
-        match retry_on_intr(|| rustix::io::write(file, piece)) {
+        let bytes_max = if nonblocking { STREAM_BYTES } else { PIPE_BYTES };
+        let one = |bytes: &[u8]| {
+            let piece = &bytes[..bytes.len().min(bytes_max)];
+            retry_on_intr(|| rustix::io::write(file, piece))
+        };
+        let result = match &self.source {
+            Source::Vector(vector) => {
+                let slices = vector.slices();
+                match parts_within(slices.iter().map(|slice| slice.len()), bytes_max) {
+                    0 => one(slices.first().map_or(&[], |first| first)),
+                    count => retry_on_intr(|| rustix::io::writev(file, &slices[..count])),
+                }
+            }
+            source => one(source.bytes()),
+        };
+        match result {
             Err(Errno::AGAIN) => Attempt::Wait,
             result => Attempt::of(result),
         }
@@ -219,6 +270,21 @@ pub(crate) fn work(
             },
             _ => return None,
         },
+        Operation::Read(Read { target: Target::Vector(_), offset, .. }) => {
+            on_pool(lent?, *offset, |lent, offset| {
+                let (fd, parts) = lent.parts_mut();
+                match offset {
+                    u64::MAX => rustix::io::readv(fd, parts),
+                    offset => rustix::io::preadv(fd, parts, offset),
+                }
+            })
+        }
+        Operation::Write(Write { source: Source::Vector(_), offset, .. }) => {
+            on_pool(lent?, *offset, |lent, offset| match offset {
+                u64::MAX => rustix::io::writev(lent.fd(), lent.parts()),
+                offset => rustix::io::pwritev(lent.fd(), lent.parts(), offset),
+            })
+        }
         Operation::Read(read) => on_pool(lent?, read.offset, |lent, offset| {
             let (fd, room) = lent.room();
             let bytes = match offset {
@@ -329,14 +395,19 @@ fn open_resolved(
     Err(Errno::OPNOTSUPP)
 }
 
+/// Whether a read's memory is in its place.
+pub(crate) fn has_place(target: &mut Target) -> bool {
+    matches!(target, Target::Vector(_)) || target.destination().is_some()
+}
+
 /// Whether both ends of an operation's memory are in their place: what `submit` asks before it takes one.
 pub(crate) fn is_valid(operation: &mut Operation) -> bool {
     let target = |target: &mut Target| target.destination().map(|(_, length)| length as usize);
     let source = |source: &Source| source.origin().is_some();
     match operation {
-        Operation::Read(read) => target(&mut read.target).is_some(),
+        Operation::Read(read) => has_place(&mut read.target),
         Operation::Stat(stat) => target(&mut stat.target).is_some_and(|room| room >= crate::limits::STATX),
-        Operation::Write(write) => source(&write.source),
+        Operation::Write(write) => matches!(write.source, Source::Vector(_)) || source(&write.source),
         Operation::Send(send) => source(&send.source),
         _ => true,
     }

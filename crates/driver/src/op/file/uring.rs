@@ -5,7 +5,7 @@ use crate::{
     error::Errno,
     handle::Nature,
     limits::STATX,
-    memory::Source,
+    memory::{Source, Target},
     op::Aside,
     uring::{Kit, Plan, descriptor},
 };
@@ -86,6 +86,10 @@ pub(crate) fn close(close: &Close) -> Plan {
 
 #[inline]
 pub(crate) fn read(read: &mut Read, kit: Kit) -> Plan {
+    if let Target::Vector(vector) = &read.target {
+        let ((places, count), (fd, flags)) = (vector.places(), descriptor(&read.file, kit));
+        return Plan::Entry(opcode::Readv::new(fd, places, count).offset(read.offset).build().flags(flags));
+    }
     let Some((pointer, length)) = read.target.destination() else { return Plan::Refuse(INVALID) };
     let (fd, flags) = descriptor(&read.file, kit);
     let fixed = kit.arena_registered && length > 0 && read.target.is_registered();
@@ -99,6 +103,10 @@ pub(crate) fn read(read: &mut Read, kit: Kit) -> Plan {
 
 #[inline]
 pub(crate) fn write(write: &Write, kit: Kit) -> Plan {
+    if let Source::Vector(vector) = &write.source {
+        let ((places, count), (fd, flags)) = (vector.places(), descriptor(&write.file, kit));
+        return Plan::Entry(opcode::Writev::new(fd, places, count).offset(write.offset).build().flags(flags));
+    }
     let Some((pointer, length)) = write.source.origin() else { return Plan::Refuse(INVALID) };
     let (fd, flags) = descriptor(&write.file, kit);
     let fixed = kit.arena_registered && length > 0 && matches!(write.source, Source::Lease(..));
@@ -114,7 +122,7 @@ pub(crate) fn write(write: &Write, kit: Kit) -> Plan {
 fn positioned(operation: &Operation) -> Option<(&Handle, usize)> {
     let (file, length) = match operation {
         Operation::Read(Read { file, target, offset: u64::MAX }) => (file, target.room()),
-        Operation::Write(Write { file, source, offset: u64::MAX }) => (file, source.bytes().len()),
+        Operation::Write(Write { file, source, offset: u64::MAX }) => (file, source.len()),
         _ => return None,
     };
     (nature(file) != Nature::Stream).then_some((file, length))
