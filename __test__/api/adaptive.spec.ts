@@ -201,6 +201,102 @@ test.serial('a read that waits can be cancelled: its memory is back at once, the
   });
 });
 
+const blocks = Array.from({ length: PIECES }, (_, index) => ({ position: index * PIECE, length: PIECE }));
+const apart = { mergeBytes: 0, concurrency: 1000 };
+
+test.serial('each part of a batch asks for its share, and a batch is right and whole', async (t) => {
+  await on(async (executor) => {
+    await using file = await File.open(data);
+    const before = executor.stats().adaptive;
+    const lanes = Array.from({ length: 4 }, async () => {
+      using batch = await file.readMany(blocks, apart); // What exceeds the memory of batches waits for one to be released.
+      for (const [index, view] of [...batch].entries())
+        t.deepEqual([view.length, view[0], view[4095]], [PIECE, 0, 255], `${index}`);
+    });
+    await Promise.all(lanes);
+    const { adaptive } = executor.stats();
+    t.is((adaptive?.granted ?? 0) - (before?.granted ?? 0), 4 * PIECES);
+    t.true((adaptive?.waited ?? 0) >= PIECES, `${adaptive?.waited} of ${4 * PIECES} waited`);
+    t.deepEqual([adaptive?.waiting, adaptive?.inFlightBytes], [0, 0]);
+  });
+});
+
+test.serial('a batch has no more of its parts waiting than may run together', async (t) => {
+  await on(async (executor) => {
+    await using file = await File.open(data);
+    const reading = file.readMany(blocks, { mergeBytes: 0, concurrency: 1 });
+    (await reading).release();
+    t.is(executor.stats().adaptive?.waited, 0);
+  });
+});
+
+test.serial('a latency class goes before the parts of a batch that were there before', async (t) => {
+  await on(async (executor) => {
+    await using file = await File.open(data);
+    await using background = new TaskQueue({ name: 'background' });
+    await using urgent = new TaskQueue({ name: 'urgent', latency: { maxMs: 1 } });
+    let settled = 0;
+    let readings: Promise<void>[] = [];
+    await background.spawn(() => {
+      readings = Array.from({ length: 6 }, async () => {
+        (await file.readMany(blocks, apart)).release();
+        settled++;
+      });
+    });
+    const rank = await urgent.spawn(async () => {
+      await file.readAt(executor.lease(PIECE), 0);
+      return settled;
+    });
+    t.true(rank < 6, 'it settled before the last of the batches that were there before');
+    await Promise.all(readings);
+  });
+});
+
+test.serial(
+  'a batch whose parts wait can be cancelled, at each moment: its memory is back, others go on',
+  async (t) => {
+    await on(async (executor) => {
+      await using file = await File.open(data);
+      const reason = new Error('enough');
+      let cancelled = 0;
+      for (let round = 0; round < 60; round++) {
+        const stop = new AbortController();
+        const some = blocks.slice(0, 64);
+        const ends = [
+          file.readMany(some, { ...apart, signal: stop.signal }),
+          file.readMany(some, apart),
+          file.readMany(some, { ...apart, signal: stop.signal, concurrency: 1 + (round % 9) }),
+        ];
+        if (round % 3 === 0) stop.abort(reason);
+        else if (round % 3 === 1) setImmediate(() => stop.abort(reason));
+        else queueMicrotask(() => stop.abort(reason));
+        const [one, other, third] = await Promise.allSettled(ends);
+        t.is(other?.status, 'fulfilled');
+        for (const end of [one, other, third]) {
+          if (end?.status === 'fulfilled') end.value.release();
+          else t.is(end?.reason, reason);
+          cancelled += Number(end?.status === 'rejected');
+        }
+        const { adaptive, pending } = executor.stats();
+        t.deepEqual([adaptive?.waiting, adaptive?.inFlightBytes, pending], [0, 0, 0], `round ${round}`);
+      }
+      t.true(cancelled >= 20, `${cancelled} were cancelled`);
+    });
+  },
+);
+
+test.serial('close awaits the parts of a batch that wait', async (t) => {
+  const executor = Executor.start({ adaptive: { properties: slow }, memory: 8 * 2 ** 20 });
+  const file = await File.open(data);
+  const some = blocks.slice(0, 100);
+  const reading = Promise.allSettled([file.readMany(some, apart), file.readMany(some, apart)]);
+  const [ends] = await Promise.all([reading, executor.close()]);
+  t.deepEqual(
+    ends.map((end) => end.status),
+    ['fulfilled', 'fulfilled'],
+  );
+});
+
 test.serial('close awaits what waits', async (t) => {
   const executor = Executor.start({ adaptive: { properties: slow }, memory: 8 * 2 ** 20 });
   const file = await File.open(data);

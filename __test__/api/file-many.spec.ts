@@ -1,4 +1,8 @@
 // File.readMany: against node:fs on the same file; merging, short reads, memory limits, aborts at each moment, hostile callers.
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { createServer } from 'node:net';
 import test from 'ava';
 import { File, ReadBatch, type ReadRange, TaskQueue } from '../../index';
 import { ended, executorOf, fileOf, folder, pattern, script } from '../drivers';
@@ -346,6 +350,45 @@ test.serial('an abort before, while it waits for memory, and while the kernel ha
   t.is(executor.stats().pending, 0);
   t.is(executor.stats().waiting, 0);
 });
+
+test.serial(
+  'what has no positions is refused as pread(2) refuses it, with nothing read; /dev/zero has some',
+  async (t) => {
+    const executor = executorOf(t);
+    const path = `${folder}/without-positions`;
+    execFileSync('mkfifo', [path]);
+    const range = { position: 0, length: 3 };
+    await using fifo = await File.open(path, 'r+');
+    await fifo.write('abc');
+    const files = [fifo, await File.open(`/dev/fd/${fifo.fd}`)];
+    if (existsSync('/dev/ptmx')) files.push(await File.open('/dev/ptmx', 'r+'));
+    const before = executor.stats();
+    for (const file of files) {
+      for (const ranges of [[range], [range, { position: 1_000_000, length: 600_000 }], [{ position: 7, length: 1 }]])
+        await t.throwsAsync(file.readMany(ranges), { code: 'ESPIPE', message: /^ESPIPE: invalid seek, read '/ });
+    }
+    const { pending, waiting } = executor.stats();
+    t.deepEqual([pending, waiting], [before.pending, before.waiting]);
+    const bytes = new Uint8Array(3);
+    t.is(await fifo.read(bytes), 3);
+    t.is(Buffer.from(bytes).toString(), 'abc');
+    for (const file of files.slice(1)) await file.close();
+
+    await using zero = await File.open('/dev/zero');
+    const ranges = [{ position: 2 ** 40, length: 700_000 }, range];
+    using batch = await zero.readMany(ranges, { mergeBytes: 0 });
+    t.deepEqual(
+      [...batch].map((view) => view.length),
+      [700_000, 3],
+    );
+    t.true([...batch].every((view) => view.every((byte) => byte === 0)));
+
+    const server = createServer().listen(`${folder}/socket`);
+    await once(server, 'listening');
+    await t.throwsAsync(File.open(`${folder}/socket`), { code: 'ENXIO' }, 'a socket cannot be opened at all');
+    server.close();
+  },
+);
 
 test.serial('close of the file waits for a batch; close of the executor ends those that wait for memory', async (t) => {
   const result = await script(`

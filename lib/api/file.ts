@@ -336,7 +336,10 @@ export class File implements AsyncDisposable {
    * @param options - See {@link ReadManyOptions}.
    * @returns Views of the ranges' bytes, in the order of `ranges`. Release it. One that is cut by the end of the file is shorter.
    * @throws ERR_RINGWHEEL_INVALID_OPTION, ERR_RINGWHEEL_CLOSED; ERR_RINGWHEEL_NO_MEMORY when the ranges need more memory than a batch may
-   * have; the signal's `reason`; a system error of syscall `read`: that of the first read that failed. The memory went back then.
+   * have; the signal's `reason`; a system error of syscall `read`: that of the first read that failed, or ESPIPE, with nothing read, of what has no
+   * positions (pipes, sockets, terminals). The memory went back then.
+   *
+   * With {@link ExecutorOptions.adaptive} each read of the batch asks for its share of the disk, in the task queue of the call.
    *
    * Memory that others have not released is waited for, in the order of the calls. Cost: one promise, and 64 bytes of shared memory for
    * each 512 KiB; a range costs 16 bytes more.

@@ -2,6 +2,7 @@
 //!
 //! The table of ranges is copied out of the lease once (INV-5), and the results are written back into it at the end. At most
 //! `concurrency` reads are in flight; a read that ends early, but not at the end of the file, goes on where it stopped.
+use crate::io::Grant;
 use ringwheel_command::{
     PendingId, RejectCode,
     ranges::{self, Head, RANGES_MAX, Range},
@@ -31,17 +32,44 @@ struct Part {
     ticket: Option<Ticket>,
 }
 
+/// Where a part's read is, when submission is adaptive.
+#[derive(Clone, Copy, Debug, Default)]
+enum Share {
+    /// Not under way, or it needed no grant.
+    #[default]
+    None,
+    /// It waits for its turn, at this place of [`super::shares::Shares`].
+    Waits(u32),
+    /// In flight with this.
+    Granted(Grant),
+}
+
+/// What became of a part's read that was to be submitted.
+pub(super) enum Sent {
+    /// The driver has it.
+    Now(Ticket),
+    /// The same when submission is adaptive.
+    Granted(Ticket, Option<Grant>),
+    /// It waits for its turn, at this place of [`super::shares::Shares`].
+    Later(u32),
+}
+
 /// One command.
 #[derive(Debug)]
 struct Batch {
     pending: PendingId,
+    /// The task queue that asked.
+    queue: u16,
     file: Handle,
     pieces: Pieces,
     table: u32,
     head: Head,
     parts: Vec<Part>,
+    /// By part, once one had to ask for its share of the disk.
+    shares: Vec<Share>,
     /// The first range that was not begun.
     next: usize,
+    /// Reads in flight, and reads that wait for their turn.
     running: u32,
     cancelled: bool,
     /// A part of it was not read because of that.
@@ -79,7 +107,7 @@ pub(super) fn part_of(token: u64) -> Option<(u32, u32)> {
 }
 
 /// The driver's token of a batch's range, beside the executor's own bit.
-fn token(index: u32, part: u32) -> u64 {
+pub(super) fn token(index: u32, part: u32) -> u64 {
     u64::from(part + 1) << PART_SHIFT | u64::from(index)
 }
 
@@ -91,6 +119,7 @@ impl Batches {
     pub fn insert(
         &mut self,
         pending: PendingId,
+        queue: u16,
         file: Handle,
         lease: Lease,
         table: u32,
@@ -103,11 +132,13 @@ impl Batches {
         parts.extend(self.ranges.iter().map(|&range| Part { range, done: 0, ticket: None }));
         let batch = Batch {
             pending,
+            queue,
             file,
             pieces: Pieces::new(lease),
             table,
             head,
             parts,
+            shares: Vec::new(),
             next: 0,
             running: 0,
             cancelled: false,
@@ -129,21 +160,21 @@ impl Batches {
         !self.eager.is_empty()
     }
 
-    /// Has `submit` take reads with their tokens, batch after batch, until no more may go.
+    /// Has `submit` take reads, of a queue, a batch and a part, batch after batch, until no more may go.
     ///
     /// # Errors
     /// The batch and the range that were refused. When the driver has no room that range goes first next time; else [`Batches::ended`] is to be told.
     pub fn submit(
         &mut self,
-        mut submit: impl FnMut(&mut Operation, u64) -> Result<Ticket, RefusedReason>,
+        mut submit: impl FnMut(&mut Operation, u16, u32, u32) -> Result<Sent, RefusedReason>,
     ) -> Result<(), (u32, u32, RefusedReason)> {
         while let Some(&index) = self.eager.front() {
             if let Some(Some(batch)) = self.entries.get_mut(index as usize) {
                 while let Some((part, mut operation)) = batch.next() {
-                    match submit(&mut operation, token(index, part)) {
-                        Ok(ticket) => {
+                    match submit(&mut operation, batch.queue, index, part) {
+                        Ok(sent) => {
                             batch.running += 1;
-                            batch.parts[part as usize].ticket = Some(ticket);
+                            batch.note_sent(part, sent);
                         }
                         Err(reason) => {
                             if reason == RefusedReason::Full
@@ -182,12 +213,44 @@ impl Batches {
         self.take_ended(index)
     }
 
-    /// Ends one early: what was not begun never is. The tickets of what is in flight go to `cancel`.
-    pub fn cancel(&mut self, index: u32, mut cancel: impl FnMut(Ticket)) -> Option<Ended> {
+    /// A part's read that waited for its turn went to the driver.
+    pub fn sent(&mut self, index: u32, part: u32, ticket: Ticket, grant: Option<Grant>) {
+        if let Some(Some(batch)) = self.entries.get_mut(index as usize) {
+            batch.note_sent(part, Sent::Granted(ticket, grant));
+        }
+    }
+
+    /// Takes out the grant of a part's read that has ended.
+    pub fn take_grant(&mut self, index: u32, part: u32) -> Option<Grant> {
+        let batch = self.entries.get_mut(index as usize)?.as_mut()?;
+        match std::mem::take(batch.shares.get_mut(part as usize)?) {
+            Share::Granted(grant) => Some(grant),
+            Share::Waits(_) | Share::None => None,
+        }
+    }
+
+    /// Ends one early: what was not begun never is. The tickets of what is in flight go to `cancel`; `withdraw` takes the reads back that
+    /// wait for their turn, by part and place.
+    pub fn cancel(
+        &mut self,
+        index: u32,
+        mut cancel: impl FnMut(Ticket),
+        mut withdraw: impl FnMut(u32, u32) -> Option<Operation>,
+    ) -> Option<Ended> {
         let batch = self.entries.get_mut(index as usize)?.as_mut()?;
         batch.cut_short |= batch.has_work();
         batch.cancelled = true;
         batch.again.clear();
+        for (part, share) in batch.shares.iter_mut().enumerate() {
+            // What it lends of the lease comes back as the operation is dropped.
+            if let Share::Waits(place) = *share
+                && withdraw(part as u32, place).is_some()
+            {
+                *share = Share::None;
+                batch.running -= 1;
+                batch.cut_short = true;
+            }
+        }
         batch.parts.iter().filter_map(|part| part.ticket).for_each(&mut cancel);
         self.take_ended(index)
     }
@@ -249,6 +312,24 @@ impl Batch {
         let Part { range, done, .. } = &self.parts[part as usize];
         let offset = range.position + *done as u64;
         Some((part, Operation::Read(Read { file: self.file.clone(), target: Target::Piece(piece), offset })))
+    }
+
+    /// Notes where a part's read went.
+    #[inline]
+    fn note_sent(&mut self, part: u32, sent: Sent) {
+        let (ticket, share) = match sent {
+            Sent::Now(ticket) => {
+                self.parts[part as usize].ticket = Some(ticket);
+                return;
+            }
+            Sent::Granted(ticket, grant) => (Some(ticket), grant.map_or(Share::None, Share::Granted)),
+            Sent::Later(place) => (None, Share::Waits(place)),
+        };
+        self.parts[part as usize].ticket = ticket;
+        if self.shares.is_empty() {
+            self.shares.resize(self.parts.len(), Share::None);
+        }
+        self.shares[part as usize] = share;
     }
 
     /// Adds what a read has brought. One that ended early goes on, unless it met the end of the file.

@@ -3,11 +3,11 @@
 use super::now::{Bytes, Now, Written};
 use super::{
     BridgeStats,
-    batches::{self, Batches, Ended},
+    batches::{self, Batches, Ended, Sent},
     calls::{CALL_TOKEN, Calls},
     files::Files,
     pending::{PendingTable, Running},
-    shares::{Shares, Way},
+    shares::{Asker, Shares, Way},
     vectors::Vectors,
 };
 use crate::{
@@ -22,7 +22,7 @@ use ringwheel_command::{
 use ringwheel_driver::{
     Arena, Completion, Handle, LeaseId, Operation, RefusedReason,
     memory::{Source, Target},
-    op::file::{Close, Open, Read, Stat, Sync, Truncate, Write},
+    op::file::{Close, Open, Read, Stat, Sync, Truncate, Write, has_positions},
 };
 use std::collections::VecDeque;
 #[cfg(target_os = "linux")]
@@ -30,6 +30,7 @@ use std::os::fd::AsFd;
 
 const ECANCELED: i32 = 125;
 const EMFILE: i32 = 24;
+const ESPIPE: i32 = 29;
 
 /// Everything but the command ring's reading end, which is borrowed while commands are handed in.
 #[derive(Debug)]
@@ -127,7 +128,7 @@ impl Desk {
         }
         self.calls.interrupted();
         if let Action::ReadMany { file, lease, table } = action {
-            return match self.read_many(pending, file, lease, table) {
+            return match self.read_many(pending, queue, file, lease, table) {
                 Ok(()) => {
                     // What finds no room is submitted when completions have made some.
                     let _all_sent = self.run_batches(edge);
@@ -142,7 +143,7 @@ impl Desk {
             Err(code) => return self.refuse(Reject { pending: Some(pending), code }),
         };
         let Some(shares) = &mut self.shares else { return self.submit(edge, pending, operation, None) };
-        match shares.ask(queue, pending, operation) {
+        match shares.ask(queue, Asker::Command(pending), operation) {
             Way::Now(operation, grant) => self.submit(edge, pending, operation, grant),
             Way::Later(place) => {
                 self.pending.insert(pending, Running::Waiting(place));
@@ -159,38 +160,61 @@ impl Desk {
 
     /// Submits reads and writes whose turn it is. True when the driver had room for all of them.
     pub fn run_shared(&mut self, edge: &mut Edge<'_>) -> bool {
-        while let Some((pending, operation, grant)) = self.shares.as_mut().and_then(|shares| shares.next()) {
-            self.pending.remove(pending);
-            match edge.driver.submit(operation, CLIENT_TOKEN | PendingTable::token(pending)) {
-                Ok(ticket) => {
-                    self.pending.insert(pending, Running::Operation(ticket));
-                    if let Some(shares) = &mut self.shares {
-                        shares.sent(pending, grant);
+        while let Some((asker, operation, grant)) = self.shares.as_mut().and_then(|shares| shares.next()) {
+            let token = match asker {
+                Asker::Command(pending) => PendingTable::token(pending),
+                Asker::Part { index, part } => batches::token(index, part),
+            };
+            if let Asker::Command(pending) = asker {
+                self.pending.remove(pending);
+            }
+            match edge.driver.submit(operation, CLIENT_TOKEN | token) {
+                Ok(ticket) => match asker {
+                    Asker::Command(pending) => {
+                        self.pending.insert(pending, Running::Operation(ticket));
+                        if let Some(shares) = &mut self.shares {
+                            shares.sent(pending, grant);
+                        }
                     }
-                }
+                    Asker::Part { index, part } => self.batches.sent(index, part, ticket, grant),
+                },
                 Err(refused) if refused.reason == RefusedReason::Full => {
                     if let Some(shares) = &mut self.shares {
-                        shares.keep(pending, refused.operation, grant);
+                        shares.keep(asker, refused.operation, grant);
                     }
                     return false;
                 }
                 Err(refused) => {
-                    self.take_back(refused.operation);
                     if let Some(shares) = &mut self.shares {
                         shares.returned(grant);
                     }
-                    self.answer(
-                        pending,
-                        match refused.reason {
-                            RefusedReason::Unsupported(errno) => -errno.0,
-                            _ => RejectCode::Closed.result(),
-                        },
-                        0,
-                    );
+                    self.not_shared(asker, refused.operation, refused.reason);
                 }
             }
         }
         true
+    }
+
+    /// Ends what waited for its turn, and was refused then.
+    fn not_shared(&mut self, asker: Asker, operation: Operation, reason: RefusedReason) {
+        match (asker, reason) {
+            (Asker::Command(pending), reason) => {
+                self.take_back(operation);
+                let result = match reason {
+                    RefusedReason::Unsupported(errno) => -errno.0,
+                    _ => RejectCode::Closed.result(),
+                };
+                self.answer(pending, result, 0);
+            }
+            (Asker::Part { index, part }, reason) => {
+                let result = match reason {
+                    RefusedReason::Unsupported(errno) => -errno.0,
+                    _ => -ECANCELED,
+                };
+                let ended = self.batches.ended(index, part, result, Some(operation), true);
+                self.end_batch(ended);
+            }
+        }
     }
 
     /// Turns a request into an operation that owns all it needs; `None` when it needs none.
@@ -249,6 +273,7 @@ impl Desk {
     fn read_many(
         &mut self,
         pending: PendingId,
+        queue: u16,
         file: FileId,
         lease: LeaseRange,
         table: u32,
@@ -257,12 +282,17 @@ impl Desk {
             return Err(RejectCode::Closed);
         }
         let file = self.file(file)?;
+        if !has_positions(&file) {
+            self.unanswered += 1;
+            self.answer(pending, -ESPIPE, 0);
+            return Ok(());
+        }
         let (lease, range) = self.memory(lease)?;
         if range.start != 0 {
             self.arena.lend(lease);
             return Err(RejectCode::LeaseRange);
         }
-        let index = self.batches.insert(pending, file, lease, table).map_err(|(code, lease)| {
+        let index = self.batches.insert(pending, queue, file, lease, table).map_err(|(code, lease)| {
             self.arena.lend(lease);
             code
         })?;
@@ -274,8 +304,31 @@ impl Desk {
     /// Submits reads of batches. True when the driver had room for all that may go.
     pub fn run_batches(&mut self, edge: &mut Edge<'_>) -> bool {
         loop {
-            let submit =
-                |operation: &mut Operation, token| edge.driver.submit_from(operation, CLIENT_TOKEN | token);
+            let shares = &mut self.shares;
+            let submit = |operation: &mut Operation, queue, index, part| {
+                let token = CLIENT_TOKEN | batches::token(index, part);
+                let Some(shares) = shares else {
+                    return edge.driver.submit_from(operation, token).map(Sent::Now);
+                };
+                let grant = match shares.ask(
+                    queue,
+                    Asker::Part { index, part },
+                    std::mem::replace(operation, Operation::Nop),
+                ) {
+                    Way::Later(place) => return Ok(Sent::Later(place)),
+                    Way::Now(granted, grant) => {
+                        *operation = granted;
+                        grant
+                    }
+                };
+                match edge.driver.submit_from(operation, token) {
+                    Ok(ticket) => Ok(Sent::Granted(ticket, grant)),
+                    Err(reason) => {
+                        shares.returned(grant);
+                        Err(reason)
+                    }
+                }
+            };
             let (index, part, result) = match self.batches.submit(submit) {
                 Ok(()) => return true,
                 Err((_, _, RefusedReason::Full)) => return false,
@@ -396,18 +449,27 @@ impl Desk {
                 }
             }
             Some(Running::Batch(index)) => {
-                let ended = self.batches.cancel(index, |ticket| edge.driver.cancel(ticket));
+                let shares = &mut self.shares;
+                let withdraw = |part, place| {
+                    let asker = Asker::Part { index, part };
+                    let shares = shares.as_mut()?;
+                    shares.take(asker, place).or_else(|| shares.take_ready(asker))
+                };
+                let ended = self.batches.cancel(index, |ticket| edge.driver.cancel(ticket), withdraw);
                 self.end_batch(ended);
             }
             Some(Running::Waiting(place)) => {
-                if let Some(operation) = self.shares.as_mut().and_then(|shares| shares.take(pending, place)) {
+                if let Some(operation) =
+                    self.shares.as_mut().and_then(|shares| shares.take(Asker::Command(pending), place))
+                {
                     self.pending.remove(pending);
                     self.take_back(operation);
                     self.answer(pending, -ECANCELED, 0);
                 }
             }
             None => {
-                if let Some(operation) = self.shares.as_mut().and_then(|shares| shares.take_ready(pending)) {
+                let asker = Asker::Command(pending);
+                if let Some(operation) = self.shares.as_mut().and_then(|shares| shares.take_ready(asker)) {
                     self.take_back(operation);
                     self.answer(pending, -ECANCELED, 0);
                 } else if let Some(index) = self.opens.iter().position(|(waiting, _)| *waiting == pending) {
@@ -424,6 +486,11 @@ impl Desk {
             return self.call_ended(token as u32, result);
         }
         if let Some((index, part)) = batches::part_of(token) {
+            if let Some(shares) = &mut self.shares
+                && let Some(grant) = self.batches.take_grant(index, part)
+            {
+                shares.completed(grant);
+            }
             let ended = self.batches.ended(index, part, result, operation, true);
             return self.end_batch(ended);
         }

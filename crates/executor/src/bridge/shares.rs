@@ -4,6 +4,20 @@ use ringwheel_command::PendingId;
 use ringwheel_driver::{Operation, preempt::now_ns};
 use std::collections::VecDeque;
 
+/// Whose operation it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// A command's, which is one operation.
+    Command(PendingId),
+    /// A part's of a batch.
+    Part {
+        /// The place of its batch.
+        index: u32,
+        /// Which of its parts.
+        part: u32,
+    },
+}
+
 /// The scheduler before the desk. A lying script may name one pending slot twice: it loses shares by that, never an operation.
 #[derive(Debug)]
 pub(super) struct Shares {
@@ -11,11 +25,11 @@ pub(super) struct Shares {
     scheduler: Scheduler<u32>,
     costs: Costs,
     classes: [Class; CLASSES],
-    waiting: Vec<Option<(PendingId, Operation)>>,
+    waiting: Vec<Option<(Asker, Operation)>>,
     free: Vec<u32>,
     /// Found no room in the driver, or were taken back for another reason; they go first.
-    ready: VecDeque<(PendingId, Operation, Option<Grant>)>,
-    /// Pending slot → generation and grant of what is in flight.
+    ready: VecDeque<(Asker, Operation, Option<Grant>)>,
+    /// Pending slot → generation and grant of what is in flight. A batch keeps its parts' grants itself.
     grants: Vec<Option<(u32, Grant)>>,
     /// Were cancelled, and still have their place in the scheduler.
     cancelled: u64,
@@ -57,14 +71,14 @@ impl Shares {
     }
 
     /// Asks for leave to submit.
-    pub fn ask(&mut self, queue: u16, pending: PendingId, operation: Operation) -> Way {
+    pub fn ask(&mut self, queue: u16, asker: Asker, operation: Operation) -> Way {
         let Some(work) = work(&self.costs, &operation) else { return Way::Now(operation, None) };
         let class = self.classes.get(usize::from(queue)).copied().unwrap_or(self.classes[0]);
         let mut operation = Some(operation);
         let (waiting, free) = (&mut self.waiting, &mut self.free);
         let mut place = 0;
         let granted = self.scheduler.ask(class, work, now_ns(), || {
-            let entry = operation.take().map(|operation| (pending, operation));
+            let entry = operation.take().map(|operation| (asker, operation));
             place = free.pop().unwrap_or_else(|| {
                 waiting.push(None);
                 waiting.len() as u32 - 1
@@ -79,7 +93,7 @@ impl Shares {
     }
 
     /// An operation that may go now. Call it until there is none.
-    pub fn next(&mut self) -> Option<(PendingId, Operation, Option<Grant>)> {
+    pub fn next(&mut self) -> Option<(Asker, Operation, Option<Grant>)> {
         if let Some(ready) = self.ready.pop_front() {
             return Some(ready);
         }
@@ -87,7 +101,7 @@ impl Shares {
         while let Some((place, grant)) = self.scheduler.pick(now) {
             self.free.push(place);
             match self.waiting.get_mut(place as usize).and_then(Option::take) {
-                Some((pending, operation)) => return Some((pending, operation, Some(grant))),
+                Some((asker, operation)) => return Some((asker, operation, Some(grant))),
                 None => {
                     self.cancelled -= 1;
                     self.scheduler.returned(grant);
@@ -103,8 +117,8 @@ impl Shares {
     }
 
     /// The driver has no room: it goes first next time.
-    pub fn keep(&mut self, pending: PendingId, operation: Operation, grant: Option<Grant>) {
-        self.ready.push_front((pending, operation, grant));
+    pub fn keep(&mut self, asker: Asker, operation: Operation, grant: Option<Grant>) {
+        self.ready.push_front((asker, operation, grant));
     }
 
     /// The driver has it.
@@ -132,21 +146,26 @@ impl Shares {
         if let Some(place) = self.grants.get_mut(pending.slot as usize)
             && let Some((_, grant)) = place.take_if(|(generation, _)| *generation == pending.generation)
         {
-            self.scheduler.completed(grant, now_ns());
+            self.completed(grant);
         }
     }
 
+    /// Granted work has ended.
+    pub fn completed(&mut self, grant: Grant) {
+        self.scheduler.completed(grant, now_ns());
+    }
+
     /// Takes one that waits out, for a cancel.
-    pub fn take(&mut self, pending: PendingId, place: u32) -> Option<Operation> {
+    pub fn take(&mut self, asker: Asker, place: u32) -> Option<Operation> {
         let found = self.waiting.get_mut(place as usize)?;
-        let (_, operation) = found.take_if(|(waiting, _)| *waiting == pending)?;
+        let (_, operation) = found.take_if(|(waiting, _)| *waiting == asker)?;
         self.cancelled += 1;
         Some(operation)
     }
 
     /// Takes one out that the driver had no room for, for a cancel.
-    pub fn take_ready(&mut self, pending: PendingId) -> Option<Operation> {
-        let index = self.ready.iter().position(|(ready, _, _)| *ready == pending)?;
+    pub fn take_ready(&mut self, asker: Asker) -> Option<Operation> {
+        let index = self.ready.iter().position(|(ready, _, _)| *ready == asker)?;
         let (_, operation, grant) = self.ready.remove(index)?;
         self.returned(grant);
         Some(operation)

@@ -66,6 +66,12 @@ pub(crate) fn nature(file: &Handle) -> Nature {
     nature
 }
 
+/// Whether pread(2) takes a position of this file. A pipe, a socket or a terminal has none; /dev/zero has. The ring does not ask: it reads
+/// what comes, and waits for it. Where there is doubt this asks the system, by a read of no bytes.
+pub fn has_positions(file: &Handle) -> bool {
+    nature(file) != Nature::Stream || rustix::io::pread(file, &mut [0_u8; 0], 0) != Err(Errno::SPIPE)
+}
+
 /// O_DIRECT reads wait for the disk, whatever RWF_NOWAIT says.
 #[cfg(target_os = "linux")]
 fn is_direct(file: &Handle) -> bool {
