@@ -140,6 +140,18 @@ test('files are told apart by pattern, and mounts are served', async (t) => {
   t.is((await running.ended).code, 0);
 });
 
+test('behind a proxy that sends PROXY headers it serves what comes after them', async (t) => {
+  const directory = site();
+  const { running, facts } = await serving([directory, '--port', '0', '--cores', '1', '--proxy-protocol']);
+  const socket = connect(facts.port, '127.0.0.1');
+  socket.write('PROXY TCP4 192.0.2.1 198.51.100.1 40000 80\r\nGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+  let received = '';
+  for await (const chunk of socket) received += chunk;
+  t.regex(received, /^HTTP\/1\.1 200 OK\r\n/);
+  running.child.kill('SIGTERM');
+  t.is((await running.ended).code, 0);
+});
+
 test('without --json it says url, driver, cores and features', async (t) => {
   const running = new Running(process.execPath, [join(root, 'dist/lib/cli/main.js'), 'serve', site(), '--port', '0']);
   await running.line();

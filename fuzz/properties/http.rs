@@ -8,6 +8,7 @@ use ringwheel_fileserver::{
         parse::{Limits, Parsed, may_be_complete, parse},
         range::{Selection, select},
     },
+    proxy::{self, Header},
     target,
 };
 
@@ -16,6 +17,7 @@ const SIZE: u64 = 100_000;
 
 /// Takes the bytes as what one connection received.
 pub fn check(bytes: &[u8]) {
+    check_proxy(bytes);
     check_target(bytes);
     check_range(bytes);
     date::parse(bytes);
@@ -40,6 +42,21 @@ pub fn check(bytes: &[u8]) {
             check_range(range);
         }
         rest = &rest[length..];
+    }
+}
+
+/// A PROXY header is bounded, each of its beginnings is one, and what follows does not change it.
+fn check_proxy(bytes: &[u8]) {
+    match proxy::parse(bytes) {
+        Header::Partial => assert!(bytes.len() < proxy::HEADER_MAX),
+        Header::Invalid => {}
+        complete @ Header::Complete { length, .. } => {
+            assert!(length <= bytes.len() && length <= proxy::HEADER_MAX);
+            assert_eq!(proxy::parse(&bytes[..length]), complete);
+            for cut in [0, length / 2, length - 1] {
+                assert_eq!(proxy::parse(&bytes[..cut]), Header::Partial);
+            }
+        }
     }
 }
 

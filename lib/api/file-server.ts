@@ -173,12 +173,13 @@ export class FileServer implements AsyncDisposable {
 
 /** The options as crates/fileserver reads them. What is left out has its default. */
 function nativeOptions(options: FileServerOptions): string {
-  const { host, port, cores, serverHeader, cache, limits, sites, ...site } = options;
+  const { host, port, cores, serverHeader, proxyProtocol, cache, limits, sites, ...site } = options;
   return JSON.stringify({
     host,
     port,
     cores: typeof cores === 'number' ? { count: cores } : cores && { list: cores },
     server: serverHeader === false ? null : serverHeader,
+    proxyProtocol,
     cache,
     limits,
     driver: driverOf(options),

@@ -108,6 +108,12 @@ export interface FileServerOptions extends SiteOptions {
   cores?: number | readonly number[];
   /** The value of the Server header, or false to leave it out. Default `ringwheel`. */
   serverHeader?: false | string;
+  /**
+   * Every connection begins with a header of the PROXY protocol, version 1 or 2, as HAProxy (`send-proxy`, `send-proxy-v2`), Envoy, nginx
+   * and the load balancers of clouds send it; one that does not is closed without a word and counted in `cut`. For a port that only the proxy
+   * reaches. Default false.
+   */
+  proxyProtocol?: boolean;
   /** What is kept in memory. */
   cache?: ServerCacheOptions;
   /** What one client may cost. */
@@ -146,6 +152,7 @@ export const SERVER_RULES: Record<string, Rule> = {
   port: whole(0, 65_535),
   cores: either(whole(1, 1024), listOf(whole(0, 4095), 1024)),
   serverHeader: either(off, text),
+  proxyProtocol: truth,
   sites: listOf(shape({ ...SITE_RULES, hosts: listOf(text, 1000) }, ['root', 'hosts']), 1000),
   cache: shape({
     bytes: whole(0, 2 ** 40),

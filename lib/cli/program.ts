@@ -108,6 +108,7 @@ export function commands(defaults: Defaults): Command {
     .option('--mount <path=directory>', 'another directory under a path such as /media/, may be repeated', named)
     .option('--server-header <value>', 'the Server header')
     .option('--no-server-header', 'leave the Server header out')
+    .option('--proxy-protocol', 'each connection begins with a PROXY protocol header, version 1 or 2')
     .option(
       '--cache <name=number>',
       'of the cache, may be repeated: bytes, fileBytesMax, openFiles or revalidateMs',

@@ -29,6 +29,7 @@ export interface ServeOptions {
   readonly mount?: Readonly<Record<string, string>>;
   /** True is commander's default of a `--no-` option: the server's own. */
   readonly serverHeader: boolean | string;
+  readonly proxyProtocol?: true;
   readonly cache?: Readonly<Record<string, number>>;
   readonly limit?: Readonly<Record<string, number>>;
   readonly drain: number;
@@ -88,7 +89,20 @@ async function placed({ placement, cores }: ServeOptions): Promise<number[] | un
 /** What was given on the command line; FileServer has the defaults of the rest, and checks all. */
 function serverOptions(place: Place, options: ServeOptions): FileServerOptions {
   const { cores, cpus, etag, serverHeader, limit, header, mount, ...others } = options;
-  const { driver, index, extensions, single, ignores, dotfiles, maxAge, cacheControl, immutable, mime, cache } = others;
+  const {
+    driver,
+    index,
+    extensions,
+    single,
+    ignores,
+    dotfiles,
+    maxAge,
+    cacheControl,
+    immutable,
+    mime,
+    proxyProtocol,
+    cache,
+  } = others;
   const given = {
     cores: cpus ?? cores,
     etag: etag === 'off' ? false : etag,
@@ -96,7 +110,20 @@ function serverOptions(place: Place, options: ServeOptions): FileServerOptions {
     limits: limit,
     headers: header,
     mounts: mount,
-    ...{ driver, index, extensions, single, ignores, dotfiles, maxAge, cacheControl, immutable, mime, cache },
+    ...{
+      driver,
+      index,
+      extensions,
+      single,
+      ignores,
+      dotfiles,
+      maxAge,
+      cacheControl,
+      immutable,
+      mime,
+      proxyProtocol,
+      cache,
+    },
   };
   const known = Object.entries(given).filter(([, value]) => value !== undefined);
   return { root: place.directory, host: place.host, port: place.port, ...Object.fromEntries(known) };

@@ -182,7 +182,7 @@ export interface NativeServerStats {
   shed: number;
   /** Connections ended by a timeout. */
   timeouts: number;
-  /** Connections cut in the middle of a response. */
+  /** Connections cut in the middle of a response, or for want of the PROXY header that was asked for. */
   cut: number;
   /** Files loaded or opened. */
   loads: number;

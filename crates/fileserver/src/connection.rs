@@ -1,6 +1,7 @@
 //! One connection: the numbered pipeline from received bytes to sent bytes.
 //!
-//! 1. Receive: bytes arrive in a provided buffer; they are copied only when a request is not whole.
+//! 1. Receive: bytes arrive in a provided buffer; they are copied only when a request is not whole. Where it is asked for, a PROXY
+//!    header comes first (`proxy.rs`), once a connection.
 //! 2. Parse: one head, borrowed (`http/parse.rs`).
 //! 3. Find: the raw path in the cache; else decode it (`target.rs`), look again, load (`load.rs`).
 //! 4. Decide: preconditions and ranges (`http/answer.rs`).
@@ -17,6 +18,7 @@ use crate::{
     file::Loaded,
     http::{parse, status::Status},
     outbox::Outbox,
+    proxy::{self, Header},
     respond::{Next, refuse, take},
     stats::Counters,
     watch::Phase,
@@ -130,7 +132,10 @@ pub(crate) async fn serve(guard: Guard) {
 async fn converse(connection: &mut Connection) -> io::Result<()> {
     let mut input: Vec<u8> = Vec::new(); // An incomplete request, or what was pipelined behind a wait. Empty otherwise.
     let mut loaded: Option<Loaded> = None;
-    let mut hungry = true;
+    if connection.core().options.proxy_protocol && !introduced(connection, &mut input).await? {
+        return Ok(());
+    }
+    let mut hungry = input.is_empty();
     loop {
         // Step 1.
         let next = if hungry {
@@ -205,6 +210,25 @@ async fn converse(connection: &mut Connection) -> io::Result<()> {
                 connection.unread |= !input.is_empty();
                 return connection.flush(false).await;
             }
+        }
+    }
+}
+
+/// Receives the PROXY header; what came behind it is left in `input`. False: the peer ended before it was whole, or the patrol ended it,
+/// for the time of a head runs from the accept.
+async fn introduced(connection: &Connection, input: &mut Vec<u8>) -> io::Result<bool> {
+    loop {
+        match proxy::parse(input) {
+            Header::Complete { length, .. } => {
+                input.drain(..length);
+                return Ok(true);
+            }
+            Header::Partial => {}
+            Header::Invalid => return Err(io::ErrorKind::InvalidData.into()),
+        }
+        match connection.stream().receive().await {
+            Ok(Some(chunk)) => input.extend_from_slice(&chunk),
+            Ok(None) | Err(_) => return Ok(false),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! | step | where | what |
 //! | --- | --- | --- |
 //! | 0 accept | `core.rs` | a connection becomes a task on the core that accepted it |
-//! | 1 receive | `connection.rs` | bytes in a provided buffer |
+//! | 1 receive | `connection.rs`, [`proxy`] | bytes in a provided buffer; before them a PROXY header, where it is asked for |
 //! | 2 parse | [`http::parse`] | one head, borrowed |
 //! | 3 find | `site.rs`, `cache.rs`, [`target`], `load.rs`, `fallback.rs` | the site of the host; raw path in the cache, else canonical path, else the disk, once for all who wait |
 //! | 4 decide | [`http::answer`] | preconditions and ranges |
@@ -31,6 +31,7 @@ mod load;
 pub mod options;
 mod outbox;
 pub mod pattern;
+pub mod proxy;
 mod respond;
 mod server;
 mod site;

@@ -129,7 +129,7 @@ pub struct CoreStats {
     pub shed: u64,
     /// Connections ended by the header, idle or send timeout.
     pub timeouts: u64,
-    /// Connections cut in the middle of a response: truncated file, client gone, close deadline.
+    /// Connections cut in the middle of a response: truncated file, client gone, close deadline; or for want of a PROXY header.
     pub cut: u64,
     /// Files loaded or opened.
     pub loads: u64,

@@ -45,6 +45,9 @@ pub struct Options {
     pub cores: Cores,
     /// The value of the Server header; `None` leaves it out. Default `ringwheel`.
     pub server: Option<String>,
+    /// Each connection must begin with a PROXY protocol header of version 1 or 2, and one that does not is closed without a word. Only for
+    /// a port that nobody but the proxy reaches. Default false.
+    pub proxy_protocol: bool,
     /// The caches.
     pub cache: CacheOptions,
     /// Limits on clients.
@@ -65,6 +68,7 @@ impl Default for Options {
             port: 8080,
             cores: Cores::default(),
             server: Some("ringwheel".to_owned()),
+            proxy_protocol: false,
             cache: CacheOptions::default(),
             limits: Limits::default(),
             driver: None,
