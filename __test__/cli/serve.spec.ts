@@ -152,6 +152,22 @@ test('behind a proxy that sends PROXY headers it serves what comes after them', 
   t.is((await running.ended).code, 0);
 });
 
+test('packed files are sent with the flag of their coding', async (t) => {
+  const directory = site();
+  for (const extension of ['br', 'zst', 'gz']) writeFileSync(join(directory, `index.html.${extension}`), extension);
+  for (const [flag, token] of Object.entries({ brotli: 'br', zstd: 'zstd', gzip: 'gzip' })) {
+    const { running, facts } = await serving([directory, '--port', '0', '--cores', '1', `--${flag}`]);
+    const { headers } = await fetch(`${facts.url}/`, {
+      method: 'HEAD',
+      headers: { 'accept-encoding': 'gzip, deflate, br, zstd' },
+    });
+    t.is(headers.get('content-encoding'), token);
+    t.is(headers.get('vary'), 'Accept-Encoding');
+    running.child.kill('SIGTERM');
+    t.is((await running.ended).code, 0);
+  }
+});
+
 test('without --json it says url, driver, cores and features', async (t) => {
   const running = new Running(process.execPath, [join(root, 'dist/lib/cli/main.js'), 'serve', site(), '--port', '0']);
   await running.line();

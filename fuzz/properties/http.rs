@@ -2,7 +2,8 @@
 use ringwheel_fileserver::{
     Dotfiles,
     http::{
-        conditional::{Validators, evaluate, range_applies},
+        coding::{Coding, Codings, Preference},
+        conditional::{List, Validators, evaluate, range_applies},
         date,
         etag::list_matches,
         parse::{Limits, Parsed, may_be_complete, parse},
@@ -22,6 +23,7 @@ pub fn check(bytes: &[u8]) {
     check_range(bytes);
     date::parse(bytes);
     list_matches(bytes, b"\"tag\"", true);
+    check_codings(bytes);
     let mut rest = bytes;
     // Pipelined requests: each one consumes at least a byte, so this ends.
     while let Parsed::Complete(request, length) = parse(rest, &LIMITS) {
@@ -37,6 +39,7 @@ pub fn check(bytes: &[u8]) {
         let ours = Validators { etag: b"W/\"tag\"", last_modified: 1_700_000_000, fresh: false };
         evaluate(&request.conditions, &ours);
         range_applies(&request.conditions, &ours);
+        Preference::of(&request.accept_encoding);
         check_target(request.target);
         if let Some(range) = request.range {
             check_range(range);
@@ -78,6 +81,22 @@ fn check_target(raw: &[u8]) {
         }
         let location = target::directory_location(&canonical, target.query);
         assert!(location.starts_with(b"/") && !location.starts_with(b"//") || canonical == b"/");
+    }
+}
+
+/// Only what is there is chosen, and what is left out of the order changes no other choice.
+fn check_codings(value: &[u8]) {
+    let mut fields = List::default();
+    assert!(fields.push(value));
+    let preference = Preference::of(&fields);
+    for here in [
+        Codings::NONE,
+        Codings::NONE.with(Coding::Gzip),
+        Codings::NONE.with(Coding::Zstd).with(Coding::Brotli),
+    ] {
+        let chosen = preference.choose(here);
+        assert!(here.has(chosen));
+        assert_eq!(preference.within(here).choose(here), chosen);
     }
 }
 

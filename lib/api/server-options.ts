@@ -90,6 +90,17 @@ export interface SiteOptions {
   headers?: Readonly<Record<string, Readonly<Record<string, string | null>>>>;
   /** Media types by file name extension (without its dot), before the usual ones, such as `{ mdx: 'text/markdown' }`. */
   mime?: Readonly<Record<string, string>>;
+  /**
+   * Packed files made ahead: `name.br` beside `name` is sent instead of it to clients that accept `br` (Accept-Encoding), with the
+   * Content-Type of `name`, `Content-Encoding` and an ETag of its own, unless it is older than `name`. Every answer then says
+   * `Vary: Accept-Encoding`. Of codings that a client likes equally, `br` goes before `zstd`, `zstd` before `gzip`; who refuses all, the
+   * file itself included, gets the file, never 406. Costs one to three more system calls each time a file is looked at. Default false.
+   */
+  brotli?: boolean;
+  /** The same for `name.zst` and `zstd`. Default false. */
+  zstd?: boolean;
+  /** The same for `name.gz` and `gzip`. Default false. */
+  gzip?: boolean;
 }
 
 /** A site for hosts of its own. */
@@ -143,6 +154,9 @@ const SITE_RULES: Record<string, Rule> = {
   immutable: either(truth, oneOf('hashed')),
   headers: mapOf(text, mapOf(text, either(text, nothing), 64), 256),
   mime: mapOf(text, text, 1000),
+  brotli: truth,
+  zstd: truth,
+  gzip: truth,
 };
 
 /** @internal */

@@ -33,6 +33,7 @@ Examples:
   ringwheel serve public --cores 4         four executors, where the kernel puts them
   ringwheel serve public --cores 4 --placement max-spread   … each pinned, physical cores before SMT siblings
   ringwheel serve dist --immutable hashed --header '*.html: Cache-Control: no-cache'
+  ringwheel serve dist --brotli --gzip     files that were packed ahead: app.js.br, app.js.gz
   ringwheel serve public --mount /media/=/srv/media
   ringwheel serve dist --single --ignores '/api/**'
   ringwheel serve out --extensions html    /about is about.html
@@ -105,6 +106,9 @@ export function commands(defaults: Defaults): Command {
       headerField,
     )
     .option('--mime <extension=type>', 'media type by file name extension, may be repeated', named)
+    .option('--brotli', 'send NAME.br for NAME to clients that accept it')
+    .option('--zstd', 'send NAME.zst for NAME')
+    .option('--gzip', 'send NAME.gz for NAME')
     .option('--mount <path=directory>', 'another directory under a path such as /media/, may be repeated', named)
     .option('--server-header <value>', 'the Server header')
     .option('--no-server-header', 'leave the Server header out')

@@ -26,6 +26,9 @@ export interface ServeOptions {
   readonly immutable?: true | 'hashed';
   readonly header?: Fields;
   readonly mime?: Readonly<Record<string, string>>;
+  readonly brotli?: boolean;
+  readonly zstd?: boolean;
+  readonly gzip?: boolean;
   readonly mount?: Readonly<Record<string, string>>;
   /** True is commander's default of a `--no-` option: the server's own. */
   readonly serverHeader: boolean | string;
@@ -102,6 +105,9 @@ function serverOptions(place: Place, options: ServeOptions): FileServerOptions {
     mime,
     proxyProtocol,
     cache,
+    brotli,
+    zstd,
+    gzip,
   } = others;
   const given = {
     cores: cpus ?? cores,
@@ -123,6 +129,9 @@ function serverOptions(place: Place, options: ServeOptions): FileServerOptions {
       mime,
       proxyProtocol,
       cache,
+      brotli,
+      zstd,
+      gzip,
     },
   };
   const known = Object.entries(given).filter(([, value]) => value !== undefined);

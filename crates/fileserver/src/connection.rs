@@ -186,10 +186,10 @@ async fn converse(connection: &mut Connection) -> io::Result<()> {
                 hungry = true;
             }
             Next::Flush => connection.flush(false).await?,
-            Next::Load { site, key } => {
+            Next::Load { site, key, preference } => {
                 connection.flush(false).await?;
                 connection.enter(Phase::Send);
-                loaded = Some(fallback::load(&Rc::clone(connection.core()), site, &key).await);
+                loaded = Some(fallback::load(&Rc::clone(connection.core()), site, &key, preference).await);
             }
             Next::Body(body, length) => {
                 body::send(connection, body).await?;

@@ -4,7 +4,7 @@ use crate::{
     connection,
     control::Control,
     error::StartError,
-    file::{LargeEntry, SmallEntry},
+    file::{Entry, LargeFile, Small},
     http::{
         date::{DATE_BYTES, DateClock},
         head::Persistence,
@@ -33,8 +33,8 @@ use std::{
 #[derive(Debug)]
 pub(crate) struct Shelf {
     pub(crate) clock: DateClock,
-    pub(crate) small: Bounded<SmallEntry>,
-    pub(crate) large: Bounded<LargeEntry>,
+    pub(crate) small: Bounded<Entry<Small>>,
+    pub(crate) large: Bounded<Entry<Rc<LargeFile>>>,
     /// The key of the request at hand: its site's prefix and its canonical path.
     pub(crate) path: Vec<u8>,
 }
@@ -122,7 +122,7 @@ impl Core {
         let counters = self.counters();
         counters.cache_bytes.set(shelf.small.cost() as u64);
         counters.cache_entries.set(shelf.small.len() as u64);
-        counters.open_files.set(shelf.large.len() as u64);
+        counters.open_files.set(shelf.large.cost() as u64);
     }
 
     /// The bytes of a page, for when there is no connection state yet.

@@ -1,7 +1,13 @@
 //! Pipeline step 3c: what answers for a name that no file has: the one page of a single-page application.
 use crate::{
-    core::Core, file::Loaded, http::status::Status, load, options::SiteOptions, pattern::Pattern,
-    respond::look_up, site::Site,
+    core::Core,
+    file::Loaded,
+    http::{coding::Preference, status::Status},
+    load,
+    options::SiteOptions,
+    pattern::Pattern,
+    respond::look_up,
+    site::Site,
 };
 use std::rc::Rc;
 
@@ -36,8 +42,8 @@ impl Single {
 
 /// Loads what a site has under a key, or else its single page. The page is kept under its own key alone: names that no file has are
 /// chosen by clients, and must neither fill the cache nor meet in its hash.
-pub(crate) async fn load(core: &Rc<Core>, site: usize, key: &[u8]) -> Loaded {
-    let loaded = load::load(core, site, key).await;
+pub(crate) async fn load(core: &Rc<Core>, site: usize, key: &[u8], preference: Preference) -> Loaded {
+    let loaded = load::load(core, site, key, preference).await;
     let site = core.sites.at(site);
     let Loaded::Failed(Status::NotFound) = loaded else { return loaded };
     let Some(single) = site.single.as_ref().filter(|single| single.answers(&key[site.prefix.len()..])) else {
@@ -47,9 +53,9 @@ pub(crate) async fn load(core: &Rc<Core>, site: usize, key: &[u8]) -> Loaded {
     if *page == *key {
         return loaded;
     }
-    match kept(core, site, &page) {
+    match kept(core, site, &page, preference) {
         Some(kept) => kept,
-        None => match load::load(core, site.index, &page).await {
+        None => match load::load(core, site.index, &page, preference).await {
             // A page that is no file (a directory) answers nothing, so there is nowhere to redirect to.
             Loaded::Directory => Loaded::Failed(Status::NotFound),
             page => page,
@@ -57,11 +63,11 @@ pub(crate) async fn load(core: &Rc<Core>, site: usize, key: &[u8]) -> Loaded {
     }
 }
 
-fn kept(core: &Core, site: &Site, page: &[u8]) -> Option<Loaded> {
+fn kept(core: &Core, site: &Site, page: &[u8], preference: Preference) -> Option<Loaded> {
     let mut shelf = core.shelf.borrow_mut();
     shelf.path.clear();
     shelf.path.extend_from_slice(page);
-    look_up(core, site, &mut shelf)
+    look_up(core, site, &mut shelf, preference)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What the caches hold: a file's identity, its description, and either its ready-made response or its open descriptor.
 use crate::{
     http::{
+        coding::{Coding, Codings, Preference},
         date::{self, DATE_BYTES, DateClock},
         etag::{self, EtagKind, TagFacts},
         head::{self, Description, FixedLines},
@@ -38,10 +39,83 @@ impl Stamp {
     }
 }
 
+/// The stamps of a file and of the packed files beside it that were seen in one look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) file: Stamp,
+    /// In the order of [`Coding::PACKED`]; nothing at all for most files.
+    pub(crate) packed: Option<Box<[Option<Stamp>; 3]>>,
+    pub(crate) available: Codings,
+}
+
+impl Seen {
+    /// A file with nothing packed beside it.
+    pub(crate) fn alone(file: Stamp) -> Seen {
+        Seen { file, packed: None, available: Codings::NONE }
+    }
+
+    /// Adds a packed file.
+    pub(crate) fn add(&mut self, coding: Coding, stamp: Stamp) {
+        if let Some(at) = Coding::PACKED.iter().position(|each| *each == coding) {
+            self.packed.get_or_insert_default()[at] = Some(stamp);
+            self.available = self.available.with(coding);
+        }
+    }
+}
+
+/// What is kept under a path: its representations by coding, each `R` small or large.
+#[derive(Debug)]
+pub(crate) struct Entry<R> {
+    identity: Option<R>,
+    /// In the order of [`Coding::PACKED`].
+    packed: Option<Box<[Option<R>; 3]>>,
+    pub(crate) seen: Seen,
+    /// One of them was fresh when it was loaded.
+    pub(crate) fresh: bool,
+    /// When the path was last looked at.
+    pub(crate) checked: Instant,
+}
+
+impl<R> Entry<R> {
+    /// With nothing in it yet.
+    pub(crate) fn new(seen: Seen, checked: Instant) -> Entry<R> {
+        Entry { identity: None, packed: None, seen, fresh: false, checked }
+    }
+
+    /// Puts a representation in its place.
+    pub(crate) fn put(&mut self, description: &Description, representation: R) {
+        self.fresh |= description.fresh;
+        match Coding::PACKED.iter().position(|each| *each == description.coding) {
+            Some(at) => self.packed.get_or_insert_default()[at] = Some(representation),
+            None => self.identity = Some(representation),
+        }
+    }
+
+    /// The representation that a client with this preference gets; `None` when it is not in here.
+    #[inline]
+    pub(crate) fn choose(&mut self, preference: impl FnOnce() -> Preference) -> Option<&mut R> {
+        if self.seen.available.is_empty() {
+            return self.identity.as_mut();
+        }
+        match preference().choose(self.seen.available) {
+            Coding::Identity => self.identity.as_mut(),
+            coding => {
+                let at = Coding::PACKED.iter().position(|each| *each == coding)?;
+                self.packed.as_mut()?[at].as_mut()
+            }
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &R> {
+        self.identity.iter().chain(self.packed.iter().flat_map(|packed| packed.iter().flatten()))
+    }
+}
+
 /// Describes a file of `metadata`, `about` which its site says more.
 pub(crate) fn describe(
     metadata: &fs::Metadata,
     about: About,
+    coding: Coding,
     kind: EtagKind,
     hash: Option<u128>,
     now_seconds: i64,
@@ -57,11 +131,13 @@ pub(crate) fn describe(
     let modified = metadata.modified_seconds.min(now_seconds);
     Description {
         size: metadata.size,
-        etag: etag::make(kind, &facts, now_seconds),
+        etag: etag::packed(etag::make(kind, &facts, now_seconds), coding),
         modified,
         modified_text: Some(date::format(modified)),
         fresh: etag::is_fresh(metadata.modified_seconds, now_seconds),
         content_type: about.content_type,
+        coding,
+        varies: about.varies,
         cache_control: about.cache_control,
         lines: about.lines,
     }
@@ -71,26 +147,23 @@ pub(crate) fn describe(
 #[derive(Debug)]
 pub(crate) struct SmallFile {
     pub(crate) description: Description,
-    pub(crate) stamp: Stamp,
     /// Where the body starts in the ready-made response.
     pub(crate) body_at: usize,
     /// Where the date starts in it.
     pub(crate) date_at: usize,
 }
 
-/// A small file's place in the cache.
+/// A small file and its ready-made response.
 #[derive(Debug)]
-pub(crate) struct SmallEntry {
+pub(crate) struct Small {
     pub(crate) file: Rc<SmallFile>,
     /// Head and body of the 200 that most requests get.
     pub(crate) ready: Rc<[u8]>,
     /// The second its Date says.
     pub(crate) dated: i64,
-    /// When its file was last looked at.
-    pub(crate) checked: Instant,
 }
 
-impl SmallEntry {
+impl Small {
     /// The response with today's Date: patched in place when nobody is sending it, else in a copy. Once a second at most.
     #[inline]
     pub(crate) fn current(&mut self, clock: &DateClock) -> &Rc<[u8]> {
@@ -110,18 +183,26 @@ impl SmallEntry {
             self.dated = clock.second();
         }
     }
+}
 
-    /// Bytes it counts for: the response and what is kept beside it.
+impl Entry<Small> {
+    /// Bytes it counts for: the responses and what is kept beside each.
     pub(crate) fn cost(&self, key: &[u8]) -> usize {
         const BESIDE: usize = 512;
-        self.ready.len() + key.len() + BESIDE
+        self.all().map(|each| each.ready.len() + BESIDE).sum::<usize>() + key.len()
+    }
+}
+
+impl Entry<Rc<LargeFile>> {
+    /// Descriptors it holds.
+    pub(crate) fn cost(&self) -> usize {
+        self.all().count()
     }
 }
 
 /// Builds the ready-made response of a small file.
 pub(crate) fn make_small(
     description: Description,
-    stamp: Stamp,
     body: &[u8],
     clock: &DateClock,
     lines: &FixedLines,
@@ -130,14 +211,13 @@ pub(crate) fn make_small(
     let date_at = head::ready(&mut bytes, &description, clock.text(), lines);
     let body_at = bytes.len();
     bytes.extend_from_slice(body);
-    (Rc::new(SmallFile { description, stamp, body_at, date_at }), Rc::from(bytes))
+    (Rc::new(SmallFile { description, body_at, date_at }), Rc::from(bytes))
 }
 
 /// A large file, open.
 #[derive(Debug)]
 pub(crate) struct LargeFile {
     pub(crate) description: Description,
-    pub(crate) stamp: Stamp,
     pub(crate) file: fs::File,
     /// The range that was seen in the page cache last, and when.
     pub(crate) seen: Cell<Option<(u64, u64, Instant)>>,
@@ -167,14 +247,6 @@ impl LargeFile {
     }
 }
 
-/// A large file's place in the cache.
-#[derive(Debug)]
-pub(crate) struct LargeEntry {
-    pub(crate) file: Rc<LargeFile>,
-    /// When its path was last looked at.
-    pub(crate) checked: Instant,
-}
-
 /// What looking for a path came to.
 #[derive(Clone, Debug)]
 pub(crate) enum Loaded {
@@ -192,7 +264,7 @@ pub(crate) enum Loaded {
 mod tests {
     use super::*;
 
-    fn entry(clock: &DateClock) -> SmallEntry {
+    fn entry(clock: &DateClock) -> Small {
         let metadata = fs::Metadata {
             size: 5,
             modified_seconds: 1000,
@@ -204,10 +276,11 @@ mod tests {
             kind: fs::Kind::File,
             mode: 0o644,
         };
-        let description = describe(&metadata, About::default(), EtagKind::default(), None, clock.second());
-        let (file, ready) =
-            make_small(description, Stamp::of(&metadata), b"hello", clock, &FixedLines::default());
-        SmallEntry { file, ready, dated: clock.second(), checked: Instant::now() }
+        let about = About::default();
+        let description =
+            describe(&metadata, about, Coding::Identity, EtagKind::default(), None, clock.second());
+        let (file, ready) = make_small(description, b"hello", clock, &FixedLines::default());
+        Small { file, ready, dated: clock.second() }
     }
 
     #[test]
@@ -237,7 +310,8 @@ mod tests {
             kind: fs::Kind::File,
             mode: 0,
         };
-        let description = describe(&metadata, About::default(), EtagKind::default(), None, 1000);
+        let description =
+            describe(&metadata, About::default(), Coding::Identity, EtagKind::default(), None, 1000);
         assert_eq!((description.modified, description.fresh), (1000, true));
         assert!(description.etag.starts_with("W/"));
     }

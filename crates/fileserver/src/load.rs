@@ -3,9 +3,14 @@
 //! Names are looked up by inline system calls (openat2 beneath the root, statx): for names the kernel knows they cost less
 //! than any way to make them asynchronous. Bytes are read through the ring, since a disk may be behind them.
 use crate::{
+    cache::Bounded,
     core::{Core, Shelf, is_out_of_descriptors},
-    file::{LargeEntry, LargeFile, Loaded, SmallEntry, Stamp, describe, make_small},
-    http::{etag::EtagKind, status::Status},
+    file::{Entry, LargeFile, Loaded, Seen, Small, Stamp, describe, make_small},
+    http::{
+        coding::{Coding, Preference},
+        etag::EtagKind,
+        status::Status,
+    },
     site::Site,
 };
 use ringwheel_executor::{Target, fs, time, try_spawn};
@@ -17,6 +22,7 @@ use std::{
     io,
     rc::Rc,
     task::{Poll, Waker},
+    time::Instant,
 };
 
 /// A regular file found under a path.
@@ -25,6 +31,8 @@ struct Found {
     metadata: fs::Metadata,
     /// Without its first slash; the index's own for a directory.
     path: Vec<u8>,
+    /// In which of the site's places for this path.
+    place: usize,
 }
 
 /// Why a path leads to no file.
@@ -63,9 +71,9 @@ fn find(site: &Site, path: &[u8]) -> Result<Found, Lost> {
 
 /// Looks for a file where the site may have it.
 fn open(site: &Site, relative: &[u8]) -> Result<Found, Lost> {
-    for (directory, rest) in site.places(relative) {
+    for (place, (directory, rest)) in site.places(relative).enumerate() {
         match open_in(directory, rest) {
-            Ok((file, metadata)) => return Ok(Found { file, metadata, path: relative.to_vec() }),
+            Ok((file, metadata)) => return Ok(Found { file, metadata, path: relative.to_vec(), place }),
             Err(Lost::Failed(Status::NotFound)) => {}
             Err(lost) => return Err(lost),
         }
@@ -118,14 +126,74 @@ pub(crate) enum Check {
     Changed,
 }
 
-/// Compares a cached file with what its path leads to now: by path, so that a rename is seen. Inline, three system calls.
-pub(crate) fn check(site: &Site, path: &[u8], stamp: &Stamp, fresh: bool) -> Check {
+/// A file with the packed files beside it.
+struct Look {
+    found: Found,
+    packed: Vec<(Coding, fs::File, fs::Metadata)>,
+    seen: Seen,
+}
+
+impl Look {
+    /// The representation for a client: its coding, and where it is read from.
+    fn choose(self, preference: Preference) -> Chosen {
+        let Look { found, packed, seen } = self;
+        let coding = preference.choose(seen.available);
+        let (file, metadata) = packed
+            .into_iter()
+            .find(|(each, ..)| *each == coding)
+            .map_or((found.file, found.metadata), |(_, file, metadata)| (file, metadata));
+        Chosen { file, metadata, coding, path: found.path, seen }
+    }
+}
+
+/// The representation to load.
+struct Chosen {
+    file: fs::File,
+    metadata: fs::Metadata,
+    coding: Coding,
+    /// Of the file that is not packed: what is said of it is said of all.
+    path: Vec<u8>,
+    seen: Seen,
+}
+
+/// Looks a canonical path up, and what the site may have packed beside it, in the same directory.
+fn look(site: &Site, path: &[u8]) -> Result<Look, Lost> {
+    let found = find(site, path)?;
+    let mut seen = Seen::alone(Stamp::of(&found.metadata));
+    let mut packed = Vec::new();
+    if let Some((directory, rest)) = site.places(&found.path).nth(found.place) {
+        for coding in site.codings.packed() {
+            match open_in(directory, &[rest, coding.extension().as_bytes()].concat()) {
+                Ok((file, metadata)) if is_of(&metadata, &found.metadata) => {
+                    seen.add(coding, Stamp::of(&metadata));
+                    packed.push((coding, file, metadata));
+                }
+                Err(Lost::Descriptors) => return Err(Lost::Descriptors),
+                // Older, empty, no file or not ours to read: the file itself is there.
+                Ok(_) | Err(Lost::Directory | Lost::Failed(_)) => {}
+            }
+        }
+    }
+    Ok(Look { found, packed, seen })
+}
+
+/// True for a packed file that was made from the file as it is: not older, and not empty, as nothing packed is. Tools that copy the
+/// time of the original onto it may cut it to whole seconds.
+fn is_of(packed: &fs::Metadata, file: &fs::Metadata) -> bool {
+    let cut = packed.modified_nanoseconds == 0 && packed.modified_seconds == file.modified_seconds;
+    let time = |of: &fs::Metadata| (of.modified_seconds, of.modified_nanoseconds);
+    packed.size > 0 && (cut || time(packed) >= time(file))
+}
+
+/// Compares what is cached with what its path leads to now: by path, so that a rename is seen. Inline: three system calls, and one to
+/// three more for each coding of the site.
+pub(crate) fn check(site: &Site, path: &[u8], seen: &Seen, fresh: bool) -> Check {
     if fresh {
         // It may have changed within the clock's step without a trace in its stamp: only its bytes can tell.
         return Check::Changed;
     }
-    match find(site, path) {
-        Ok(found) if Stamp::of(&found.metadata) == *stamp => Check::Same,
+    match look(site, path) {
+        Ok(look) if look.seen == *seen => Check::Same,
         // Without a descriptor nothing can be learnt, and what we have was right a moment ago.
         Err(Lost::Descriptors) => Check::Same,
         _ => Check::Changed,
@@ -168,29 +236,33 @@ struct Landing {
     core: Rc<Core>,
     site: usize,
     key: Rc<[u8]>,
+    /// The key and the preference.
+    number: Rc<[u8]>,
     flight: Rc<Flight>,
 }
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        self.core.flights.borrow_mut().remove(&self.key);
+        self.core.flights.borrow_mut().remove(&self.number);
         self.flight.land(Loaded::Failed(Status::InternalServerError));
     }
 }
 
 /// Loads what a site has under a key (its prefix and a canonical path), or waits for the load that is under way. The load goes on when
 /// its first asker leaves.
-pub(crate) async fn load(core: &Rc<Core>, site: usize, key: &[u8]) -> Loaded {
-    let under_way = core.flights.borrow().get(key).map(Rc::clone);
+pub(crate) async fn load(core: &Rc<Core>, site: usize, key: &[u8], preference: Preference) -> Loaded {
+    let number: Rc<[u8]> = [key, &[preference.code()]].concat().into();
+    let under_way = core.flights.borrow().get(&number).map(Rc::clone);
     if let Some(flight) = under_way {
         return flight.wait().await;
     }
     let key: Rc<[u8]> = Rc::from(key);
     let flight = Rc::new(Flight::default());
-    core.flights.borrow_mut().insert(Rc::clone(&key), Rc::clone(&flight));
-    let landing = Landing { core: Rc::clone(core), site, key, flight: Rc::clone(&flight) };
+    core.flights.borrow_mut().insert(Rc::clone(&number), Rc::clone(&flight));
+    let landing = Landing { core: Rc::clone(core), site, key, number, flight: Rc::clone(&flight) };
     let spawned = try_spawn(async move {
-        let loaded = fly(&landing.core, landing.core.sites.at(landing.site), &landing.key).await;
+        let site = landing.core.sites.at(landing.site);
+        let loaded = fly(&landing.core, site, &landing.key, preference).await;
         landing.flight.land(loaded);
     });
     match spawned {
@@ -208,13 +280,13 @@ enum Stability {
     Waived,
 }
 
-async fn fly(core: &Core, site: &Site, key: &[u8]) -> Loaded {
+async fn fly(core: &Core, site: &Site, key: &[u8], preference: Preference) -> Loaded {
     core.counters().loads.add(1);
     const TRIES: usize = 4;
     for attempt in 1..=TRIES {
         let stability = if attempt < TRIES { Stability::Demanded } else { Stability::Waived };
-        let found = match find(site, &key[site.prefix.len()..]) {
-            Ok(found) => found,
+        let chosen = match look(site, &key[site.prefix.len()..]) {
+            Ok(look) => look.choose(preference),
             Err(Lost::Descriptors) => {
                 // The open files we keep only for speed are the ones to give up.
                 let mut shelf = core.shelf.borrow_mut();
@@ -233,11 +305,11 @@ async fn fly(core: &Core, site: &Site, key: &[u8]) -> Loaded {
                 };
             }
         };
-        let small = found.metadata.size <= core.options.cache.file_bytes_max as u64;
+        let small = chosen.metadata.size <= core.options.cache.file_bytes_max as u64;
         let result = if small {
-            read_small(core, site, key, &found, stability).await
+            read_small(core, site, key, &chosen, stability).await
         } else {
-            open_large(core, site, key, found, stability).await
+            open_large(core, site, key, chosen, stability).await
         };
         match result {
             Ok(Some(loaded)) => return loaded,
@@ -260,14 +332,14 @@ async fn read_small(
     core: &Core,
     site: &Site,
     key: &[u8],
-    found: &Found,
+    chosen: &Chosen,
     stability: Stability,
 ) -> io::Result<Option<Loaded>> {
-    let size = usize::try_from(found.metadata.size).unwrap_or(usize::MAX);
+    let size = usize::try_from(chosen.metadata.size).unwrap_or(usize::MAX);
     // One byte more than it should have: a file that grew shows itself.
-    let Some(mut body) = read_whole(&found.file, size + 1).await? else { return Ok(None) };
-    let stamp = Stamp::of(&found.metadata);
-    let changed = body.len() != size || Stamp::of(&found.file.metadata()?) != stamp;
+    let Some(mut body) = read_whole(&chosen.file, size + 1).await? else { return Ok(None) };
+    let stamp = Stamp::of(&chosen.metadata);
+    let changed = body.len() != size || Stamp::of(&chosen.file.metadata()?) != stamp;
     if changed && stability == Stability::Demanded {
         return Ok(None);
     }
@@ -276,25 +348,45 @@ async fn read_small(
     let Shelf { clock, small, large, .. } = &mut *shelf;
     let now = time::now();
     clock.advance(now);
-    let mut description =
-        describe(&found.metadata, site.about(&found.path), site.options.etag, hash, clock.second());
+    let mut description = describe(
+        &chosen.metadata,
+        site.about(&chosen.path),
+        chosen.coding,
+        site.options.etag,
+        hash,
+        clock.second(),
+    );
     if changed {
         body.truncate(size); // What was appended meanwhile belongs to a later state.
         description.waive(body.len() as u64);
-        let (file, ready) = make_small(description, stamp, &body, clock, &site.lines);
+        let (file, ready) = make_small(description, &body, clock, &site.lines);
         forget(core, &mut shelf, key);
         return Ok(Some(Loaded::Small(file, ready)));
     }
-    let (file, ready) = make_small(description, stamp, &body, clock, &site.lines);
-    let entry =
-        SmallEntry { file: Rc::clone(&file), ready: Rc::clone(&ready), dated: clock.second(), checked: now };
-    large.remove(key);
-    let cost = entry.cost(key);
+    let (file, ready) = make_small(description, &body, clock, &site.lines);
+    let dated = clock.second();
+    drop_other(large, key, &chosen.seen);
     if !key.contains(&b'%') {
+        let mut entry = entry_for(small, key, &chosen.seen, now);
+        entry.put(&file.description, Small { file: Rc::clone(&file), ready: Rc::clone(&ready), dated });
+        let cost = entry.cost(key);
         small.insert(key, entry, cost);
     }
     core.publish_cache(&shelf);
     Ok(Some(Loaded::Small(file, ready)))
+}
+
+/// The entry under a key to put one more representation in, with the time of its own last look; a new one where what was seen differs.
+fn entry_for<R>(map: &mut Bounded<Entry<R>>, key: &[u8], seen: &Seen, now: Instant) -> Entry<R> {
+    map.remove(key).filter(|entry| entry.seen == *seen).unwrap_or_else(|| Entry::new(seen.clone(), now))
+}
+
+/// Small and large representations of one file may be side by side; those of another state of it may not, nor a file that is now of
+/// the other size.
+fn drop_other<R>(map: &mut Bounded<Entry<R>>, key: &[u8], seen: &Seen) {
+    if map.get(key).is_some_and(|entry| entry.seen != *seen) {
+        map.remove(key);
+    }
 }
 
 /// Nothing is kept under this key.
@@ -328,15 +420,15 @@ async fn open_large(
     core: &Core,
     site: &Site,
     key: &[u8],
-    found: Found,
+    chosen: Chosen,
     stability: Stability,
 ) -> io::Result<Option<Loaded>> {
-    let stamp = Stamp::of(&found.metadata);
+    let stamp = Stamp::of(&chosen.metadata);
     let hash = match site.options.etag {
-        EtagKind::ContentHash => Some(hash_whole(&found.file).await?),
+        EtagKind::ContentHash => Some(hash_whole(&chosen.file).await?),
         _ => None,
     };
-    let changed = hash.is_some() && Stamp::of(&found.file.metadata()?) != stamp;
+    let changed = hash.is_some() && Stamp::of(&chosen.file.metadata()?) != stamp;
     if changed && stability == Stability::Demanded {
         return Ok(None);
     }
@@ -344,19 +436,29 @@ async fn open_large(
     let Shelf { clock, small, large, .. } = &mut *shelf;
     let now = time::now();
     clock.advance(now);
-    let mut description =
-        describe(&found.metadata, site.about(&found.path), site.options.etag, hash, clock.second());
+    let mut description = describe(
+        &chosen.metadata,
+        site.about(&chosen.path),
+        chosen.coding,
+        site.options.etag,
+        hash,
+        clock.second(),
+    );
     if changed {
-        description.waive(found.metadata.size);
+        description.waive(chosen.metadata.size);
     }
-    let file = Rc::new(LargeFile { description, stamp, file: found.file, seen: Cell::new(None) });
+    let seen = chosen.seen;
+    let file = Rc::new(LargeFile { description, file: chosen.file, seen: Cell::new(None) });
     if changed {
         forget(core, &mut shelf, key);
         return Ok(Some(Loaded::Large(file)));
     }
-    small.remove(key);
+    drop_other(small, key, &seen);
     if !key.contains(&b'%') {
-        large.insert(key, LargeEntry { file: Rc::clone(&file), checked: now }, 1);
+        let mut entry = entry_for(large, key, &seen, now);
+        entry.put(&file.description, Rc::clone(&file));
+        let cost = entry.cost();
+        large.insert(key, entry, cost);
     }
     core.publish_cache(&shelf);
     Ok(Some(Loaded::Large(file)))

@@ -1,11 +1,13 @@
 //! Pipeline steps 2 to 5: received bytes to the outbox, without waiting for anything. What must be waited for is handed back.
 use crate::{
     body::{Body, Bytes},
+    cache::Bounded,
     connection::Connection,
     core::{Core, Shelf},
-    file::Loaded,
+    file::{Entry, Loaded},
     http::{
         answer::{self, Content, Context},
+        coding::Preference,
         head::Persistence,
         page::{self, Page},
         parse::{self, Method, Parsed, Request},
@@ -32,6 +34,8 @@ pub(crate) enum Next {
         site: usize,
         /// Its prefix and a canonical path.
         key: Box<[u8]>,
+        /// Which of its representations.
+        preference: Preference,
     },
     /// The head is in the outbox, this follows it; then a request body of this length is thrown away.
     Body(Body, u64),
@@ -66,12 +70,13 @@ pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Optio
         if request.is_plain() && !core.draining.get() && loaded.is_none() {
             let Shelf { clock, small, path, .. } = &mut *shelf;
             if let Some(target) = target::split(request.target)
-                && let Some(entry) = small.get(key_of(core.sites.of(request.site(&target)), &target, path))
+                && let site = core.sites.of(request.site(&target))
+                && let Some(entry) = small.get(key_of(site, &target, path))
                 && now.saturating_duration_since(entry.checked) < core.revalidate
+                && let Some(small) = entry.choose(|| site.preference(&request))
             {
-                let ready = entry.current(clock);
-                let end = if request.method == Method::Head { entry_head(entry) } else { ready.len() };
-                let ready = &entry.ready;
+                let end = if request.method == Method::Head { small.file.body_at } else { small.ready.len() };
+                let ready = small.current(clock);
                 if connection.outbox.len() + end > TOGETHER_MAX && connection.outbox.len() > 0 {
                     return (used, Next::Flush);
                 }
@@ -85,7 +90,7 @@ pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Optio
             }
         }
         match answer(connection, &core, &mut shelf, &request, loaded.take()) {
-            Step::Load { site, key } => return (used, Next::Load { site, key }),
+            Step::Load { site, key, preference } => return (used, Next::Load { site, key, preference }),
             Step::Done(body) => {
                 used += length;
                 let skip = match request.body {
@@ -116,13 +121,9 @@ fn key_of<'a>(site: &Site, target: &target::Target<'a>, room: &'a mut Vec<u8>) -
     room
 }
 
-fn entry_head(entry: &crate::file::SmallEntry) -> usize {
-    entry.file.body_at
-}
-
 /// What answering one request came to.
 enum Step {
-    Load { site: usize, key: Box<[u8]> },
+    Load { site: usize, key: Box<[u8]>, preference: Preference },
     Done(Option<Body>),
 }
 
@@ -171,12 +172,15 @@ fn answer(
     shelf.path.splice(0..0, site.prefix.iter().copied());
     let loaded = match loaded {
         Some(loaded) => loaded,
-        None => match look_up(core, site, shelf) {
+        None => match look_up(core, site, shelf, site.preference(request)) {
             Some(loaded) => {
                 core.counters().hits.add(1);
                 loaded
             }
-            None => return Step::Load { site: site.index, key: shelf.path.as_slice().into() },
+            None => {
+                let key = shelf.path.as_slice().into();
+                return Step::Load { site: site.index, key, preference: site.preference(request) };
+            }
         },
     };
     let (bytes, status_and_content) = match loaded {
@@ -232,32 +236,36 @@ fn attach(connection: &mut Connection, bytes: Bytes, content: Content) -> Option
     }
 }
 
-/// What is on the shelf under `shelf.path` and still true.
-pub(crate) fn look_up(core: &Core, site: &Site, shelf: &mut Shelf) -> Option<Loaded> {
-    let now = time::now();
+/// What is on the shelf under `shelf.path` for a client with this preference, and still true.
+pub(crate) fn look_up(core: &Core, site: &Site, shelf: &mut Shelf, preference: Preference) -> Option<Loaded> {
     let Shelf { small, large, path, .. } = shelf;
-    let canonical = &path[site.prefix.len()..];
-    if let Some(entry) = small.get(path) {
-        if now.saturating_duration_since(entry.checked) >= core.revalidate {
-            let file = &entry.file;
-            if load::check(site, canonical, &file.stamp, file.description.fresh) != Check::Same {
-                return None; // The load replaces or removes it.
-            }
-            entry.checked = now;
-        }
-        return Some(Loaded::Small(Rc::clone(&entry.file), Rc::clone(&entry.ready)));
+    if let Some(entry) = true_entry(core, site, small, path)?
+        && let Some(small) = entry.choose(|| preference)
+    {
+        return Some(Loaded::Small(Rc::clone(&small.file), Rc::clone(&small.ready)));
     }
-    if let Some(entry) = large.get(path) {
-        if now.saturating_duration_since(entry.checked) >= core.revalidate {
-            let file = &entry.file;
-            if load::check(site, canonical, &file.stamp, file.description.fresh) != Check::Same {
-                return None;
-            }
-            entry.checked = now;
+    let entry = true_entry(core, site, large, path)??;
+    entry.choose(|| preference).map(|file| Loaded::Large(Rc::clone(file)))
+}
+
+/// The entry under a key, if there is one; `None` when it was there and is true no longer: it is dropped, what takes its place is loaded.
+fn true_entry<'a, R>(
+    core: &Core,
+    site: &Site,
+    map: &'a mut Bounded<Entry<R>>,
+    key: &[u8],
+) -> Option<Option<&'a mut Entry<R>>> {
+    let now = time::now();
+    let canonical = &key[site.prefix.len()..];
+    let Some(entry) = map.get(key) else { return Some(None) };
+    if now.saturating_duration_since(entry.checked) >= core.revalidate {
+        if load::check(site, canonical, &entry.seen, entry.fresh) != Check::Same {
+            map.remove(key);
+            return None;
         }
-        return Some(Loaded::Large(Rc::clone(&entry.file)));
+        entry.checked = now;
     }
-    None
+    Some(map.get(key))
 }
 
 /// What the response says about the connection, and remembers it.

@@ -2,7 +2,11 @@
 use crate::{
     error::StartError,
     fallback::Single,
-    http::head::FixedLines,
+    http::{
+        coding::{Codings, Preference},
+        head::FixedLines,
+        parse::Request,
+    },
     options::{Immutable, Options, SiteOptions},
     pattern::Pattern,
 };
@@ -84,6 +88,8 @@ pub(crate) struct Site {
     pub(crate) prefix: Box<[u8]>,
     pub(crate) options: SiteOptions,
     pub(crate) lines: FixedLines,
+    /// What packed files are looked for.
+    pub(crate) codings: Codings,
     /// Path without its first slash (empty for a root) and directory, in the order in which they are tried.
     mounts: Vec<(Box<[u8]>, fs::Directory)>,
     rules: Vec<(Pattern, Fields)>,
@@ -113,6 +119,7 @@ impl Site {
             index,
             prefix: if index == 0 { Box::default() } else { index.to_string().as_bytes().into() },
             lines: FixedLines::of(server.server.as_deref()),
+            codings: options.codings(),
             mounts,
             rules: rules.collect(),
             cache_control: options
@@ -136,6 +143,15 @@ impl Site {
             .into_iter()
             .chain(roots.take(if mount.is_some() { 0 } else { usize::MAX }))
             .filter_map(move |(mount, directory)| Some((directory, path.strip_prefix(&**mount)?)))
+    }
+
+    /// What the client would have, of what may be here.
+    #[inline]
+    pub(crate) fn preference(&self, request: &Request<'_>) -> Preference {
+        if self.codings.is_empty() {
+            return Preference::IDENTITY;
+        }
+        Preference::of(&request.accept_encoding).within(self.codings)
     }
 
     /// True for the path of a mount without its last slash.
@@ -172,7 +188,7 @@ impl Site {
         let lines = rendered(fields);
         let content_type = content_type
             .map_or_else(|| crate::http::mime::content_type(name, &self.options.mime), str::to_owned);
-        About { content_type, cache_control, lines }
+        About { content_type, cache_control, lines, varies: !self.codings.is_empty() }
     }
 }
 
@@ -193,6 +209,8 @@ pub(crate) struct About {
     pub(crate) cache_control: Vec<u8>,
     /// The other lines of the rules.
     pub(crate) lines: Vec<u8>,
+    /// It may have packed files beside it.
+    pub(crate) varies: bool,
 }
 
 /// True for a name whose last part but the extension is a hash as bundlers write it: after `-` or `.`, at least 8 letters, digits or

@@ -25,7 +25,12 @@ fn exchange(client: &mut Client, request: &[u8], length: usize, buffer: &mut [u8
 fn a_cached_request_allocates_nothing_and_neither_does_a_304_or_a_range() {
     on_each_driver(|site, driver| {
         site.write("a", pattern(1024));
-        let server = serve(&site, driver, |options| options.cache.revalidate_ms = 60_000);
+        site.write("b", pattern(1024));
+        site.write("b.br", pattern(700));
+        let server = serve(&site, driver, |options| {
+            options.cache.revalidate_ms = 60_000;
+            (options.site.brotli, options.site.zstd, options.site.gzip) = (true, true, true);
+        });
         let mut client = Client::connect(server.local_address());
         let tag = client.get("/a", "").header("etag").unwrap().to_owned();
         let one = b"GET /a HTTP/1.1\r\nHost: test\r\nAccept: */*\r\n\r\n".to_vec();
@@ -33,8 +38,12 @@ fn a_cached_request_allocates_nothing_and_neither_does_a_304_or_a_range() {
         let not_modified =
             format!("GET /a HTTP/1.1\r\nHost: test\r\nIf-None-Match: {tag}\r\n\r\n").into_bytes();
         let range = b"GET /a HTTP/1.1\r\nHost: test\r\nRange: bytes=10-19\r\n\r\n".to_vec();
+        let packed =
+            b"GET /b HTTP/1.1\r\nHost: test\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n\r\n".to_vec();
         let mut buffer = vec![0; 1 << 20];
-        for (name, request) in [("one", one), ("eight", pipelined), ("304", not_modified), ("range", range)] {
+        for (name, request) in
+            [("one", one), ("eight", pipelined), ("304", not_modified), ("range", range), ("packed", packed)]
+        {
             client.send(&request);
             std::thread::sleep(std::time::Duration::from_millis(50));
             let length = client.stream.read(&mut buffer).unwrap();

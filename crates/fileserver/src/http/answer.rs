@@ -1,6 +1,7 @@
 //! Pipeline step 4: a request and a file's description to a head and a choice of bytes. No I/O: the same for a file in the
 //! cache and one on the disk.
 use super::{
+    coding::Coding,
     conditional::{self, Validators, Verdict},
     date::DATE_BYTES,
     head::{self, Description, FixedLines, Persistence},
@@ -62,7 +63,11 @@ pub fn write(
         Some(value)
             if request.method == Method::Get && conditional::range_applies(&request.conditions, &ours) =>
         {
-            range::select(value, file.size, context.ranges_max)
+            // Several ranges come as multipart/byteranges, of which Content-Encoding would say that it is packed as a whole: of packed
+            // bytes there is one range or everything.
+            let most =
+                if file.coding == Coding::Identity { context.ranges_max } else { context.ranges_max.min(1) };
+            range::select(value, file.size, most)
         }
         _ => Selection::Whole,
     };
@@ -70,7 +75,7 @@ pub fn write(
         Selection::Whole => whole(out, request, file, context),
         Selection::One(piece) => {
             head::start(out, Status::PartialContent, context.date, context.lines);
-            head::field(out, "Content-Type", file.content_type.as_bytes());
+            head::content(out, file);
             head::number_field(out, "Content-Length", piece.length());
             head::content_range(out, &piece, file.size);
             partial_end(out, file, context);

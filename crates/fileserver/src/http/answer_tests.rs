@@ -1,6 +1,7 @@
 //! Whole heads for whole requests: what a client reads, with no socket between.
 use super::*;
 use crate::http::{
+    coding::Coding,
     date,
     parse::{self, Limits, Parsed},
 };
@@ -15,6 +16,8 @@ fn file() -> Description {
         modified_text: Some(date::format(784_111_777)),
         fresh: false,
         content_type: "text/plain; charset=utf-8".to_owned(),
+        coding: Coding::Identity,
+        varies: false,
         cache_control: Vec::new(),
         lines: Vec::new(),
     }

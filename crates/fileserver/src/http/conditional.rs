@@ -28,6 +28,11 @@ impl<'a> List<'a> {
         self.count == 0
     }
 
+    /// The values, in the order of the fields.
+    pub fn values(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.values.into_iter().take(self.count)
+    }
+
     fn matches(&self, ours: &[u8], strong: bool) -> bool {
         self.values[..self.count].iter().any(|list| etag::list_matches(list, ours, strong))
     }

@@ -1,4 +1,5 @@
 //! Entity tags: how ours are made, and the two comparisons of RFC 9110 section 8.8.3.2.
+use super::coding::Coding;
 use std::fmt::Write;
 
 /// A file whose mtime is less than this many seconds old gets a weak tag and no strong date.
@@ -69,6 +70,20 @@ pub fn make(kind: EtagKind, facts: &TagFacts, now_seconds: i64) -> String {
             write!(tag, "{weak}\"{:x}-{sign}{time:x}\"", facts.size)
         }
     };
+    tag
+}
+
+/// The tag of a file that is another one packed, told apart from the other's by the name of the coding: the two may be equally long and old.
+///
+/// ```
+/// # use ringwheel_fileserver::http::{coding::Coding, etag::packed};
+/// assert_eq!(packed("W/\"11-5\"".to_owned(), Coding::Gzip), "W/\"11-5-gzip\"");
+/// assert_eq!(packed("\"11-5\"".to_owned(), Coding::Identity), "\"11-5\"");
+/// ```
+pub fn packed(mut tag: String, coding: Coding) -> String {
+    if coding != Coding::Identity && tag.pop() == Some('"') {
+        let _ = write!(tag, "-{}\"", coding.token());
+    }
     tag
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A head is written into a vector the connection keeps, so writing one costs no allocation in steady state. The Date comes
 //! right after the status line: where it stands in a ready-made response is known, and it is patched there once a second.
-use super::{date::DATE_BYTES, range::ByteRange, status::Status};
+use super::{coding::Coding, date::DATE_BYTES, range::ByteRange, status::Status};
 
 /// Lines that are the same in every response of a server, rendered once at its start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,8 +37,12 @@ pub struct Description {
     pub modified_text: Option<[u8; DATE_BYTES]>,
     /// The file may have changed within the clock's step.
     pub fresh: bool,
-    /// Content-Type.
+    /// Content-Type: of what the bytes are once they are unpacked.
     pub content_type: String,
+    /// How they are packed.
+    pub coding: Coding,
+    /// The file has other representations, or may have: `Vary: Accept-Encoding` goes with 200, 206 and 304.
+    pub varies: bool,
     /// The line of Cache-Control with its end, or nothing. Sent with 200, 206 and 304, like `lines`.
     pub cache_control: Vec<u8>,
     /// More field lines with their ends.
@@ -71,6 +75,8 @@ impl Description {
             modified_text: None,
             fresh: true,
             content_type: std::mem::take(&mut self.content_type),
+            coding: self.coding,
+            varies: self.varies,
             cache_control: b"Cache-Control: no-store\r\n".to_vec(),
             lines: std::mem::take(&mut self.lines),
         };
@@ -108,7 +114,7 @@ pub fn number_field(out: &mut Vec<u8>, name: &str, value: u64) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes ETag, Last-Modified, Cache-Control and the lines of rules: what 200, 206 and 304 share.
+/// Writes ETag, Last-Modified, Vary, Cache-Control and the lines of rules: what 200, 206 and 304 share.
 pub fn validators(out: &mut Vec<u8>, file: &Description) {
     if !file.etag.is_empty() {
         field(out, "ETag", file.etag.as_bytes());
@@ -116,8 +122,19 @@ pub fn validators(out: &mut Vec<u8>, file: &Description) {
     if let Some(modified) = &file.modified_text {
         field(out, "Last-Modified", modified);
     }
+    if file.varies {
+        out.extend_from_slice(b"Vary: Accept-Encoding\r\n");
+    }
     out.extend_from_slice(&file.cache_control);
     out.extend_from_slice(&file.lines);
+}
+
+/// Writes what the bytes are: Content-Type and, where they are packed, Content-Encoding.
+pub fn content(out: &mut Vec<u8>, file: &Description) {
+    field(out, "Content-Type", file.content_type.as_bytes());
+    if file.coding != Coding::Identity {
+        field(out, "Content-Encoding", file.coding.token().as_bytes());
+    }
 }
 
 /// Writes Connection where one is needed, and the empty line.
@@ -165,7 +182,7 @@ pub fn ready(out: &mut Vec<u8>, file: &Description, date: &[u8; DATE_BYTES], lin
 
 /// The fields of a 200 after its start.
 pub fn whole_fields(out: &mut Vec<u8>, file: &Description) {
-    field(out, "Content-Type", file.content_type.as_bytes());
+    content(out, file);
     number_field(out, "Content-Length", file.size);
     validators(out, file);
     out.extend_from_slice(b"Accept-Ranges: bytes\r\nX-Content-Type-Options: nosniff\r\n");
@@ -194,6 +211,8 @@ mod tests {
             modified_text: Some(date::format(784_111_777)),
             fresh: false,
             content_type: "text/plain; charset=utf-8".to_owned(),
+            coding: Coding::Gzip,
+            varies: true,
             cache_control: b"Cache-Control: max-age=60\r\n".to_vec(),
             lines: b"X-A: 1\r\n".to_vec(),
         };
@@ -204,8 +223,8 @@ mod tests {
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nServer: ringwheel\r\n\
-             Content-Type: text/plain; charset=utf-8\r\nContent-Length: 5\r\nETag: \"5-1\"\r\n\
-             Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nCache-Control: max-age=60\r\nX-A: 1\r\n\
+             Content-Type: text/plain; charset=utf-8\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\nETag: \"5-1\"\r\n\
+             Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nVary: Accept-Encoding\r\nCache-Control: max-age=60\r\nX-A: 1\r\n\
              Accept-Ranges: bytes\r\nX-Content-Type-Options: nosniff\r\n\r\n"
         );
     }

@@ -3,6 +3,7 @@
 //! Nothing here waits, opens or allocates more than it says; every RFC 9110 and 9112 rule the server keeps has its test
 //! beside the function that keeps it.
 pub mod answer;
+pub mod coding;
 pub mod conditional;
 pub mod date;
 pub mod etag;

@@ -64,6 +64,8 @@ pub struct Request<'b> {
     pub expects_continue: bool,
     /// Preconditions and If-Range.
     pub conditions: Conditions<'b>,
+    /// Accept-Encoding; of more than four fields the first four.
+    pub accept_encoding: List<'b>,
     /// Range, when there is exactly one.
     pub range: Option<&'b [u8]>,
     /// Host; empty when HTTP/1.0 has none.
@@ -139,6 +141,7 @@ pub fn parse<'b>(buffer: &'b [u8], limits: &Limits) -> Parsed<'b> {
         body: Body::None,
         expects_continue: false,
         conditions: Conditions::default(),
+        accept_encoding: List::default(),
         range: None,
         host: b"",
     };
@@ -199,6 +202,10 @@ fn read_fields<'b>(fields: &[httparse::Header<'b>], request: &mut Request<'b>) -
                     return Err(Status::BadRequest);
                 }
                 length = Some(value);
+            }
+            15 if name.eq_ignore_ascii_case("accept-encoding") => {
+                // What does not fit could only refuse codings, or name more of them: the request stands without it.
+                let _fits = request.accept_encoding.push(field.value);
             }
             17 if name.eq_ignore_ascii_case("if-modified-since") => {
                 keep_one(&mut request.conditions.if_modified_since, field.value);

@@ -186,6 +186,15 @@ fn two_range_fields_are_no_range_and_repeated_conditions_are_lists_or_nothing() 
 }
 
 #[test]
+fn four_fields_of_accept_encoding_count_and_leave_the_request_plain() {
+    let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "accept-encoding: a\r\n".repeat(5));
+    let request = complete(&text);
+    assert_eq!(request.accept_encoding.values().collect::<Vec<_>>(), [&b"a"[..]; 4]);
+    assert!(request.is_plain());
+    assert!(complete("GET / HTTP/1.1\r\nHost: a\r\n\r\n").accept_encoding.is_absent());
+}
+
+#[test]
 fn pipelined_requests_are_taken_one_at_a_time() {
     let one = "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n";
     let text = format!("{one}GET /2 HTTP/1.1\r\nHost: a\r\n\r\n");

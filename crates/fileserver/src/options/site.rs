@@ -1,6 +1,12 @@
 //! What one site serves, and how: everything that may differ between the hosts of a server.
 use super::{Invalid, Options, field_value, within, wrong};
-use crate::{http::etag::EtagKind, pattern::Pattern};
+use crate::{
+    http::{
+        coding::{Coding, Codings},
+        etag::EtagKind,
+    },
+    pattern::Pattern,
+};
 use serde::Deserialize;
 use std::{
     collections::{BTreeMap, HashSet},
@@ -87,6 +93,12 @@ pub struct SiteOptions {
     pub headers: Vec<HeaderRule>,
     /// Media types by file name extension (without its dot), before the usual ones.
     pub mime: BTreeMap<String, String>,
+    /// `name.br` beside `name` is sent instead of it to who accepts `br` (Accept-Encoding), if it is not older. Default false.
+    pub brotli: bool,
+    /// The same for `name.zst` and `zstd`. Default false.
+    pub zstd: bool,
+    /// The same for `name.gz` and `gzip`. Default false.
+    pub gzip: bool,
 }
 
 impl Default for SiteOptions {
@@ -106,6 +118,9 @@ impl Default for SiteOptions {
             immutable: Immutable::default(),
             headers: Vec::new(),
             mime: BTreeMap::new(),
+            brotli: false,
+            zstd: false,
+            gzip: false,
         }
     }
 }
@@ -130,6 +145,14 @@ impl SiteOptions {
     /// The defaults, for one root.
     pub fn new(root: impl Into<PathBuf>) -> SiteOptions {
         SiteOptions { roots: vec![root.into()], ..SiteOptions::default() }
+    }
+
+    /// The codings of which packed files are looked for.
+    pub(crate) fn codings(&self) -> Codings {
+        [(self.brotli, Coding::Brotli), (self.zstd, Coding::Zstd), (self.gzip, Coding::Gzip)]
+            .into_iter()
+            .filter(|(on, _)| *on)
+            .fold(Codings::NONE, |set, (_, coding)| set.with(coding))
     }
 
     pub(super) fn validate(&self) -> Result<(), Invalid> {
