@@ -42,7 +42,7 @@ export async function readWhole(
     if (isAborted(signal)) await throwAbort(signal);
     throw error;
   }
-  return wholeOf(content, path);
+  return await wholeOf(content, path); // Without await the stack of an error would end here.
 }
 
 /** The same of a read that has ended: awaited only when it failed. */

@@ -99,8 +99,8 @@ function typeOf(entry: Dirent): number {
   return entry.isCharacterDevice() ? types.UV_DIRENT_CHAR : types.UV_DIRENT_BLOCK;
 }
 
-/** Opens a directory. */
-export async function opendir(path: unknown, options?: unknown): Promise<Dir> {
+/** Opens a directory. Node's is made of a function with a callback, which it counts as a parameter. */
+export async function opendir(path: unknown, options?: unknown, _callback?: unknown): Promise<Dir> {
   const valid = plainPath(path);
   const plain = plainOptions(options);
   const { bufferSize = 32 } = plain ?? {};

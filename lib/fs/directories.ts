@@ -50,9 +50,10 @@ export async function rmdir(path: unknown, options?: unknown): Promise<void> {
 }
 
 /** Removes a file, or a tree. */
-export async function rm(path: unknown, options: unknown = NOTHING): Promise<void> {
+export async function rm(path: unknown, options?: unknown): Promise<void> {
   const valid = plainPath(path);
-  const given = typeof options === 'object' && options !== null && !Array.isArray(options) ? options : null;
+  const wanted = options === undefined ? NOTHING : options;
+  const given = typeof wanted === 'object' && !Array.isArray(wanted) ? wanted : null;
   // As in Node: what is inherited is no option (here it could remove a tree), and one that is there and undefined is wrong.
   const { force, recursive, maxRetries, retryDelay } = { ...REMOVING, ...given } as Record<string, unknown>;
   const retried = isWhole(maxRetries, 0, 2 ** 32 - 1) && isWhole(retryDelay, 0, 2 ** 31 - 1);

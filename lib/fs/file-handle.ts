@@ -284,7 +284,7 @@ function define({ Base, Native, HANDLE }: NodeFileHandle): Maker {
       return this.#run(OPCODE_DATASYNC, 0, 'fdatasync');
     }
 
-    readableWebStream(options?: { type?: unknown }): unknown {
+    readableWebStream(options: { type?: unknown } | null = {}): unknown {
       const { type } = options ?? {};
       if (STREAMS_BYTES || type === 'bytes' || (type !== undefined && typeof type !== 'string')) {
         return nodes(this, 'readableWebStream', options);

@@ -1,8 +1,10 @@
 // Functions of one or two paths: one call each. An argument that is not plainly valid goes to Node's function with all the others.
+//
+// Here and in the rooms beside it a parameter has a default where Node's has one, so that every function has Node's length.
 import { constants } from 'node:fs';
 import * as calls from '../api/call.js';
 import { currentLink } from '../api/executor.js';
-import { isWhole, plainId, plainMode, plainOptions, plainPath, plainTime, wantsBig } from './arguments.js';
+import { isWhole, NOTHING, plainId, plainMode, plainOptions, plainPath, plainTime, wantsBig } from './arguments.js';
 import { type Path, uvError } from './errors.js';
 import { node } from './node.js';
 import { bigStatsOf, knowsStatfs, statfsOf, statsOf } from './stats.js';
@@ -19,7 +21,7 @@ export async function access(path: unknown, mode: unknown = constants.F_OK): Pro
 }
 
 /** stat(2). */
-export async function stat(path: unknown, options?: unknown): Promise<unknown> {
+export async function stat(path: unknown, options: unknown = NOTHING): Promise<unknown> {
   const valid = plainPath(path);
   const big = wantsBig(options);
   if (valid === undefined || big === undefined) return await node.stat(path as never, options as never);
@@ -29,7 +31,7 @@ export async function stat(path: unknown, options?: unknown): Promise<unknown> {
 }
 
 /** lstat(2). */
-export async function lstat(path: unknown, options?: unknown): Promise<unknown> {
+export async function lstat(path: unknown, options: unknown = NOTHING): Promise<unknown> {
   const valid = plainPath(path);
   const big = wantsBig(options);
   if (valid === undefined || big === undefined) return await node.lstat(path as never, options as never);
@@ -39,7 +41,7 @@ export async function lstat(path: unknown, options?: unknown): Promise<unknown> 
 }
 
 /** statfs(2). */
-export async function statfs(path: unknown, options?: unknown): Promise<unknown> {
+export async function statfs(path: unknown, options: unknown = NOTHING): Promise<unknown> {
   const valid = plainPath(path);
   const big = wantsBig(options);
   if (valid === undefined || big === undefined || !knowsStatfs())
