@@ -89,53 +89,32 @@ async function placed({ placement, cores }: ServeOptions): Promise<number[] | un
   }
 }
 
-/** What was given on the command line; FileServer has the defaults of the rest, and checks all. */
+/** What was given on the command line; FileServer has the defaults of the rest, and checks all. Most names are the same there. */
 function serverOptions(place: Place, options: ServeOptions): FileServerOptions {
-  const { cores, cpus, etag, serverHeader, limit, header, mount, ...others } = options;
   const {
-    driver,
-    index,
-    extensions,
-    single,
-    ignores,
-    dotfiles,
-    maxAge,
-    cacheControl,
-    immutable,
-    mime,
-    proxyProtocol,
-    cache,
-    brotli,
-    zstd,
-    gzip,
-  } = others;
+    cores,
+    cpus,
+    etag,
+    serverHeader,
+    limit,
+    header,
+    mount,
+    placement: _,
+    drain: __,
+    json: ___,
+    ...same
+  } = options;
   const given = {
+    ...same,
     cores: cpus ?? cores,
     etag: etag === 'off' ? false : etag,
     serverHeader: serverHeader === true ? undefined : serverHeader,
     limits: limit,
     headers: header,
     mounts: mount,
-    ...{
-      driver,
-      index,
-      extensions,
-      single,
-      ignores,
-      dotfiles,
-      maxAge,
-      cacheControl,
-      immutable,
-      mime,
-      proxyProtocol,
-      cache,
-      brotli,
-      zstd,
-      gzip,
-    },
   };
   const known = Object.entries(given).filter(([, value]) => value !== undefined);
-  return { root: place.directory, host: place.host, port: place.port, ...Object.fromEntries(known) };
+  return { ...Object.fromEntries(known), root: place.directory, host: place.host, port: place.port };
 }
 
 /** SIGINT and SIGTERM: the first one asks for a drain, the second one for an end. */
