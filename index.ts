@@ -1,6 +1,7 @@
 // The whole public API on one screen.
 export { Channel, type ChannelOptions } from './lib/api/channel.js';
 export { ChannelPort, type ChannelWaitOptions } from './lib/api/channel-port.js';
+export { defineConfig, type ServeConfig, type ServeConfigSource } from './lib/api/config.js';
 export { type DiagnosedLimits, type Diagnosis, doctor, type Finding } from './lib/api/doctor.js';
 export { ERROR_CODES, type ErrorCode, RingwheelError, type SystemError } from './lib/api/errors.js';
 export type {

@@ -74,16 +74,39 @@ export class FileServer implements AsyncDisposable {
    */
   static async start(options: FileServerOptions): Promise<FileServer> {
     const known = checked('FileServer.start', options, SERVER_RULES);
-    if (known.root === undefined) {
-      throw ourError('ERR_RINGWHEEL_INVALID_OPTION', 'FileServer.start: root is required: the directory to serve');
-    }
+    requireRoot('FileServer.start', known);
     try {
       const server = new FileServer(KEY, await binding().startFileServer(nativeOptions(known)));
       const started = events['ringwheel:server:start'];
       if (started.hasSubscribers) started.publish({ url: server.url, driver: server.driver, cores: server.cores });
       return server;
     } catch (error) {
-      throw startError(error, known);
+      throw startError(error, known, 'FileServer.start');
+    }
+  }
+
+  /**
+   * Checks options as {@link FileServer.start} does, directories, CPUs and the host included, but opens no port and starts nothing.
+   *
+   * @param options - See {@link FileServerOptions}; `root` is required.
+   * @returns The options as a server would have them: a new object with every default filled in, paths absolute, `cores` a list of
+   * CPUs when all would be taken. It can be given to {@link FileServer.start}, and written as JSON.
+   * @throws The same as {@link FileServer.start}, but for what only listening shows.
+   *
+   * @example
+   * ```ts
+   * import { FileServer } from 'ringwheel';
+   * const { limits, dotfiles } = await FileServer.check({ root: 'examples/site' });
+   * console.log(limits?.connections, dotfiles); // 100000 deny
+   * ```
+   */
+  static async check(options: FileServerOptions): Promise<FileServerOptions> {
+    const known = checked('FileServer.check', options, SERVER_RULES);
+    requireRoot('FileServer.check', known);
+    try {
+      return ourOptions(JSON.parse(await binding().checkFileServer(nativeOptions(known))));
+    } catch (error) {
+      throw startError(error, known, 'FileServer.check');
     }
   }
 
@@ -171,6 +194,11 @@ export class FileServer implements AsyncDisposable {
   }
 }
 
+function requireRoot(where: string, options: FileServerOptions): void {
+  if (options.root !== undefined) return;
+  throw ourError('ERR_RINGWHEEL_INVALID_OPTION', `${where}: root is required: the directory to serve`);
+}
+
 /** The options as crates/fileserver reads them. What is left out has its default. */
 function nativeOptions(options: FileServerOptions): string {
   const { host, port, cores, serverHeader, proxyProtocol, cache, limits, sites, ...site } = options;
@@ -204,6 +232,42 @@ function nativeSite(site: SiteOptions & { driver?: unknown }): object {
   };
 }
 
+/** The way back of {@link nativeOptions}, of options that have all their defaults. */
+function ourOptions(native: Record<string, unknown>): FileServerOptions {
+  const { cores, server, site, sites, ...others } = native;
+  const known = {
+    ...ourSite(site as Record<string, unknown>),
+    ...others,
+    cores: typeof cores === 'string' ? undefined : Object.values(cores as object)[0],
+    serverHeader: server ?? false,
+    sites: (sites as Record<string, unknown>[]).map(ourSite),
+  };
+  return JSON.parse(JSON.stringify(known));
+}
+
+function ourSite(native: Record<string, unknown>): Record<string, unknown> {
+  const { hosts, roots, mounts, single, ignores, etag, immutable, headers, maxAge, cacheControl, ...others } = native;
+  const many = (roots as string[]).length > 1;
+  return {
+    ...((hosts as string[]).length === 0 ? {} : { hosts }),
+    root: many ? roots : (roots as string[])[0],
+    mounts: Object.fromEntries((mounts as { path: string; root: string }[]).map(({ path, root }) => [path, root])),
+    single: single ?? false,
+    ignores: ignores ?? false,
+    etag: etag === 'off' ? false : etag,
+    immutable: immutable === 'all' ? true : immutable === 'off' ? false : immutable,
+    headers: Object.fromEntries(
+      (headers as { pattern: string; fields: [string, string | null][] }[]).map(({ pattern, fields }) => [
+        pattern,
+        Object.fromEntries(fields),
+      ]),
+    ),
+    maxAge: maxAge ?? undefined,
+    cacheControl: cacheControl ?? undefined,
+    ...others,
+  };
+}
+
 /** What crates/node says of a start that failed. */
 interface NotStarted {
   code: string;
@@ -213,7 +277,7 @@ interface NotStarted {
 }
 
 /** Where the system said no it is a system error, of Node's shape, with the native side's sentence, which has the remedy. */
-function startError(error: unknown, options: FileServerOptions): unknown {
+function startError(error: unknown, options: FileServerOptions, where: string): unknown {
   if (!(error instanceof Error) || !error.message.startsWith('{')) return error;
   const { code, errno, path, message } = JSON.parse(error.message) as NotStarted;
   const listening = code === 'ERR_RINGWHEEL_LISTEN';
@@ -223,8 +287,8 @@ function startError(error: unknown, options: FileServerOptions): unknown {
     if (listening) Object.assign(system, { address: options.host ?? '127.0.0.1', port: options.port ?? 8080 });
     return system;
   }
-  if (code === 'ERR_RINGWHEEL_INVALID_OPTION') return ourError(code, `FileServer.start: ${inOurNames(message)}`);
-  return ourError('ERR_RINGWHEEL_SERVER', `FileServer.start: ${message}`);
+  if (code === 'ERR_RINGWHEEL_INVALID_OPTION') return ourError(code, `${where}: ${inOurNames(message)}`);
+  return ourError('ERR_RINGWHEEL_SERVER', `${where}: ${message}`);
 }
 
 /** What crates/fileserver calls otherwise. */

@@ -1,5 +1,5 @@
 // The options of FileServer.start: unit, range and default of each, and the rules that check them once.
-import { either, listOf, mapOf, nothing, off, oneOf, type Rule, shape, text, truth, whole } from './validate.js';
+import { either, listOf, mapOf, nothing, off, oneOf, path, type Rule, shape, text, truth, whole } from './validate.js';
 
 /** What a server keeps in memory. */
 export interface ServerCacheOptions {
@@ -141,8 +141,8 @@ export interface FileServerOptions extends SiteOptions {
 const DAY_MS = 86_400_000;
 
 const SITE_RULES: Record<string, Rule> = {
-  root: either(text, listOf(text, 16)),
-  mounts: mapOf(text, text, 64),
+  root: either(path, listOf(path, 16)),
+  mounts: mapOf(text, path, 64),
   index: listOf(text, 16),
   extensions: listOf(text, 16),
   single: either(truth, text),

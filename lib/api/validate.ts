@@ -1,4 +1,5 @@
 // Checks an options object once: unknown keys (naming the nearest known one), kinds and ranges.
+import { resolve } from 'node:path';
 import { isSignal } from './abort.js';
 import { ourError, quoted } from './errors.js';
 
@@ -10,11 +11,19 @@ export interface Rule {
   wrong(value: unknown, name: string): string | undefined;
   /** Whether this rule, and no other, is meant for such a value: its sentence is then the one to say. */
   isMeantFor?(value: unknown): boolean;
+  /** The same as JSON Schema (draft 7); none for what JSON cannot say. */
+  readonly schema?: Schema;
+  /** The value with the relative paths in it taken from `directory`; only where there can be one. */
+  within?(value: unknown, directory: string): unknown;
 }
 
+/** A JSON Schema. @internal */
+export type Schema = { readonly [keyword: string]: unknown };
+
 /** A rule of one sentence. @internal */
-export function rule(range: string, fits: (value: unknown) => boolean): Rule {
-  return { range, wrong: (value, name) => (fits(value) ? undefined : mustBe(name, range, value)) };
+export function rule(range: string, fits: (value: unknown) => boolean, schema?: Schema): Rule {
+  const wrong = (value: unknown, name: string) => (fits(value) ? undefined : mustBe(name, range, value));
+  return schema === undefined ? { range, wrong } : { range, wrong, schema };
 }
 
 function mustBe(name: string, range: string, value: unknown): string {
@@ -27,7 +36,11 @@ function isWhole(value: unknown, minimum: number, maximum: number): value is num
 
 /** A whole number from `minimum to maximum`. @internal */
 export function whole(minimum: number, maximum: number): Rule {
-  return rule(`a whole number from ${minimum} to ${maximum}`, (value) => isWhole(value, minimum, maximum));
+  return rule(`a whole number from ${minimum} to ${maximum}`, (value) => isWhole(value, minimum, maximum), {
+    type: 'integer',
+    minimum,
+    maximum,
+  });
 }
 
 /** A number from `minimum to maximum`. @internal */
@@ -57,17 +70,21 @@ export function multipleOf(step: number, minimum: number, maximum: number): Rule
 /** One of a closed list of strings. @internal */
 export function oneOf(...allowed: readonly string[]): Rule {
   const list = allowed.map(quoted).join(', ');
-  return rule(`one of ${list}`, (value) => allowed.includes(value as string));
+  return rule(`one of ${list}`, (value) => allowed.includes(value as string), { enum: allowed });
 }
 
 /** True or false. @internal */
-export const truth: Rule = rule('true or false', (value) => typeof value === 'boolean');
+export const truth: Rule = rule('true or false', (value) => typeof value === 'boolean', { type: 'boolean' });
 
 /** A string that is not empty and has no NUL. @internal */
 export const text: Rule = rule(
   'a string, not empty and without NUL',
   (value) => typeof value === 'string' && value !== '' && !value.includes('\0'),
+  { type: 'string', minLength: 1, pattern: '^[^\\u0000]*$' },
 );
+
+/** The path of a file or directory. @internal */
+export const path: Rule = { ...text, within: (value, directory) => resolve(directory, value as string) };
 
 /** Such a string of at most `longest` characters. @internal */
 export function shortText(longest: number): Rule {
@@ -81,10 +98,10 @@ export function shortText(longest: number): Rule {
 export const abortSignal: Rule = rule('an AbortSignal', isSignal);
 
 /** `false`, for an option that can be switched off. @internal */
-export const off: Rule = rule('false', (value) => value === false);
+export const off: Rule = rule('false', (value) => value === false, { const: false });
 
 /** `null`, for what takes something away. @internal */
-export const nothing: Rule = rule('null', (value) => value === null);
+export const nothing: Rule = rule('null', (value) => value === null, { type: 'null' });
 
 /** Either rule holds. @internal */
 export function either(one: Rule, other: Rule): Rule {
@@ -92,6 +109,9 @@ export function either(one: Rule, other: Rule): Rule {
   const both = [one, other];
   return {
     range,
+    schema: { anyOf: both.map((each) => each.schema) },
+    within: (value, directory) =>
+      both.find((each) => each.wrong(value, '') === undefined)?.within?.(value, directory) ?? value,
     wrong(value, name) {
       if (both.some((each) => each.wrong(value, name) === undefined)) return undefined;
       const meant = both.find((each) => each.isMeantFor?.(value));
@@ -106,6 +126,8 @@ export function listOf(entries: Rule, longest: number): Rule {
   return {
     range,
     isMeantFor: Array.isArray,
+    schema: { type: 'array', maxItems: longest, items: entries.schema },
+    within: (value, directory) => (value as unknown[]).map((entry) => entries.within?.(entry, directory) ?? entry),
     wrong(value, name) {
       if (!Array.isArray(value)) return mustBe(name, range, value);
       if (value.length > longest) return `${name} must be ${range}; got ${value.length}`;
@@ -129,6 +151,8 @@ export function shape(rules: Record<string, Rule>, required: readonly string[] =
   return {
     range,
     isMeantFor: isGroup,
+    schema: groupSchema(rules, required),
+    within: (value, directory) => pathsWithin(value as object, directory, rules),
     wrong(value, name) {
       if (!isGroup(value)) return mustBe(name, range, value);
       for (const [key, inner] of Object.entries(value)) {
@@ -142,12 +166,37 @@ export function shape(rules: Record<string, Rule>, required: readonly string[] =
   };
 }
 
+/** The schema of an object with the keys of `rules`. @internal */
+export function groupSchema(rules: Record<string, Rule>, required: readonly string[] = []): Schema {
+  const known = Object.entries(rules).flatMap(([key, { schema }]) => (schema === undefined ? [] : [[key, schema]]));
+  return {
+    type: 'object',
+    properties: Object.fromEntries(known),
+    ...(required.length === 0 ? {} : { required }),
+    additionalProperties: false,
+  };
+}
+
+/** A copy of checked options with every relative path taken from `directory`. @internal */
+export function pathsWithin<T extends object>(options: T, directory: string, rules: Record<string, Rule>): T {
+  const entries = Object.entries(options).map(([key, value]) => [
+    key,
+    value === undefined ? value : (rules[key]?.within?.(value, directory) ?? value),
+  ]);
+  return Object.fromEntries(entries) as T;
+}
+
 /** An object of at most `longest` keys of the program's own, each of `keys`, with a value of `values`. @internal */
 export function mapOf(keys: Rule, values: Rule, longest: number): Rule {
   const range = `an object of at most ${longest} keys`;
   return {
     range,
     isMeantFor: isGroup,
+    schema: { type: 'object', maxProperties: longest, propertyNames: keys.schema, additionalProperties: values.schema },
+    within: (value, directory) =>
+      Object.fromEntries(
+        Object.entries(value as object).map(([key, inner]) => [key, values.within?.(inner, directory) ?? inner]),
+      ),
     wrong(value, name) {
       if (!isGroup(value)) return mustBe(name, range, value);
       const entries = Object.entries(value);
@@ -222,17 +271,22 @@ function nearest(key: string, known: readonly string[], group: string): string {
 
 function editDistance(one: string, other: string): number {
   if (Math.abs(one.length - other.length) > 4) return 5;
+  let older: number[] = [];
   let previous = Array.from({ length: other.length + 1 }, (_, index) => index);
   for (let row = 1; row <= one.length; row++) {
     const current = [row];
     for (let column = 1; column <= other.length; column++) {
       const change = one[row - 1] === other[column - 1] ? 0 : 1;
+      // Two letters that changed their places are one mistake.
+      const turned = row > 1 && column > 1 && one[row - 1] === other[column - 2] && one[row - 2] === other[column - 1];
       current[column] = Math.min(
         (previous[column] as number) + 1,
         (current[column - 1] as number) + 1,
         (previous[column - 1] as number) + change,
+        turned ? (older[column - 2] as number) + 1 : Number.POSITIVE_INFINITY,
       );
     }
+    older = previous;
     previous = current;
   }
   return previous[other.length] as number;

@@ -37,12 +37,18 @@ const REMEDIES: Readonly<Record<string, (place: Place) => string>> = {
 /** System calls that are about the address, where EACCES and EPERM mean a privileged port. */
 const ADDRESS_CALLS = new Set(['bind', 'listen', 'socket']);
 
+/** Where options were said: the names of those on the command line, and the file of the others. */
+export interface Given {
+  readonly flags: readonly string[];
+  readonly file: string | undefined;
+}
+
 /** Turns whatever was thrown into one Failure with a remedy where one is known. */
-export function explain(error: unknown, place: Place): Failure {
+export function explain(error: unknown, place: Place, given: Given): Failure {
   if (error instanceof Failure) return error;
   if (!(error instanceof Error)) return new Failure(String(error));
   const { code, syscall, path } = error as NodeJS.ErrnoException;
-  if (code === 'ERR_RINGWHEEL_INVALID_OPTION') return new Failure(asTyped(error.message), 2);
+  if (code === 'ERR_RINGWHEEL_INVALID_OPTION') return new Failure(said(error.message, given), 2);
   if ((code === 'EACCES' || code === 'EPERM') && syscall !== undefined && ADDRESS_CALLS.has(syscall)) {
     return new Failure(
       `no permission to listen on port ${place.port}: ports below 1024 need privileges, try --port 8080`,
@@ -54,14 +60,21 @@ export function explain(error: unknown, place: Place): Failure {
   return new Failure(remedy === undefined ? error.message : remedy(place));
 }
 
+/** What the API says of its options, in the words of whoever said them. */
+function said(message: string, { flags, file }: Given): string {
+  const option = /^FileServer\.\w+: (\w+)/.exec(message)?.[1];
+  const typed = file === undefined || option === undefined || flags.includes(option);
+  return typed ? asTyped(message) : message.replace(/^FileServer\.\w+/, file);
+}
+
 /** What the API says of its options, with the names that were typed: its `cores` is a list of CPUs only where `--cpus` was given. */
 function asTyped(message: string): string {
   return message
-    .replace('FileServer.start: cores is a list with', '--cpus names')
-    .replace(/^FileServer\.start: (index|cache|limit)s?(?:\[\d+\]|\.(\w+))? must/, (_, name, key) =>
+    .replace(/^FileServer\.\w+: cores is a list with/, '--cpus names')
+    .replace(/^FileServer\.\w+: (index|cache|limit)s?(?:\[\d+\]|\.(\w+))? must/, (_, name, key) =>
       key === undefined ? `--${name} must` : `--${name} ${key} must`,
     )
-    .replace(/^FileServer\.start: /, '')
+    .replace(/^FileServer\.\w+: /, '')
     .replace(/^(header|mount|mime|immutable|index)s?(\[\d+\])?(?=[ .[])/, '--$1')
     .replace(/^(max|cache)(Age|Control)(?= )/, (_, one: string, two: string) => `--${one}-${two.toLowerCase()}`)
     .replaceAll('limits.', '--limit ')

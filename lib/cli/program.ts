@@ -3,8 +3,9 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { type CalibrateOptions, calibrate } from './calibrate.js';
 import { doctor } from './doctor.js';
 import { Failure, report } from './failure.js';
+import type { ServeOptions } from './flags.js';
 import { commaList, cpuList, headerField, named, namedNumber, repeated, wholeNumber } from './numbers.js';
-import { type ServeOptions, serve } from './serve.js';
+import { serve } from './serve.js';
 import { type TopologyOptions, topology } from './topology.js';
 import { version } from './version.js';
 
@@ -37,6 +38,7 @@ Examples:
   ringwheel serve public --mount /media/=/srv/media
   ringwheel serve dist --single --ignores '/api/**'
   ringwheel serve out --extensions html    /about is about.html
+  ringwheel serve --config site.ts --check what a configuration means, without serving
 
 Ctrl-C or SIGTERM stops accepting, finishes what is being sent, and exits 0; a second one stops at once.`;
 
@@ -64,9 +66,9 @@ export function commands(defaults: Defaults): Command {
   quiet(program);
   quiet(program.command('serve'))
     .description('serve a directory over HTTP/1.1')
-    .argument('[directory]', 'what to serve', defaults.directory ?? '.')
-    .option('-p, --port <number>', 'TCP port, 0 picks a free one', wholeNumber(0, 65_535), 8080)
-    .option('-H, --host <address>', 'address to listen on', '127.0.0.1')
+    .argument('[directory]', `what to serve (default: ${defaults.directory ?? 'the current one'})`)
+    .option('-p, --port <number>', 'TCP port, 0 picks a free one (default: 8080)', wholeNumber(0, 65_535))
+    .option('-H, --host <address>', 'address to listen on (default: 127.0.0.1)')
     .option('-c, --cores <number>', 'executors, one a core (default: every usable core)', wholeNumber(1, 1024))
     .addOption(
       new Option('--placement <name>', 'pin each core by topology: far apart or close together')
@@ -123,10 +125,13 @@ export function commands(defaults: Defaults): Command {
       'of clients, may be repeated: headerBytes, headerCount, uriBytes, bodyBytes, ranges, connections, headerTimeoutMs, idleTimeoutMs or sendTimeoutMs',
       namedNumber,
     )
-    .option('--drain <ms>', 'how long a stop waits for answers being sent', wholeNumber(0, 3_600_000), 10_000)
-    .option('--json', 'print one line of JSON instead of the banner')
+    .option('--drain <ms>', 'how long a stop waits for answers being sent (default: 10000)', wholeNumber(0, 3_600_000))
+    .option('--config <file>', 'options from this file (default: ringwheel.config.{ts,js,json} here, if there is one)')
+    .option('--no-config', 'read no such file')
+    .option('--check', 'say what would be served how, and end')
+    .option('--json', 'print one line of JSON instead of the banner; with --check, the configuration')
     .addHelpText('after', SERVE_EXAMPLES)
-    .action((directory: string, options: ServeOptions) => serve(directory, options));
+    .action((directory: string | undefined, options: ServeOptions) => serve(directory, options, defaults.directory));
   quiet(program.command('doctor'))
     .description('say which driver runs here, with which kernel features and limits, and what would help')
     .option('--json', 'print JSON', false)

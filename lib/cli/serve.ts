@@ -3,73 +3,59 @@ import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FileServer } from '../api/file-server.js';
 import type { FileServerOptions } from '../api/server-options.js';
-import { explain, Failure, type Place } from './failure.js';
-import type { Fields } from './numbers.js';
+import { shownConfig } from './check.js';
+import { loadConfig, merged } from './config.js';
+import { explain, Failure, type Given, type Place } from './failure.js';
+import { flagged, type ServeOptions } from './flags.js';
 import { version } from './version.js';
-
-/** The options of `ringwheel serve` as commander hands them over. */
-export interface ServeOptions {
-  readonly port: number;
-  readonly host: string;
-  readonly cores?: number;
-  readonly cpus?: readonly number[];
-  readonly placement?: 'max-spread' | 'max-pack';
-  readonly driver?: 'auto' | 'uring' | 'poll';
-  readonly index?: readonly string[];
-  readonly extensions?: readonly string[];
-  readonly single?: true | string;
-  readonly ignores?: readonly string[];
-  readonly dotfiles?: 'deny' | 'allow' | 'ignore';
-  readonly etag?: 'time' | 'inode' | 'content' | 'off';
-  readonly maxAge?: number;
-  readonly cacheControl?: string;
-  readonly immutable?: true | 'hashed';
-  readonly header?: Fields;
-  readonly mime?: Readonly<Record<string, string>>;
-  readonly brotli?: boolean;
-  readonly zstd?: boolean;
-  readonly gzip?: boolean;
-  readonly mount?: Readonly<Record<string, string>>;
-  /** True is commander's default of a `--no-` option: the server's own. */
-  readonly serverHeader: boolean | string;
-  readonly proxyProtocol?: true;
-  readonly cache?: Readonly<Record<string, number>>;
-  readonly limit?: Readonly<Record<string, number>>;
-  readonly drain: number;
-  readonly json: boolean;
-}
 
 /** Exit codes of a process that a signal ended, as shells count them. */
 const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
+
+/** How long a stop waits for answers being sent when nobody says. */
+const DRAIN_MS = 10_000;
 
 /** Cutting connections takes a turn of each core; no longer than this is waited for it. */
 const CUT_MS = 1000;
 
 /**
  * Serves until a signal comes.
+ * @param directory what was named on the command line, if something was
+ * @param preset the directory that is served when neither the command line nor a configuration names one
  * @returns when the server has drained
  * @throws Failure with a remedy when the server cannot start
  */
-export async function serve(directory: string, options: ServeOptions): Promise<void> {
-  if (directory === '') throw new Failure('the directory is an empty string: name one, or none for the current one', 2);
-  const place = { directory: resolve(directory), host: options.host, port: options.port };
+export async function serve(directory: string | undefined, options: ServeOptions, preset = '.'): Promise<void> {
+  const flags = flagged(directory, options);
+  const loaded = await loadConfig(options.config);
+  const { drainMs, placement, $schema: _, ...config } = merged(loaded?.config ?? { root: resolve(preset) }, flags);
+  const { root = '.', host = '127.0.0.1', port = 8080 } = config;
+  const place: Place = { directory: typeof root === 'string' ? root : (root[0] ?? '.'), host, port };
+  const given: Given = { flags: Object.keys(flags), file: loaded?.file };
   let server: FileServer;
   try {
     // Here and not at the top: `--help` has to work where the native addon is missing.
-    const api = await import('../api/file-server.js');
-    const cpus = options.cpus ?? (await placed(options));
-    server = await api.FileServer.start(serverOptions(place, cpus === undefined ? options : { ...options, cpus }));
+    const { FileServer: Server } = await import('../api/file-server.js');
+    const cores = placement === undefined ? config.cores : await placed(placement, config.cores);
+    const known = { ...config, root, ...(cores === undefined ? {} : { cores }) };
+    if (options.check) {
+      const effective = { ...(await Server.check(known)), drainMs: drainMs ?? DRAIN_MS };
+      process.stdout.write(
+        options.json ? `${JSON.stringify(effective, null, 2)}\n` : shownConfig(effective, loaded, flags),
+      );
+      return;
+    }
+    server = await Server.start(known);
   } catch (error) {
-    throw explain(error, place);
+    throw explain(error, place, given);
   }
   // Before a word is said: who reads the banner may send the signal at once, and that one has to drain too.
   const signals = new Signals();
-  process.stdout.write(
-    options.json ? `${JSON.stringify(facts(server, place.directory))}\n` : banner(server, place.directory),
-  );
+  const facts = factsOf(server, place.directory, loaded?.file);
+  process.stdout.write(options.json ? `${JSON.stringify(facts)}\n` : banner(facts));
   await signals.first;
   process.stderr.write('\nringwheel: finishing what is being sent; once more stops at once\n');
-  const drained = server.close({ deadlineMs: options.drain });
+  const drained = server.close({ deadlineMs: drainMs ?? DRAIN_MS });
   const exitCode = await Promise.race([drained, signals.second]);
   if (exitCode === undefined) return;
   // Cut what is left: the drain runs on a thread, which an exit alone would wait for.
@@ -79,42 +65,14 @@ export async function serve(directory: string, options: ServeOptions): Promise<v
 }
 
 /** The CPUs that a placement gives, one for each core. */
-async function placed({ placement, cores }: ServeOptions): Promise<number[] | undefined> {
-  if (placement === undefined) return undefined;
+async function placed(placement: 'max-spread' | 'max-pack', cores: FileServerOptions['cores']): Promise<number[]> {
+  if (typeof cores === 'object') throw new Failure('placement and a list of CPUs are both given: take one away', 2);
   const { seatsOf } = await import('../api/placement.js');
   try {
     return seatsOf('serve', placement, cores).flatMap(({ cpus }) => cpus ?? []);
   } catch (error) {
     throw new Failure((error as Error).message, 2);
   }
-}
-
-/** What was given on the command line; FileServer has the defaults of the rest, and checks all. Most names are the same there. */
-function serverOptions(place: Place, options: ServeOptions): FileServerOptions {
-  const {
-    cores,
-    cpus,
-    etag,
-    serverHeader,
-    limit,
-    header,
-    mount,
-    placement: _,
-    drain: __,
-    json: ___,
-    ...same
-  } = options;
-  const given = {
-    ...same,
-    cores: cpus ?? cores,
-    etag: etag === 'off' ? false : etag,
-    serverHeader: serverHeader === true ? undefined : serverHeader,
-    limits: limit,
-    headers: header,
-    mounts: mount,
-  };
-  const known = Object.entries(given).filter(([, value]) => value !== undefined);
-  return { ...Object.fromEntries(known), root: place.directory, host: place.host, port: place.port };
 }
 
 /** SIGINT and SIGTERM: the first one asks for a drain, the second one for an end. */
@@ -145,13 +103,12 @@ class Signals {
   }
 }
 
-function facts(server: FileServer, root: string) {
+function factsOf(server: FileServer, root: string, config: string | undefined) {
   const { url, port, driver, cores, features } = server;
-  return { url, port, root, driver, cores, features, version: version() };
+  return { url, port, root, config, driver, cores, features, version: version() };
 }
 
-function banner(server: FileServer, root: string): string {
-  const { url, driver, cores, features } = server;
+function banner({ url, root, config, driver, cores, features }: ReturnType<typeof factsOf>): string {
   return [
     `ringwheel ${version()} serves ${root}`,
     '',
@@ -159,6 +116,7 @@ function banner(server: FileServer, root: string): string {
     `  driver    ${driver}`,
     `  cores     ${cores}`,
     `  features  ${features.join(', ') || 'none'}`,
+    ...(config === undefined ? [] : [`  config    ${config}`]),
     '',
     'Ctrl-C stops.',
     '',

@@ -237,6 +237,8 @@ export interface Binding {
   watchExecutor(low: number, high: number, ownLow: number, ownHigh: number): boolean;
   /** Options as JSON, in the names of crates/fileserver. */
   startFileServer(options: string): Promise<NativeFileServer>;
+  /** The same options with the defaults of what was left out, once they are checked. */
+  checkFileServer(options: string): Promise<string>;
   NativeTimes: new () => NativeTimes;
   topology(): object;
   place(placement: object): NativeSeat[];

@@ -68,6 +68,7 @@ export async function buildJavaScript() {
     'tsconfig.json',
     'package.json',
     'package-lock.json',
+    'scripts/schema',
   ];
   const freshness = new Freshness('javascript', inputs, 'dist/index.mjs', '');
   if (freshness.isFresh()) return;
@@ -76,5 +77,7 @@ export async function buildJavaScript() {
   const code = await run(process.execPath, [`${root}node_modules/typescript/bin/tsc`, '-p', 'tsconfig.json']);
   if (code !== 0) fail('TypeScript did not compile, see above');
   chmodSync(`${root}dist/lib/cli/main.js`, 0o755);
+  const schema = await run(process.execPath, ['--import=tsx', `${root}scripts/schema/main.ts`]);
+  if (schema !== 0) fail('the schema of the configuration was not made, see above');
   freshness.remember();
 }

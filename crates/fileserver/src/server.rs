@@ -89,14 +89,7 @@ impl Server {
     /// # Errors
     /// [`StartError`], one for each cause, with its remedy in its `Display`. Nothing is left running then.
     pub fn start(options: Options) -> Result<Server, StartError> {
-        options.validate()?;
-        for site in options.all_sites() {
-            for root in site.roots.iter().chain(site.mounts.iter().map(|mount| &mount.root)) {
-                check_root(root)?;
-            }
-        }
-        let cores = choose_cores(&options.cores)?;
-        let address = resolve(&options.host, options.port)?;
+        let (cores, address) = checked(&options)?;
         if cores.len() > 1 {
             probe(address)?;
         }
@@ -143,6 +136,15 @@ impl Server {
             }
         }
         Ok(server)
+    }
+
+    /// Checks what [`Server::start`] checks before it binds: every option, the directories, the CPUs and the host. Starts nothing.
+    /// Returns the CPU of each core; `None` where the kernel would place it.
+    ///
+    /// # Errors
+    /// [`StartError`], as from `start`, but for [`StartError::Bind`] and [`StartError::Core`].
+    pub fn check(options: &Options) -> Result<Vec<Option<usize>>, StartError> {
+        checked(options).map(|(cores, _)| cores)
     }
 
     /// The address it listens on, with the port the system chose when 0 was asked for.
@@ -299,6 +301,17 @@ fn usable_cpus() -> Vec<usize> {
     {
         Vec::new()
     }
+}
+
+/// The CPU of each core, and the address.
+fn checked(options: &Options) -> Result<(Vec<Option<usize>>, SocketAddr), StartError> {
+    options.validate()?;
+    for site in options.all_sites() {
+        for root in site.roots.iter().chain(site.mounts.iter().map(|mount| &mount.root)) {
+            check_root(root)?;
+        }
+    }
+    Ok((choose_cores(&options.cores)?, resolve(&options.host, options.port)?))
 }
 
 fn choose_cores(cores: &Cores) -> Result<Vec<Option<usize>>, StartError> {

@@ -2,7 +2,7 @@
 use crate::error::coded;
 use napi::{Env, Result, Task, bindgen_prelude::AsyncTask};
 use napi_derive::napi;
-use ringwheel_fileserver::{CoreStats, DriverKind, Options, Server, StartError, Stopper};
+use ringwheel_fileserver::{CoreStats, Cores, DriverKind, Options, Server, StartError, Stopper};
 use std::{
     collections::HashMap,
     net::SocketAddr,
@@ -95,6 +95,35 @@ impl Task for Close {
 pub fn start_file_server(options: String) -> Result<AsyncTask<Start>> {
     let options = serde_json::from_str(&options).map_err(|error| coded("INVALID_OPTION", error))?;
     Ok(AsyncTask::new(Start { options: Some(options) }))
+}
+
+/// Checks options on libuv's pool, as a start does before it binds.
+pub struct Check {
+    options: Options,
+}
+
+impl Task for Check {
+    type Output = String;
+    type JsValue = String;
+
+    fn compute(&mut self) -> Result<String> {
+        let cpus = Server::check(&self.options).map_err(|error| not_started(&error))?;
+        if let (Cores::All, Some(list)) = (&self.options.cores, cpus.into_iter().collect()) {
+            self.options.cores = Cores::List(list);
+        }
+        serde_json::to_string(&self.options).map_err(|error| coded("INTERNAL", error))
+    }
+
+    fn resolve(&mut self, _env: Env, options: String) -> Result<String> {
+        Ok(options)
+    }
+}
+
+/// Resolves with the options as a server would have them, defaults included; both as JSON, in the names of crates/fileserver.
+#[napi]
+pub fn check_file_server(options: String) -> Result<AsyncTask<Check>> {
+    let options = serde_json::from_str(&options).map_err(|error| coded("INVALID_OPTION", error))?;
+    Ok(AsyncTask::new(Check { options }))
 }
 
 #[napi]

@@ -11,7 +11,7 @@ use std::fmt::Write;
 pub const CLOCK_STEP_SECONDS: i64 = 2;
 
 /// What goes into a tag besides size and mtime.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum EtagKind {
     /// No ETag header at all.

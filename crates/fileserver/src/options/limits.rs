@@ -1,11 +1,11 @@
 //! What a server keeps in memory, and what one client may cost.
 use super::{Invalid, within};
 use crate::http::parse::FIELDS_MAX;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::time::Duration;
 
 /// What the cache of small files and of open large files may hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct CacheOptions {
     /// Bytes of ready-made responses per core, up to 1 TiB. 0 turns the cache of small files off. Default 32 MiB.
@@ -26,7 +26,7 @@ impl Default for CacheOptions {
 }
 
 /// What one client may cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Limits {
     /// Bytes of a request head, `256..=1 MiB`. Default 16 KiB. Beyond: 431.
@@ -44,13 +44,13 @@ pub struct Limits {
     pub connections: usize,
     /// Time for a whole request head from its first byte, and for a new connection to send it, `10 ms..=1 day`. Default 15 s.
     /// Beyond: 408.
-    #[serde(rename = "headerTimeoutMs", deserialize_with = "milliseconds")]
+    #[serde(rename = "headerTimeoutMs", with = "milliseconds")]
     pub header_timeout: Duration,
     /// Time a connection may stay open between requests, `10 ms..=1 day`. Default 60 s.
-    #[serde(rename = "idleTimeoutMs", deserialize_with = "milliseconds")]
+    #[serde(rename = "idleTimeoutMs", with = "milliseconds")]
     pub idle_timeout: Duration,
     /// Time without any progress while sending, `10 ms..=1 day`. Default 30 s. Beyond: the connection is cut.
-    #[serde(rename = "sendTimeoutMs", deserialize_with = "milliseconds")]
+    #[serde(rename = "sendTimeoutMs", with = "milliseconds")]
     pub send_timeout: Duration,
 }
 
@@ -98,6 +98,14 @@ impl Limits {
     }
 }
 
-fn milliseconds<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    u64::deserialize(from).map(Duration::from_millis)
+mod milliseconds {
+    use super::{Deserialize, Deserializer, Duration, Serializer};
+
+    pub fn serialize<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(time.as_millis() as u64)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_millis)
+    }
 }

@@ -1,11 +1,11 @@
 //! What a server can be told, each option with its unit, range and default, checked in one place before anything starts.
 //!
-//! All of it can be read from JSON (`serde`), in the names that lib/api/server-options.ts has.
+//! All of it can be read from JSON (`serde`) and written as such, in the names that lib/api/server-options.ts has.
 mod limits;
 mod site;
 
 use crate::error::StartError;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 use std::{borrow::Cow, path::PathBuf};
 
 pub use crate::http::etag::EtagKind;
@@ -14,7 +14,7 @@ pub use ringwheel_executor::DriverKind;
 pub use site::{Dotfiles, HeaderRule, Immutable, Mount, SiteOptions};
 
 /// On which cores the server runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Cores {
     /// One executor pinned to each CPU this process may run on. Default.
@@ -34,7 +34,7 @@ pub enum Cores {
 /// let options = Options { port: 0, cores: Cores::Count(1), site, ..Options::default() };
 /// assert!(options.validate().is_ok());
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Options {
     /// An IP address or a name that resolves to one. Default `127.0.0.1`.
@@ -53,7 +53,7 @@ pub struct Options {
     /// Limits on clients.
     pub limits: Limits,
     /// `None` chooses io_uring when the kernel allows it, else poll. `Some` insists.
-    #[serde(deserialize_with = "driver")]
+    #[serde(serialize_with = "driver_name", deserialize_with = "driver")]
     pub driver: Option<DriverKind>,
     /// What is served to every host that no other site is for.
     pub site: SiteOptions,
@@ -132,6 +132,15 @@ fn driver<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<DriverKind
         Driver::Auto => None,
         Driver::Uring => Some(DriverKind::Uring),
         Driver::Poll => Some(DriverKind::Poll),
+    })
+}
+
+#[expect(clippy::ref_option, reason = "serde wants it so")]
+fn driver_name<S: Serializer>(driver: &Option<DriverKind>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(match driver {
+        None => "auto",
+        Some(DriverKind::Uring) => "uring",
+        Some(DriverKind::Poll) => "poll",
     })
 }
 

@@ -7,14 +7,14 @@ use crate::{
     },
     pattern::Pattern,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashSet},
     path::PathBuf,
 };
 
 /// How names that start with a dot are treated, in any segment of the path.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Dotfiles {
     /// 404, except below `/.well-known/` (RFC 8615). Default.
@@ -27,7 +27,7 @@ pub enum Dotfiles {
 }
 
 /// Which files never change under their names, so that nobody needs to ask again (RFC 8246).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Immutable {
     /// None. Default.
@@ -40,7 +40,7 @@ pub enum Immutable {
 }
 
 /// A directory that is served under a path of its own.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Mount {
     /// The path, with a slash at both ends, such as `/media/`.
@@ -50,7 +50,7 @@ pub struct Mount {
 }
 
 /// Header fields for the files that a pattern matches.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HeaderRule {
     /// See [`crate::pattern::Pattern`].
@@ -60,7 +60,7 @@ pub struct HeaderRule {
 }
 
 /// One site of a server.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct SiteOptions {
     /// Host names, without ports, that this site is for; `*.example.com` stands for all below. Only in [`Options::sites`], and needed there.

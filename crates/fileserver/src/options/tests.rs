@@ -86,3 +86,21 @@ fn json_reads_as_the_options_and_what_is_unknown_is_an_error() {
     assert_eq!(options.sites[0].mounts[0].path, "/m/");
     assert!(serde_json::from_str::<Options>(r#"{ "prot": 0 }"#).unwrap_err().to_string().contains("prot"));
 }
+
+#[test]
+fn what_is_written_as_json_reads_as_the_same() {
+    let mut options = Options::new("root");
+    options.driver = Some(DriverKind::Poll);
+    options.cores = Cores::List(vec![1, 2]);
+    options.server = None;
+    options.limits.idle_timeout = Duration::from_millis(1234);
+    options.site.mounts = vec![Mount { path: "/a/".into(), root: "a".into() }];
+    options.site.headers = vec![HeaderRule {
+        pattern: "*".into(),
+        fields: vec![("A".into(), None), ("B".into(), Some("b".into()))],
+    }];
+    for options in [options, Options::default()] {
+        let json = serde_json::to_string(&options).unwrap();
+        assert_eq!(serde_json::from_str::<Options>(&json).unwrap(), options, "{json}");
+    }
+}

@@ -1,0 +1,71 @@
+// What was typed after `ringwheel serve`, and the same as a configuration says it.
+import { resolve } from 'node:path';
+import type { ServeConfig } from '../api/config.js';
+import { Failure } from './failure.js';
+import type { Fields } from './numbers.js';
+
+/** The options of `ringwheel serve` as commander hands them over. */
+export interface ServeOptions {
+  readonly port?: number;
+  readonly host?: string;
+  readonly cores?: number;
+  readonly cpus?: readonly number[];
+  readonly placement?: 'max-spread' | 'max-pack';
+  readonly driver?: 'auto' | 'uring' | 'poll';
+  readonly index?: readonly string[];
+  readonly extensions?: readonly string[];
+  readonly single?: true | string;
+  readonly ignores?: readonly string[];
+  readonly dotfiles?: 'deny' | 'allow' | 'ignore';
+  readonly etag?: 'time' | 'inode' | 'content' | 'off';
+  readonly maxAge?: number;
+  readonly cacheControl?: string;
+  readonly immutable?: true | 'hashed';
+  readonly header?: Fields;
+  readonly mime?: Readonly<Record<string, string>>;
+  readonly brotli?: boolean;
+  readonly zstd?: boolean;
+  readonly gzip?: boolean;
+  readonly mount?: Readonly<Record<string, string>>;
+  /** True is commander's default of a `--no-` option: the server's own. */
+  readonly serverHeader: boolean | string;
+  readonly proxyProtocol?: true;
+  readonly cache?: Readonly<Record<string, number>>;
+  readonly limit?: Readonly<Record<string, number>>;
+  readonly drain?: number;
+  readonly json?: true;
+  /** A configuration file; false for none. */
+  readonly config?: string | false;
+  readonly check?: true;
+}
+
+/** The flags that were given, as options; most names are the same there. Which values are allowed FileServer knows. */
+export function flagged(directory: string | undefined, options: ServeOptions): ServeConfig {
+  if (directory === '') throw new Failure('the directory is an empty string: name one, or none for the current one', 2);
+  const {
+    cores,
+    cpus,
+    etag,
+    serverHeader,
+    limit,
+    header,
+    mount,
+    drain,
+    json: _,
+    config: __,
+    check: ___,
+    ...same
+  } = options;
+  const given = {
+    ...same,
+    root: directory === undefined ? undefined : resolve(directory),
+    cores: cpus ?? cores,
+    etag: etag === 'off' ? false : etag,
+    serverHeader: serverHeader === true ? undefined : serverHeader,
+    limits: limit,
+    headers: header,
+    mounts: mount && Object.fromEntries(Object.entries(mount).map(([path, root]) => [path, resolve(root)])),
+    drainMs: drain,
+  };
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+}
