@@ -141,7 +141,7 @@ impl Core {
         turn.ready |= more_commands || self.tasks.is_ready() || self.has_calls();
         match &*self.registration.borrow() {
             Some(registration) if park == Park::Host && !turn.ready => {
-                turn.ready = self.listen(registration.ring()) || {
+                turn.ready = self.has_staged() || self.listen(registration.ring()) || {
                     add(&self.counts.parks, 1);
                     !registration.ring().prepare_park()
                 };
@@ -305,6 +305,12 @@ impl Core {
             self.forget_now();
         }
         found
+    }
+
+    /// Completions may have staged work: a FIFO's open that now waits, a retry. A thread that parks submits it on the way; an event loop
+    /// would sleep with it in our hands.
+    fn has_staged(&self) -> bool {
+        self.driver.borrow().as_ref().is_some_and(Driver::has_staged)
     }
 
     /// An event loop's thread that another one has called looks for its next call before it sleeps: being woken costs both of them more

@@ -103,6 +103,35 @@ fn a_wake_from_another_thread_makes_the_host_descriptor_readable() {
     });
 }
 
+/// A FIFO's open is tried without waiting and goes to the kernel a second time from the middle of its own completion: nothing but that completion tells.
+#[test]
+fn what_a_completion_begins_anew_is_submitted_before_the_host_sleeps() {
+    let path = std::env::temp_dir().join(format!("ringwheel-embedded-{}", std::process::id()));
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, mode).unwrap();
+    both_embedded(|mut executor| {
+        let opened = Rc::new(Cell::new(0));
+        for round in 1..=3 {
+            let (seen, path) = (opened.clone(), path.clone());
+            executor.enter(|| {
+                drop(spawn(async move {
+                    let fifo = ringwheel_executor::fs::File::open(&path, libc::O_RDWR).await.unwrap();
+                    seen.set(seen.get() + 1);
+                    drop(fifo);
+                }));
+            });
+            while opened.get() < round {
+                let turn = executor.turn(&mut NoClient, Park::Host);
+                assert!(
+                    turn.ready || opened.get() == round || host_sleeps(&mut executor, None),
+                    "slept for nothing"
+                );
+            }
+        }
+    });
+    std::fs::remove_file(&path).unwrap();
+}
+
 #[test]
 fn a_turn_without_work_makes_no_system_call_of_the_driver() {
     both_embedded(|mut executor| {
