@@ -158,3 +158,120 @@ test('an atomic write on a full disk says ENOSPC, keeps the old file and leaves 
   );
   ended(t, result);
 });
+
+const DROPPED = `
+const fs = require('node:fs');
+const { getEventListeners } = require('node:events');
+const path = __filename + '.data';
+const data = Uint8Array.from({ length: 700_001 }, (_, index) => (index * 31 + (index >> 8) * 7) & 0xff);
+fs.writeFileSync(path, data);
+const executor = Executor.current();
+const free = () => { const { leases, arenaFreeBytes } = executor.stats(); return { leases, arenaFreeBytes }; };
+/** Collects garbage until it is so; what never comes true fails. */
+async function until(isSo, what) {
+  for (let rounds = 0; rounds < 1000 && !isSo(); rounds++) {
+    gc();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  assert(isSo(), what + ': ' + JSON.stringify(free()));
+}
+/** Reads so many chunks, and returns the last without ending the pass. */
+async function begun(file, options, count = 1) {
+  const chunks = file.stream(options)[Symbol.asyncIterator]();
+  for (let at = 1; at < count; at++) await chunks.next();
+  return (await chunks.next()).value;
+}
+/** What is free when no pass is under way; the executor keeps what its first operations took. */
+async function idle(file) {
+  for await (const _ of file.stream()) break;
+  return free();
+}
+`;
+const forgetting = (body: string) => script(`${DROPPED}${body}\nfs.unlinkSync(path);`, ['--expose-gc']);
+
+test('an iterator dropped without return: its memory comes back with its collection, of files with and without the page cache', async (t) => {
+  const result = await forgetting(`
+    const file = await File.open(path);
+    const direct = (await settled(File.open(path, 'r', { direct: true }))).value;
+    const before = await idle(file);
+    const signals = new AbortController();
+    for (const options of [{}, { chunkBytes: 8192 }, { chunkBytes: 8192, readAhead: 16 }, { chunkBytes: 8192, signal: signals.signal }]) {
+      for (let each = 0; each < 10; each++) {
+        await begun(file, options, 1 + each);
+        if (direct !== undefined) await begun(direct, options, 1 + each);
+      }
+      assert(free().leases > 0, 'the pass still has memory');
+      await until(() => free().leases <= before.leases, 'leases');
+      assert(free().arenaFreeBytes >= before.arenaFreeBytes);
+    }
+    assert.deepStrictEqual(getEventListeners(signals.signal, 'abort'), [], 'a signal forgets them');
+    // What was dropped hurts nobody.
+    let total = 0;
+    for await (const chunk of file.stream({ chunkBytes: 8192 })) total += chunk.length;
+    assert.strictEqual(total, data.length);
+    await direct?.close();
+    await file.close();`);
+  ended(t, result);
+});
+
+test('a lease of a dropped iterator keeps its bytes as long as it is there, and a kernel that has it keeps it longer', async (t) => {
+  const result = await forgetting(`
+    const file = await File.open(path);
+    const before = (await idle(file)).leases;
+    let kept = await begun(file, { chunkBytes: 8192, readAhead: 4 }, 3);
+    for (let each = 0; each < 20; each++) {
+      gc();
+      await begun(file, { chunkBytes: 8192 }); // Memory that comes free is used again.
+    }
+    assert.deepStrictEqual(Buffer.from(kept.bytes), Buffer.from(data.subarray(16_384, 24_576)));
+    kept.release();
+    kept.release();
+    assert.throws(() => kept.bytes, { code: 'ERR_RINGWHEEL_LEASE' });
+    await until(() => free().leases <= before, 'released');
+    kept = await begun(file);
+    await until(() => true, 'again');
+    assert.strictEqual(kept.bytes[1], 31);
+    kept = undefined;
+    await until(() => free().leases <= before, 'collected');
+    // A read of a pipe has the lease when nobody else has it any more.
+    require('node:child_process').execFileSync('mkfifo', [path + '.pipe']);
+    const pipe = await File.open(path + '.pipe', 'r+');
+    let reading = (async () => pipe.read(await begun(file, { chunkBytes: 4096 })))();
+    for (let rounds = 0; rounds < 50; rounds++) {
+      gc();
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    assert(free().leases > before, 'the kernel has it');
+    const other = executor.lease(4096);
+    other.bytes.fill(7);
+    fs.writeFileSync(path + '.pipe', Buffer.alloc(4096, 9));
+    assert.strictEqual(await reading, 4096);
+    assert(other.bytes.every((byte) => byte === 7), 'not in the memory of others');
+    other.release();
+    reading = undefined;
+    await until(() => free().leases <= before, 'after the read');
+    fs.unlinkSync(path + '.pipe');
+    await pipe.close();
+    await file.close();`);
+  ended(t, result);
+});
+
+test("Node's and the Web's streams that are dropped half read give their memory back, also under a signal that lives on", async (t) => {
+  const result = await forgetting(`
+    const file = await File.open(path);
+    const before = (await idle(file)).leases;
+    const { signal } = new AbortController();
+    const readers = [
+      async () => { for await (const _ of file.readable({ highWaterMark: 4096 }).iterator({ destroyOnReturn: false })) break; },
+      async () => { await file.readableStream({ chunkBytes: 4096 }).getReader().read(); },
+      async () => { await file.readableStream({ chunkBytes: 4096, signal }).getReader().read(); },
+    ];
+    for (const [index, reader] of readers.entries()) {
+      for (let each = 0; each < 10; each++) await reader();
+      assert(free().leases > before, 'they have memory');
+      await until(() => free().leases <= before, 'reader ' + index);
+    }
+    await until(() => getEventListeners(signal, 'abort').length === 0, 'a signal forgets them');
+    await file.close();`);
+  ended(t, result);
+});

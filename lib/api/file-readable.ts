@@ -53,6 +53,14 @@ export const READABLE_RULES: Record<string, Rule> = {
 
 const READABLE_STREAM_RULES: Record<string, Rule> = { ...STREAM_RULES, autoClose: truth };
 
+/** Has a signal forget streams that a program forgot. */
+const dropped = new FinalizationRegistry<() => void>((forget) => forget());
+
+/** Ends with the signal. Holds neither the stream nor its chunks: a signal must not keep those. */
+function endWith(signal: AbortSignal | undefined, ending: AbortController): (() => void) | undefined {
+  return listen(signal, () => ending.abort(reasonOf(signal)));
+}
+
 /** The chunks of a pass, which can be ended while one is waited for. */
 class Chunks {
   readonly #file: File;
@@ -67,7 +75,8 @@ class Chunks {
     this.#autoClose = autoClose;
     this.#chunks = file.stream({ ...options, signal: this.#ending.signal })[Symbol.asyncIterator]();
     if (isAborted(signal)) this.#ending.abort(reasonOf(signal));
-    else this.#forget = listen(signal, () => this.#ending.abort(reasonOf(signal)));
+    else this.#forget = endWith(signal, this.#ending);
+    if (this.#forget !== undefined) dropped.register(this, this.#forget, this);
   }
 
   /** The bytes of the next chunk, which are there until the next call. Undefined at the end. */
@@ -80,6 +89,7 @@ class Chunks {
   async end(): Promise<void> {
     this.ended = true;
     this.#forget?.();
+    dropped.unregister(this);
     this.#ending.abort();
     await this.#chunks.return?.();
     if (this.#autoClose) await this.#file.close();

@@ -60,6 +60,12 @@ export const STREAM_RULES: Record<string, Rule> = {
   signal: abortSignal,
 };
 
+/**
+ * Ends passes that nobody can go on with: a program dropped the iterator without `return()`, and the leases that it had from it. Nothing that a
+ * pass reaches may reach its token, or the token would be there for ever.
+ */
+const dropped = new FinalizationRegistry<ReadAhead>((reading) => reading.end());
+
 /** One pass over a file. `owner` is kept, so that the file is not collected meanwhile. @internal */
 export async function* chunksOf(
   owner: object,
@@ -68,6 +74,9 @@ export async function* chunksOf(
   options: StreamOptions,
 ): AsyncGenerator<Lease, void, undefined> {
   const reading = new ReadAhead(owner, link, file, options);
+  // Kept by this generator and by each lease it gave out: their memory stays while a program can see it.
+  const token = {};
+  dropped.register(token, reading, token);
   try {
     await reading.begin();
     for (let head = reading.head(); head !== undefined; head = reading.head()) {
@@ -83,9 +92,10 @@ export async function* chunksOf(
       reading.check();
       if (file.direct !== undefined) bytes = reading.cutOut(head, bytes);
       if (bytes < head.wanted && !(await reading.cut(head, bytes))) return;
-      if (bytes > 0) yield makeLease(link, reading.show(head, bytes));
+      if (bytes > 0) yield makeLease(link, reading.show(head, bytes), token);
     }
   } finally {
+    dropped.unregister(token);
     reading.end();
   }
 }

@@ -395,7 +395,8 @@ export class File implements AsyncDisposable {
    * Each chunk is a {@link Lease} that is yours until you ask for the next one: then it is taken back, and its `bytes` throw. Copy what you keep
    * (`lease.bytes.slice()`); a view that you kept would show later bytes. When an operation of yours has the lease at that time, such as a write
    * that you did not await, it goes back when that has ended; releasing it yourself is never wrong. So a loop uses one or two chunks' memory, and at most `readAhead` + 1
-   * of them, whatever you do in it. However the loop is left, reads under way are cancelled and all memory goes back.
+   * of them, whatever you do in it. However the loop is left, reads under way are cancelled and all memory goes back; so it does when an iterator that you dropped
+   * in the middle, without `return()`, is collected, and with it its leases: keep one of them, not only a view, as long as you look at its bytes.
    *
    * @param options - See {@link StreamOptions}.
    * @returns What `for await` takes; each loop over it is a pass of its own, and nothing is read before. A file that grows meanwhile is read to the

@@ -5,8 +5,8 @@ import { ourError } from './errors.js';
 
 const KEY = Symbol('lease');
 
-/** Makes a lease over a range. @internal */
-export let makeLease: (link: Link, hold: Hold) => Lease;
+/** Makes a lease over a range, which keeps `token` until it is released. @internal */
+export let makeLease: (link: Link, hold: Hold, token?: object) => Lease;
 
 /**
  * Memory that the kernel may read and write: a range of the executor's arena. Made by {@link Executor.lease}.
@@ -29,12 +29,13 @@ export let makeLease: (link: Link, hold: Hold) => Lease;
 export class Lease implements Disposable {
   readonly #hold: Hold;
   readonly #link: Link;
+  #token: object | undefined;
 
   static {
-    makeLease = (link, hold) => new Lease(KEY, link, hold);
+    makeLease = (link, hold, token) => new Lease(KEY, link, hold, token);
   }
 
-  private constructor(key: typeof KEY, link: Link, hold: Hold) {
+  private constructor(key: typeof KEY, link: Link, hold: Hold, token: object | undefined) {
     if (key !== KEY)
       throw ourError(
         'ERR_RINGWHEEL_INVALID_OPTION',
@@ -43,6 +44,7 @@ export class Lease implements Disposable {
       );
     this.#link = link;
     this.#hold = hold;
+    this.#token = token;
   }
 
   /**
@@ -74,6 +76,7 @@ export class Lease implements Disposable {
    */
   release(): void {
     const hold = this.#hold;
+    if (this.#token !== undefined) this.#token = undefined;
     if (hold.state === RELEASED || hold.releaseLater) return;
     this.#link.release(hold);
   }
