@@ -60,6 +60,7 @@ export { type AcquireOptions, type Guard, Permit, Semaphore } from './lib/api/se
 export { SequentialWriter, type WriterOptions } from './lib/api/sequential-writer.js';
 export type {
   FileServerOptions,
+  RedirectOptions,
   ServerCacheOptions,
   ServerLimits,
   SiteOptions,

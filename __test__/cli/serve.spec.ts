@@ -121,6 +121,19 @@ test('extensions, --single and --ignores reach the server', async (t) => {
   t.is((await running.ended).code, 0);
 });
 
+test('--redirects reach the server, with and without a status', async (t) => {
+  const options = ['--redirects', '/old/* /new/:splat', '--redirects', '/shop https://shop.example/ 308'];
+  const { running, facts } = await serving([site(), '--port', '0', '--cores', '1', ...options]);
+  const seen = async (path: string) => {
+    const { status, headers } = await fetch(`${facts.url}${path}`, { redirect: 'manual' });
+    return [status, headers.get('location')];
+  };
+  t.deepEqual(await seen('/old/a?b'), [301, '/new/a?b']);
+  t.deepEqual(await seen('/shop'), [308, 'https://shop.example/']);
+  running.child.kill('SIGTERM');
+  t.is((await running.ended).code, 0);
+});
+
 test('files are told apart by pattern, and mounts are served', async (t) => {
   const [directory, media] = [site(), site()];
   writeFileSync(join(directory, 'app-5f3a9c1e.js'), 'x');

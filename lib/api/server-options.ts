@@ -1,5 +1,19 @@
 // The options of FileServer.start: unit, range and default of each, and the rules that check them once.
-import { either, listOf, mapOf, nothing, off, oneOf, path, type Rule, shape, text, truth, whole } from './validate.js';
+import {
+  either,
+  listOf,
+  mapOf,
+  nothing,
+  off,
+  oneOf,
+  oneOfNumbers,
+  path,
+  type Rule,
+  shape,
+  text,
+  truth,
+  whole,
+} from './validate.js';
 
 /** What a server keeps in memory. */
 export interface ServerCacheOptions {
@@ -35,6 +49,22 @@ export interface ServerLimits {
   sendTimeoutMs?: number;
 }
 
+/** A name that has moved. */
+export interface RedirectOptions {
+  /**
+   * A path whose segments are literal, `:name` (any one segment) or, last, `*` (all the rest, nothing too): `/old`, `/blog/:year/:slug`,
+   * `/docs/*`. A slash at the end makes no difference. Up to 2048 bytes.
+   */
+  from: string;
+  /**
+   * A path, or a URL with `http://` or `https://` and a host; behind the host it may hold the names of `from`, and `:splat` for what `*`
+   * stands for, each encoded anew. A colon that is meant as one is `%3A`. The query of the request is kept. Up to 2048 bytes.
+   */
+  to: string;
+  /** Default 301. After 307 and 308 a client repeats the method. */
+  status?: 301 | 302 | 303 | 307 | 308;
+}
+
 /** What one site serves, and how: all that may differ between the hosts of a server. */
 export interface SiteOptions {
   /**
@@ -65,6 +95,12 @@ export interface SiteOptions {
    * patterns (at most 256; globs as in `headers`, such as `/api/**`). false: it answers everywhere. Default `[]`.
    */
   ignores?: false | readonly string[];
+  /**
+   * Names that have moved, at most 10000, whether or not a file has them: the first whose pattern fits is answered, to every method but
+   * OPTIONS. No request chooses the host it is sent to; a rule that leads back to itself is refused. Costs a request that the cache answers
+   * nothing, every other a comparison with each pattern that has a name or `*`. Default none.
+   */
+  redirects?: readonly RedirectOptions[];
   /** Names that begin with a dot: `deny` (404, but `/.well-known/`; default), `allow`, `ignore` (404 without exception). */
   dotfiles?: 'deny' | 'allow' | 'ignore';
   /**
@@ -147,6 +183,10 @@ const SITE_RULES: Record<string, Rule> = {
   extensions: listOf(text, 16),
   single: either(truth, text),
   ignores: either(off, listOf(text, 256)),
+  redirects: listOf(
+    shape({ from: text, to: text, status: oneOfNumbers(301, 302, 303, 307, 308) }, ['from', 'to']),
+    10_000,
+  ),
   dotfiles: oneOf('deny', 'allow', 'ignore'),
   etag: either(off, oneOf('time', 'inode', 'content')),
   maxAge: whole(0, 2 ** 31),

@@ -73,6 +73,12 @@ export function oneOf(...allowed: readonly string[]): Rule {
   return rule(`one of ${list}`, (value) => allowed.includes(value as string), { enum: allowed });
 }
 
+/** One of a closed list of numbers. @internal */
+export function oneOfNumbers(...allowed: readonly number[]): Rule {
+  const range = `one of ${allowed.join(', ')}`;
+  return rule(range, (value) => allowed.includes(value as number), { enum: allowed });
+}
+
 /** True or false. @internal */
 export const truth: Rule = rule('true or false', (value) => typeof value === 'boolean', { type: 'boolean' });
 

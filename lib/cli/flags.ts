@@ -1,6 +1,7 @@
 // What was typed after `ringwheel serve`, and the same as a configuration says it.
 import { resolve } from 'node:path';
 import type { ServeConfig } from '../api/config.js';
+import type { RedirectOptions } from '../api/server-options.js';
 import { Failure } from './failure.js';
 import type { Fields } from './numbers.js';
 
@@ -16,6 +17,7 @@ export interface ServeOptions {
   readonly extensions?: readonly string[];
   readonly single?: true | string;
   readonly ignores?: readonly string[];
+  readonly redirects?: readonly RedirectOptions[];
   readonly dotfiles?: 'deny' | 'allow' | 'ignore';
   readonly etag?: 'time' | 'inode' | 'content' | 'off';
   readonly maxAge?: number;

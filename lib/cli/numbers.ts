@@ -1,5 +1,6 @@
 // Reads numbers, lists and pairs from the command line, and says what is allowed.
 import { InvalidArgumentError } from 'commander';
+import type { RedirectOptions } from '../api/server-options.js';
 
 /** Reads names with commas between them. */
 export function commaList(text: string): string[] {
@@ -41,6 +42,15 @@ export function named(text: string, before: Readonly<Record<string, string>> = {
   const at = text.indexOf('=');
   if (at < 1 || at === text.length - 1) throw new InvalidArgumentError('It has to be NAME=VALUE.');
   return { ...before, [text.slice(0, at)]: text.slice(at + 1) };
+}
+
+/** Collects `FROM TO` and `FROM TO STATUS`; what they may be FileServer knows. */
+export function redirect(text: string, before: readonly RedirectOptions[] = []): RedirectOptions[] {
+  const match = /^(\S+)\s+(\S+)(?:\s+(\d{3}))?$/.exec(text.trim());
+  if (match === null) throw new InvalidArgumentError("It has to be 'FROM TO' or 'FROM TO STATUS'.");
+  const [, from = '', to = '', status] = match;
+  const known = status === undefined ? {} : { status: Number(status) as NonNullable<RedirectOptions['status']> };
+  return [...before, { from, to, ...known }];
 }
 
 /** Fields by pattern, as FileServer takes them. */

@@ -4,7 +4,7 @@ import { type CalibrateOptions, calibrate } from './calibrate.js';
 import { doctor } from './doctor.js';
 import { Failure, report } from './failure.js';
 import type { ServeOptions } from './flags.js';
-import { commaList, cpuList, headerField, named, namedNumber, repeated, wholeNumber } from './numbers.js';
+import { commaList, cpuList, headerField, named, namedNumber, redirect, repeated, wholeNumber } from './numbers.js';
 import { serve } from './serve.js';
 import { type TopologyOptions, topology } from './topology.js';
 import { version } from './version.js';
@@ -37,6 +37,7 @@ Examples:
   ringwheel serve dist --brotli --gzip     files that were packed ahead: app.js.br, app.js.gz
   ringwheel serve public --mount /media/=/srv/media
   ringwheel serve dist --single --ignores '/api/**'
+  ringwheel serve dist --redirects '/blog/:year/* https://blog.example/:splat 301'
   ringwheel serve out --extensions html    /about is about.html
   ringwheel serve --config site.ts --check what a configuration means, without serving
 
@@ -81,6 +82,11 @@ export function commands(defaults: Defaults): Command {
     .option('--extensions <list>', 'tried for a name that is no file, such as html,htm', commaList)
     .option('--single [file]', 'what answers where no file does (default: index.html)')
     .option('--ignores <pattern>', 'where --single does not answer, such as /api/**, may be repeated', repeated)
+    .option(
+      '--redirects <rule>',
+      "'FROM TO [STATUS]' of names that have moved, such as '/old/* /new/:splat 308', may be repeated",
+      redirect,
+    )
     .addOption(
       new Option('--dotfiles <policy>', 'names that begin with a dot (default: deny)').choices([
         'deny',

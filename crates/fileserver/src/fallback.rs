@@ -14,7 +14,7 @@ use std::rc::Rc;
 /// The page that answers where nothing is found, and where it does not.
 #[derive(Debug)]
 pub(crate) struct Single {
-    /// Its path, with its first slash.
+    /// See [`page_path`].
     path: Box<[u8]>,
     /// `None`: it answers everywhere.
     ignores: Option<Vec<Pattern>>,
@@ -22,7 +22,7 @@ pub(crate) struct Single {
 
 impl Single {
     pub(crate) fn of(options: &SiteOptions) -> Option<Single> {
-        let path = format!("/{}", options.single.as_deref()?).into_bytes().into();
+        let path = page_path(options.single.as_deref()?);
         // `Options::validate` has compiled them once.
         let patterns =
             |texts: &Vec<String>| texts.iter().filter_map(|text| Pattern::new(text).ok()).collect();
@@ -40,6 +40,12 @@ impl Single {
     }
 }
 
+/// A space stands for the first slash: no request can name that key, so that what is kept under it never answers for the page's own
+/// name, which may have moved.
+fn page_path(relative: &str) -> Box<[u8]> {
+    format!(" {relative}").into_bytes().into()
+}
+
 /// Loads what a site has under a key, or else its single page. The page is kept under its own key alone: names that no file has are
 /// chosen by clients, and must neither fill the cache nor meet in its hash.
 pub(crate) async fn load(core: &Rc<Core>, site: usize, key: &[u8], preference: Preference) -> Loaded {
@@ -50,9 +56,6 @@ pub(crate) async fn load(core: &Rc<Core>, site: usize, key: &[u8], preference: P
         return loaded;
     };
     let page = [&*site.prefix, &*single.path].concat();
-    if *page == *key {
-        return loaded;
-    }
     match kept(core, site, &page, preference) {
         Some(kept) => kept,
         None => match load::load(core, site.index, &page, preference).await {

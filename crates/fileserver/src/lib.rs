@@ -7,7 +7,7 @@
 //! | 0 accept | `core.rs` | a connection becomes a task on the core that accepted it |
 //! | 1 receive | `connection.rs`, [`proxy`] | bytes in a provided buffer; before them a PROXY header, where it is asked for |
 //! | 2 parse | [`http::parse`] | one head, borrowed |
-//! | 3 find | `site.rs`, `cache.rs`, [`target`], `load.rs`, `fallback.rs` | the site of the host; raw path in the cache, else canonical path, else the disk, once for all who wait |
+//! | 3 find | `site.rs`, `cache.rs`, [`target`], `load.rs`, `fallback.rs`, [`redirect`] | the site of the host; raw path in the cache, else canonical path (which may have moved), else the disk, once for all who wait |
 //! | 4 decide | [`http::answer`] | preconditions and ranges |
 //! | 5 write | [`http::head`], `outbox.rs` | the ready-made response, or a head |
 //! | 6 send | `outbox.rs`, `body.rs` | one send for what arrived together; large files by sendfile in windows |
@@ -32,6 +32,7 @@ pub mod options;
 mod outbox;
 pub mod pattern;
 pub mod proxy;
+pub mod redirect;
 mod respond;
 mod server;
 mod site;
@@ -42,7 +43,7 @@ mod watch;
 pub use error::StartError;
 pub use options::{
     CacheOptions, Cores, Dotfiles, DriverKind, EtagKind, HeaderRule, Immutable, Limits, Mount, Options,
-    SiteOptions,
+    RedirectRule, SiteOptions,
 };
 pub use server::{CloseReport, Server, Stopper};
 pub use stats::{CoreStats, ServerStats};

@@ -151,6 +151,14 @@ fn answer(
         count(core, status);
         Step::Done(None)
     };
+    if !site.redirects.is_empty()
+        && request.method != Method::Options
+        && let Some(target) = target
+        && target::decode(target.path, site.options.dotfiles, &mut shelf.path).is_ok()
+        && let Some((status, location)) = site.redirects.find(&shelf.path, target.query)
+    {
+        return reply(connection, shelf, status, &[("Location", &location)]);
+    }
     match request.method {
         Method::Get | Method::Head => {}
         Method::Options => {

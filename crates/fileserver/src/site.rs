@@ -9,6 +9,7 @@ use crate::{
     },
     options::{Immutable, Options, SiteOptions},
     pattern::Pattern,
+    redirect::Redirects,
 };
 use ringwheel_executor::fs;
 use rustc_hash::FxHashMap;
@@ -95,6 +96,7 @@ pub(crate) struct Site {
     rules: Vec<(Pattern, Fields)>,
     cache_control: Option<String>,
     pub(crate) single: Option<Single>,
+    pub(crate) redirects: Redirects,
 }
 
 impl Site {
@@ -114,6 +116,7 @@ impl Site {
             // `Options::validate` has compiled it once.
             Some((Pattern::new(&rule.pattern).ok()?, rule.fields.clone()))
         });
+        let redirects = options.redirects.iter().filter_map(|rule| rule.compile().ok());
         let immutable = if options.immutable == Immutable::All { ", immutable" } else { "" };
         Ok(Site {
             index,
@@ -127,6 +130,7 @@ impl Site {
                 .clone()
                 .or_else(|| options.max_age.map(|seconds| format!("public, max-age={seconds}{immutable}"))),
             single: Single::of(options),
+            redirects: Redirects::of(redirects.collect()),
             options: options.clone(),
         })
     }

@@ -4,6 +4,11 @@
 //! decoded exactly once, so `%252e` stays the three characters `%2e`. The kernel confines the open as well
 //! (RESOLVE_BENEATH); this page is about giving each file one name and each bad name one answer.
 use crate::options::Dotfiles;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+
+/// What is encoded of a path that goes into a Location.
+pub(crate) const PATH: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A request target, cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,9 +120,6 @@ fn hex(digit: Option<&u8>) -> Option<u8> {
 /// The Location of a directory asked for without its slash: the canonical path, encoded, a slash, the query as it came.
 /// It starts with exactly one slash, so it never names another host.
 pub fn directory_location(canonical: &[u8], query: Option<&[u8]>) -> Vec<u8> {
-    use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
-    const PATH: &AsciiSet =
-        &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
     let mut location = Vec::with_capacity(canonical.len() + 16);
     for piece in percent_encode(canonical, PATH) {
         location.extend_from_slice(piece.as_bytes());

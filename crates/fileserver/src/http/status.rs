@@ -10,10 +10,18 @@ pub enum Status {
     NoContent = 204,
     /// One or more ranges.
     PartialContent = 206,
-    /// A directory asked for without its slash.
+    /// A directory asked for without its slash, or a name that has moved.
     MovedPermanently = 301,
+    /// For now under another name; a POST becomes a GET, as everybody does it.
+    Found = 302,
+    /// Another name, asked for with GET.
+    SeeOther = 303,
     /// The client's copy is current.
     NotModified = 304,
+    /// For now under another name, asked for with the same method.
+    TemporaryRedirect = 307,
+    /// For ever under another name, asked for with the same method.
+    PermanentRedirect = 308,
     /// Broken syntax, framing or Host.
     BadRequest = 400,
     /// The file is there and the process may not read it.
@@ -46,12 +54,16 @@ pub enum Status {
 
 impl Status {
     /// All of them, for tables.
-    pub const ALL: [Status; 19] = [
+    pub const ALL: [Status; 23] = [
         Status::Ok,
         Status::NoContent,
         Status::PartialContent,
         Status::MovedPermanently,
+        Status::Found,
+        Status::SeeOther,
         Status::NotModified,
+        Status::TemporaryRedirect,
+        Status::PermanentRedirect,
         Status::BadRequest,
         Status::Forbidden,
         Status::NotFound,
@@ -80,7 +92,11 @@ impl Status {
             Status::NoContent => "No Content",
             Status::PartialContent => "Partial Content",
             Status::MovedPermanently => "Moved Permanently",
+            Status::Found => "Found",
+            Status::SeeOther => "See Other",
             Status::NotModified => "Not Modified",
+            Status::TemporaryRedirect => "Temporary Redirect",
+            Status::PermanentRedirect => "Permanent Redirect",
             Status::BadRequest => "Bad Request",
             Status::Forbidden => "Forbidden",
             Status::NotFound => "Not Found",

@@ -11,7 +11,7 @@ use std::{borrow::Cow, path::PathBuf};
 pub use crate::http::etag::EtagKind;
 pub use limits::{CacheOptions, Limits};
 pub use ringwheel_executor::DriverKind;
-pub use site::{Dotfiles, HeaderRule, Immutable, Mount, SiteOptions};
+pub use site::{Dotfiles, HeaderRule, Immutable, Mount, RedirectRule, SiteOptions};
 
 /// On which cores the server runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

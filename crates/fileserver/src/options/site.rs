@@ -6,6 +6,7 @@ use crate::{
         etag::EtagKind,
     },
     pattern::Pattern,
+    redirect::{Redirect, Wrong},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -59,6 +60,23 @@ pub struct HeaderRule {
     pub fields: Vec<(String, Option<String>)>,
 }
 
+/// A name that has moved.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RedirectRule {
+    /// See [`Redirect`].
+    pub from: String,
+    /// See [`Redirect`].
+    pub to: String,
+    /// 301, 302, 303, 307 or 308. Default 301.
+    #[serde(default = "moved_permanently")]
+    pub status: u16,
+}
+
+fn moved_permanently() -> u16 {
+    301
+}
+
 /// One site of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -79,6 +97,8 @@ pub struct SiteOptions {
     /// Where [`SiteOptions::single`] does not answer: for names with an extension, below `/.well-known/`, and for these patterns (at most
     /// 256, see [`crate::pattern::Pattern`]). `None`: it answers everywhere. Default no patterns.
     pub ignores: Option<Vec<String>>,
+    /// Names that have moved, files or not, at most 10,000: the first whose pattern fits is taken, for every method but OPTIONS. Default none.
+    pub redirects: Vec<RedirectRule>,
     /// Default [`Dotfiles::Deny`].
     pub dotfiles: Dotfiles,
     /// What ETags are made from.
@@ -111,6 +131,7 @@ impl Default for SiteOptions {
             extensions: Vec::new(),
             single: None,
             ignores: Some(Vec::new()),
+            redirects: Vec::new(),
             dotfiles: Dotfiles::default(),
             etag: EtagKind::default(),
             max_age: None,
@@ -175,6 +196,10 @@ impl SiteOptions {
             plain_name("index", name)?;
         }
         self.validate_fallbacks()?;
+        within("redirects (length of the list)", self.redirects.len(), 0, 10_000)?;
+        for (index, rule) in self.redirects.iter().enumerate() {
+            rule.validate(index)?;
+        }
         within("max_age", self.max_age.unwrap_or(0), 0, 1 << 31)?;
         if self.max_age.is_some() && self.cache_control.is_some() {
             return Err(wrong("max_age", "given beside a whole Cache-Control", "one of the two"));
@@ -230,6 +255,22 @@ impl SiteOptions {
             }
         }
         Ok(())
+    }
+}
+
+impl RedirectRule {
+    pub(crate) fn compile(&self) -> Result<Redirect, Wrong> {
+        Redirect::new(&self.from, &self.to, self.status)
+    }
+
+    fn validate(&self, index: usize) -> Result<(), Invalid> {
+        let Err(Wrong { part, allowed }) = self.compile() else { return Ok(()) };
+        let value = match part {
+            "from" => format!("{:?}", self.from),
+            "to" => format!("{:?}", self.to),
+            _ => self.status.to_string(),
+        };
+        Err(wrong(format!("redirects[{index}].{part}"), value, allowed))
     }
 }
 
