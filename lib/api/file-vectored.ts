@@ -2,8 +2,8 @@
 //
 // Many pieces of memory, one system call: readv, writev and append. A scratch range carries the table of the parts and, behind it, the bytes of those
 // that are plain arrays (crates/command/src/parts.rs); leases are named where they are. Only what a range cannot carry takes another command.
-import { isArrayBufferView, isDataView, isUint8Array } from 'node:util/types';
-import { copied, lengthOf } from '../ring/bytes.js';
+import { isArrayBufferView, isUint8Array } from 'node:util/types';
+import { bytesOfView, copied, lengthOf } from '../ring/bytes.js';
 import { BUFFER_GONE, type Link } from '../ring/link.js';
 import { type FileState, HELD, type Hold, IN_OPERATION } from '../ring/state.js';
 import { Turns } from '../ring/turns.js';
@@ -125,19 +125,12 @@ function badLease(method: string, name: string, hold: Hold, before: readonly Par
   return ourError('ERR_RINGWHEEL_LEASE', `file.${method}: ${name} ${why}`);
 }
 
-const { prototype: typed } = Object.getPrototypeOf(Uint8Array) as { prototype: Uint8Array };
-const getters = ['buffer', 'byteOffset', 'byteLength'] as const;
-const [TYPED, VIEW] = [typed, DataView.prototype].map((prototype) =>
-  getters.map((name) => Object.getOwnPropertyDescriptor(prototype, name)?.get),
-) as (() => never)[][] as [(() => never)[], (() => never)[]];
-
 /** The bytes of any view, whatever a subclass or a property of its own says of it. Empty when it is detached. */
 function bytesOf(value: unknown): Uint8Array | undefined {
   if (isUint8Array(value)) return value;
   if (!isArrayBufferView(value)) return undefined;
-  const [buffer, start, length] = isDataView(value) ? VIEW : TYPED;
   try {
-    return new Uint8Array(buffer?.call(value) as never, start?.call(value), length?.call(value));
+    return bytesOfView(value);
   } catch {
     return new Uint8Array(0);
   }

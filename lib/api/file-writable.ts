@@ -3,6 +3,7 @@
 import { Writable } from 'node:stream';
 import { WritableStream } from 'node:stream/web';
 import { isArrayBuffer, isUint8Array } from 'node:util/types';
+import { bytesOfView } from '../ring/bytes.js';
 import type { File } from './file.js';
 import { READABLE_RULES } from './file-readable.js';
 import { Lease } from './lease.js';
@@ -167,7 +168,7 @@ export function writableStreamOf(file: File, options?: WritableStreamOptions): W
 function bytesOf(chunk: unknown): unknown {
   if (isUint8Array(chunk)) return chunk; // The writer knows how long it is, whatever a property of its own says.
   if (isArrayBuffer(chunk)) return new Uint8Array(chunk);
-  return ArrayBuffer.isView(chunk) ? new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength) : chunk;
+  return ArrayBuffer.isView(chunk) ? bytesOfView(chunk) : chunk;
 }
 
 function sizeOf(chunk: unknown): number {

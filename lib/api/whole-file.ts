@@ -159,6 +159,7 @@ export async function writeFileAtomic(
     throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message);
   }
   const asked = pathOf(path, 'writeFileAtomic');
+  const content = contentOf(data);
   const link = openLink('writeFileAtomic');
   const goOn = (): void => {
     if (isAborted(signal)) throw reasonOf(signal);
@@ -171,7 +172,7 @@ export async function writeFileAtomic(
   const { file, name } = await openBeside(directory, asked.text, mode ?? old.mode ?? 0o666);
   try {
     try {
-      await fill(file, data, asked.text, signal);
+      await fill(file, content, asked.text, signal);
       await dress(link, file, old, mode, asked.text);
       goOn();
       await about(asked.text, file.datasync());
@@ -236,16 +237,24 @@ async function openBeside(directory: Uint8Array, path: string, mode: number) {
   }
 }
 
-async function fill(file: File, data: Uint8Array | Lease | string, path: string, signal?: AbortSignal): Promise<void> {
-  const bytes = typeof data === 'string' ? Buffer.from(data) : data;
-  // Its own, whatever a property says: less would replace a file by a part of the bytes.
-  const length = isUint8Array(bytes) ? lengthOf(bytes) : bytes.length;
+/** What a file will have, and how many bytes that are: known at the call, so that one that shrinks cannot replace a file by a part of it. */
+interface Whole {
+  readonly data: Uint8Array | Lease;
+  readonly length: number;
+}
+
+function contentOf(given: Uint8Array | Lease | string): Whole {
+  const data = typeof given === 'string' ? Buffer.from(given) : given;
+  // Its own, whatever a property says.
+  return { data, length: isUint8Array(data) ? lengthOf(data) : data.length };
+}
+
+async function fill(file: File, { data, length }: Whole, path: string, signal?: AbortSignal): Promise<void> {
   let done = 0;
-  if (length > 0) done = await about(path, file.write(bytes, { position: 0, ...ending(signal) }));
   while (done < length) {
-    const all = isUint8Array(bytes) ? bytes : bytes.bytes;
+    const all = isUint8Array(data) ? data : data.bytes;
     if (lengthOf(all) < length) throw completionError(BUFFER_GONE, OPCODE_WRITE, path);
-    const rest = partOfArray(all, done, length);
+    const rest = done === 0 ? data : partOfArray(all, done, length);
     const written = await about(path, file.write(rest, { position: done, ...ending(signal) }));
     if (written === 0) throw systemError(-EIO, 'write', path);
     done += written;

@@ -4,6 +4,7 @@ import { constants } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { isProxy, isUint8Array } from 'node:util/types';
 import { isSignal } from '../api/abort.js';
+import { bytesOfView, lengthOf, partOfArray } from '../ring/bytes.js';
 import type { Path } from './errors.js';
 
 /** The bits that chmod(2), open(2) and mkdir(2) look at. */
@@ -155,6 +156,9 @@ export function wantsBig(options: unknown): boolean | undefined {
 }
 
 /** The bytes of a view, of whatever kind, in the buffer that it is a view of. */
-export function bytesOf(view: ArrayBufferView, offset = 0, length: number = view.byteLength - offset): Uint8Array {
-  return new Uint8Array(view.buffer, view.byteOffset + offset, length);
+export function bytesOf(view: ArrayBufferView, offset = 0, length?: number): Uint8Array {
+  const bytes = bytesOfView(view);
+  return offset === 0 && length === undefined
+    ? bytes
+    : partOfArray(bytes, offset, offset + (length ?? lengthOf(bytes) - offset));
 }

@@ -1,9 +1,15 @@
 // Whole content of an open file: reading it to its end, writing everything there is. FileHandle and the functions share it.
+import { constants } from 'node:os';
 import { isAborted } from '../api/abort.js';
 import * as calls from '../api/call.js';
+import { lengthOf, partOfArray } from '../ring/bytes.js';
+import { BUFFER_GONE } from '../ring/link.js';
+import { OPCODE_WRITE } from '../wire/layout.generated.js';
 import { bytesOf } from './arguments.js';
 import { failed, type Path, throwAbort, uvError } from './errors.js';
 import { HERE, type Kernel } from './kernel.js';
+
+const { EIO } = constants.errno;
 
 /** What is moved between two looks at the signal. */
 const CHUNK_BYTES = 2 ** 21;
@@ -86,19 +92,30 @@ export async function writeAll(
   if (isAborted(signal)) await throwAbort(signal);
   if (!isSeries(data)) {
     const bytes = typeof data === 'string' ? Buffer.from(data, encoding) : bytesOf(data as ArrayBufferView);
-    return writeBytes(kernel, bytes, signal);
+    return writeBytes(kernel, bytes, lengthOf(bytes), signal);
   }
   for await (const part of data) {
     if (isAborted(signal)) await throwAbort(signal);
-    await writeBytes(kernel, ArrayBuffer.isView(part) ? bytesOf(part) : Buffer.from(part as string, encoding), signal);
+    const bytes = ArrayBuffer.isView(part) ? bytesOf(part) : Buffer.from(part as string, encoding);
+    await writeBytes(kernel, bytes, lengthOf(bytes), signal);
     if (isAborted(signal)) await throwAbort(signal);
   }
 }
 
-async function writeBytes(kernel: Kernel, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
-  let done = 0;
-  while (done < bytes.length) {
-    if (isAborted(signal)) await throwAbort(signal);
-    done += await kernel.write(bytes.subarray(done, done + CHUNK_BYTES), HERE);
+/** Writes `length` bytes at the file's position. An array that is detached or cut meanwhile is an error: else a file would be a part of it, or empty. */
+export async function writeBytes(
+  kernel: Kernel,
+  bytes: Uint8Array,
+  length: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { link, file } = kernel;
+  if (isAborted(signal)) await throwAbort(signal);
+  for (let done = 0; done < length; ) {
+    if (lengthOf(bytes) < length) await link.fail(BUFFER_GONE, OPCODE_WRITE, file);
+    const written = await kernel.write(partOfArray(bytes, done, Math.min(done + CHUNK_BYTES, length)), HERE);
+    if (written === 0) throw await uvError(-EIO, 'write');
+    done += written;
+    if (isAborted(signal) && done < length) await throwAbort(signal);
   }
 }

@@ -1,11 +1,13 @@
 // open, and the functions of whole files: readFile, writeFile, appendFile, truncate.
 import { constants, type Stats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
+import { isUint8Array } from 'node:util/types';
 import { isAborted } from '../api/abort.js';
 import * as calls from '../api/call.js';
 import type { RingwheelError } from '../api/errors.js';
 import { currentLink } from '../api/executor.js';
 import { operate } from '../api/operation.js';
+import { lengthOf } from '../ring/bytes.js';
 import { NO_HOLD } from '../ring/state.js';
 import { ALLOCATE_AHEAD, OPCODE_SYNC, OPCODE_TRUNCATE } from '../wire/layout.generated.js';
 import { bytesOf, isEncoding, plainFlags, plainMode, plainOptions, plainPath } from './arguments.js';
@@ -19,6 +21,7 @@ import {
   TOO_LARGE,
   wholeOf,
   writeAll,
+  writeBytes,
 } from './content.js';
 import { failed, joined, type Path, throwAbort } from './errors.js';
 import { handleClass, kernelOf } from './file-handle.js';
@@ -118,20 +121,24 @@ async function written(
     return await (path as FileHandle).writeFile(data as never, options as never);
   const signal = plain.signal as AbortSignal | undefined;
   if (isAborted(signal)) await throwAbort(signal);
-  if (signal === undefined && isShort(data)) {
-    const what = typeof data === 'string' ? data : bytesOf(data as ArrayBufferView);
+  const view = ArrayBuffer.isView(data) ? bytesOf(data) : undefined;
+  const what = view ?? data;
+  if (signal === undefined && isShort(what)) {
     const how = { flags, mode, encoding, flush };
     const result = await calls.writeFile(currentLink(), target as Path, what, how).catch(noRoom);
     if (result === 0) return;
     if (result !== undefined) throw await failed(result, 'open', target as Path, false);
   }
   // Text becomes bytes before the file is touched, as in Node: bytes that cannot be made leave it as it was.
-  const content: Content = typeof data === 'string' ? Buffer.from(data, encoding) : data;
+  const bytes = typeof data === 'string' ? Buffer.from(data, encoding) : view;
+  const length = bytes === undefined ? 0 : lengthOf(bytes);
   await opened(target as Path, flags, mode, async (kernel) => {
-    const ahead = (flags & constants.O_TRUNC) !== 0 && ArrayBuffer.isView(content) && content.byteLength >= AHEAD_BYTES;
-    if (ahead) await calls.allocate(kernel.link, kernel.file, ALLOCATE_AHEAD, 0, content.byteLength);
+    const ahead = (flags & constants.O_TRUNC) !== 0 && length >= AHEAD_BYTES && signal === undefined;
+    // Without room for the call, or blocks, it is written all the same, as far as it goes.
+    if (ahead) await calls.allocate(kernel.link, kernel.file, ALLOCATE_AHEAD, 0, length).catch(noRoom);
     try {
-      await writeAll(kernel, content, encoding, signal);
+      if (bytes === undefined) await writeAll(kernel, data, encoding, signal);
+      else await writeBytes(kernel, bytes, length, signal);
     } catch (error) {
       if (ahead) await cutBehind(kernel);
       throw error;
@@ -157,9 +164,9 @@ function noRoom(error: unknown): undefined {
 }
 
 /** Whether one call can take it. Of text this looks at the most bytes that its letters can be. */
-function isShort(data: Content): boolean {
+function isShort(data: Content): data is string | Uint8Array {
   if (typeof data === 'string') return data.length <= calls.WRITE_WHOLE_BYTES / 3;
-  return ArrayBuffer.isView(data) && data.byteLength <= calls.WRITE_WHOLE_BYTES;
+  return isUint8Array(data) && lengthOf(data) <= calls.WRITE_WHOLE_BYTES;
 }
 
 /** Sets a file's length. */
