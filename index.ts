@@ -23,7 +23,13 @@ export {
 } from './lib/api/executor-pool.js';
 export { File } from './lib/api/file.js';
 export type { ReadableOptions, ReadableStreamOptions } from './lib/api/file-readable.js';
-export { FileServer, type ServerCloseOptions, type ServerStats } from './lib/api/file-server.js';
+export {
+  type AnswerLatency,
+  type CoreStats,
+  FileServer,
+  type ServerCloseOptions,
+  type ServerStats,
+} from './lib/api/file-server.js';
 export type { Advice, AllocateOptions } from './lib/api/file-space.js';
 export type { StreamOptions } from './lib/api/file-stream.js';
 export type { VectorOptions, VectorPart } from './lib/api/file-vectored.js';

@@ -1,6 +1,12 @@
 // class FileServer: starts the native server, keeps the process alive for it, and drains it.
 import { resolve } from 'node:path';
-import { binding, type NativeFileServer, type NativeServerStats } from '../wire/binding.js';
+import {
+  binding,
+  type NativeAnswerLatency,
+  type NativeCoreStats,
+  type NativeFileServer,
+  type NativeServerStats,
+} from '../wire/binding.js';
 import { ourError, systemError } from './errors.js';
 import { events } from './events.js';
 import { driverOf } from './executor.js';
@@ -17,7 +23,18 @@ export interface ServerCloseOptions {
 }
 
 /** Counters of a server since its start, over all cores, but where "now" is said. */
-export interface ServerStats extends NativeServerStats {}
+export interface ServerStats extends NativeServerStats {
+  /** How long answers took, from the arrival of a request to its last byte in the kernel's hands. */
+  latency: AnswerLatency;
+  /** Each core's share. */
+  cores: CoreStats[];
+}
+
+/** How long answers took, of one request in 64. */
+export interface AnswerLatency extends NativeAnswerLatency {}
+
+/** What one core of a server has done. */
+export interface CoreStats extends NativeCoreStats {}
 
 const KEY = Symbol('server');
 

@@ -9,7 +9,7 @@ export type Labels = Readonly<Record<string, string>>;
 export type Add = (value: number, labels?: Labels) => void;
 
 /** Gives a histogram. @internal */
-export type AddLatency = (latency: LatencySummary, labels: Labels) => void;
+export type AddLatency = (latency: Pick<LatencySummary, 'buckets' | 'sumUs' | 'samples'>, labels: Labels) => void;
 
 interface Value {
   labels: Record<string, string | number>;

@@ -1,7 +1,7 @@
 // `ringwheel/metrics`: the figures of an executor, its queues and file servers as metrics of a prom-client registry.
 import { ourError } from './errors.js';
 import { Executor, type ExecutorStats, runningExecutor } from './executor.js';
-import { FileServer, type ServerStats } from './file-server.js';
+import { type CoreStats, FileServer, type ServerStats } from './file-server.js';
 import { type Add, type AddLatency, type Family, histogram, type Labels, numbers } from './metric-family.js';
 import type { QueueStats } from './queue-stats.js';
 import { checked, type Rule, rule, shown } from './validate.js';
@@ -28,7 +28,7 @@ export interface MetricsOptions {
 
 const LABELS_MAX = 16;
 /** Labels that are ours. */
-const RESERVED = ['le', 'quantile', 'operation', 'queue', 'address', 'code'];
+const RESERVED = ['le', 'quantile', 'operation', 'queue', 'address', 'code', 'core'];
 
 const isLabels = (value: unknown): boolean =>
   typeof value === 'object' &&
@@ -62,7 +62,7 @@ const RULES: Record<keyof MetricsOptions, Rule> = {
  * servers, and histograms of how long operations took and how long queues waited and ran. Values are read when they are scraped, in
  * about 0.1 ms and 0.1 ms a queue; nothing is counted on the way that was not before. The guide "Seeing inside" has the list.
  *
- * prom-client is an optional peer dependency: nothing of it is loaded here. Metrics are of the calling thread's executor: in a worker
+ * Nothing of prom-client is loaded here: the registry is the program's, from whichever copy it has. Metrics are of the calling thread's executor: in a worker
  * call it there, with a registry of its own, or send `executor.stats()` to where they are collected.
  *
  * @param register - A `Registry` of prom-client, such as its `register`.
@@ -201,6 +201,14 @@ const SERVER: Row<ServerStats>[] = [
   ['server_longest_stall_seconds', 'gauge', 'The longest stall that is over.', (stats) => stats.longestStallMs / 1e3],
 ];
 
+const CORE: Row<CoreStats>[] = [
+  ['server_core_requests_total', 'counter', 'Responses begun by a core.', (stats) => stats.requests],
+  ['server_core_connections', 'gauge', 'Connections open on a core.', (stats) => stats.connections],
+  ['server_core_cpu_seconds_total', 'counter', 'CPU time of a core’s thread.', (stats) => stats.cpuMs / 1e3],
+  ['server_core_turns_total', 'counter', 'Turns of a core.', (stats) => stats.turns],
+  ['server_core_enters_total', 'counter', 'System calls of a core to submit and wait.', (stats) => stats.enters],
+];
+
 /** Values of a closed executor are left out: a scrape goes on. */
 function whileOpen(executor: Executor | undefined, work: (executor: Executor) => void): void {
   if (executor === undefined) return;
@@ -249,14 +257,31 @@ function ofExecutor(prefix: string, labels: Labels, find: () => Executor | undef
   ];
 }
 
-function ofServers(prefix: string, labels: Labels, servers: () => readonly FileServer[]): Family[] {
+/** The families of file servers. @internal */
+export function ofServers(prefix: string, labels: Labels, servers: () => readonly FileServer[]): Family[] {
   const addressOf = ({ host, port }: FileServer) => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`);
   const one = ([name, type, help, value]: Row<ServerStats>) =>
     numbers(prefix + name, type, help, labels, (add: Add) => {
       for (const server of servers()) add(value(server.stats()), { address: addressOf(server) });
     });
+  const perCore = ([name, type, help, value]: Row<CoreStats>) =>
+    numbers(prefix + name, type, help, labels, (add: Add) => {
+      for (const server of servers()) {
+        const address = addressOf(server);
+        for (const [core, stats] of server.stats().cores.entries()) add(value(stats), { address, core: `${core}` });
+      }
+    });
   return [
     ...SERVER.map(one),
+    ...CORE.map(perCore),
+    histogram(
+      `${prefix}server_answer_seconds`,
+      'How long answers took, from the arrival of a request to its last byte in the kernel; one in 64 is timed.',
+      labels,
+      (add) => {
+        for (const server of servers()) add(server.stats().latency, { address: addressOf(server) });
+      },
+    ),
     numbers(`${prefix}server_responses_total`, 'counter', 'Responses by status code.', labels, (add) => {
       for (const server of servers()) {
         for (const [code, count] of Object.entries(server.stats().statuses)) {

@@ -198,6 +198,50 @@ export interface NativeServerStats {
   longestStallMs: number;
   /** Responses by status code; codes that never occurred are left out. */
   statuses: Record<string, number>;
+  /** How long answers took, from the arrival of a request to its last byte in the kernel's hands; one request in 64 is timed. */
+  latency: NativeAnswerLatency;
+  /** Each core's share. */
+  cores: NativeCoreStats[];
+}
+
+/** How long answers of a file server took. */
+export interface NativeAnswerLatency {
+  /** How many were timed. */
+  samples: number;
+  /** All of them together, microseconds. */
+  sumUs: number;
+  /** The histogram as Prometheus has it: from 1 µs to 10 s in steps of 1, 2 and 5, how many took no longer than `leUs`. `samples` counts the longer ones too. */
+  buckets: { leUs: number; count: number }[];
+}
+
+/** What one core of a file server has done. */
+export interface NativeCoreStats {
+  /** The CPU it is pinned to, if it is. */
+  cpu?: number;
+  /** Responses begun. */
+  requests: number;
+  /** Bytes given to the kernel. */
+  bytes: number;
+  /** Requests answered from the cache, or with a file that was open already. */
+  cacheHits: number;
+  /** Connections open now. */
+  connections: number;
+  /** Turns of its executor, as of `lookedMs`, as all that follow. */
+  turns: number;
+  /** System calls made to submit and wait. */
+  enters: number;
+  /** Times it did not come back to its turn for 100 ms. */
+  stalls: number;
+  /** Tasks alive: one for each connection, and a few. */
+  tasks: number;
+  /** Operations in its ring. */
+  inFlight: number;
+  /** Operations that ended. */
+  completed: number;
+  /** CPU time of its thread, milliseconds; 0 where the system does not tell. */
+  cpuMs: number;
+  /** When that was, milliseconds since its start, at most a second ago while it has connections: the load is what `cpuMs` grew by in what this grew by. */
+  lookedMs: number;
 }
 
 /** A running file server, as the addon exports it. */

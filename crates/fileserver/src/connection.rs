@@ -24,7 +24,11 @@ use crate::{
     watch::Phase,
 };
 use ringwheel_executor::{net::Shutdown, net::Stream, time};
-use std::{io, rc::Rc, time::Duration};
+use std::{
+    io,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 /// How long and how much a refused client may still send before the connection is closed on it.
 const LINGER: Duration = Duration::from_secs(2);
@@ -86,6 +90,14 @@ impl Connection {
         if all { Ok(()) } else { self.flush(true).await }
     }
 
+    /// The kernel has all that a timed request is owed.
+    #[inline]
+    fn answered(&self, since: &mut Option<Instant>) {
+        if let Some(since) = since.take() {
+            self.counters().latency.record(since.elapsed());
+        }
+    }
+
     /// Leaves nothing behind while the connection waits.
     fn rest(&mut self) {
         if let Some(buffer) = self.outbox.release() {
@@ -132,6 +144,7 @@ pub(crate) async fn serve(guard: Guard) {
 async fn converse(connection: &mut Connection) -> io::Result<()> {
     let mut input: Vec<u8> = Vec::new(); // An incomplete request, or what was pipelined behind a wait. Empty otherwise.
     let mut loaded: Option<Loaded> = None;
+    let mut since: Option<Instant> = None; // When the request arrived whose answer is timed.
     if connection.core().options.proxy_protocol && !introduced(connection, &mut input).await? {
         return Ok(());
     }
@@ -150,10 +163,12 @@ async fn converse(connection: &mut Connection) -> io::Result<()> {
                 Err(error) => return Err(error),
             };
             if input.is_empty() {
+                since = connection.counters().is_timed().then(Instant::now);
                 let (used, next) = take(connection, &chunk, None);
                 input.extend_from_slice(&chunk[used..]);
                 next
             } else {
+                since = None; // A client that sends its request in pieces makes the time, not this server.
                 let before = input.len();
                 input.extend_from_slice(&chunk);
                 drop(chunk);
@@ -177,6 +192,7 @@ async fn converse(connection: &mut Connection) -> io::Result<()> {
                 connection.flush(false).await?;
                 connection.rest();
                 if input.is_empty() {
+                    connection.answered(&mut since);
                     connection.enter(Phase::Idle);
                     input = Vec::new();
                 } else if connection.guard.watch.phase() != Phase::Head {
@@ -195,7 +211,9 @@ async fn converse(connection: &mut Connection) -> io::Result<()> {
                 body::send(connection, body).await?;
                 if connection.last {
                     connection.unread |= !input.is_empty();
-                    return connection.flush(false).await;
+                    connection.flush(false).await?;
+                    connection.answered(&mut since);
+                    return Ok(());
                 }
                 if !skip(connection, &mut input, length).await? {
                     return Ok(());
@@ -208,7 +226,9 @@ async fn converse(connection: &mut Connection) -> io::Result<()> {
             }
             Next::Close => {
                 connection.unread |= !input.is_empty();
-                return connection.flush(false).await;
+                connection.flush(false).await?;
+                connection.answered(&mut since);
+                return Ok(());
             }
         }
     }

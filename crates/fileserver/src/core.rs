@@ -57,6 +57,7 @@ pub(crate) struct Core {
     /// A descriptor to give up when there are no more, so that a client can be told.
     spare: RefCell<Option<File>>,
     patrolling: Cell<bool>,
+    start: Instant,
 }
 
 /// Vectors kept for the next response; more connections than this are rarely writing at once.
@@ -91,6 +92,7 @@ impl Core {
             buffers: RefCell::default(),
             spare: RefCell::new(open_spare()),
             patrolling: Cell::new(false),
+            start: Instant::now(),
             options,
             control,
             index,
@@ -202,7 +204,7 @@ fn admit(core: &Rc<Core>, stream: net::Stream) {
     if !core.patrolling.replace(true) {
         let core = Rc::clone(core);
         drop(try_spawn(async move {
-            patrol(&core.watches, &core.options.limits, core.counters()).await;
+            patrol(&core.watches, &core.options.limits, core.counters(), core.start).await;
             core.patrolling.set(false);
         }));
     }

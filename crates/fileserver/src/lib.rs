@@ -27,6 +27,7 @@ pub mod error;
 mod fallback;
 mod file;
 pub mod http;
+mod latency;
 mod load;
 pub mod options;
 mod outbox;
@@ -41,6 +42,7 @@ pub mod target;
 mod watch;
 
 pub use error::StartError;
+pub use latency::LatencyStats;
 pub use options::{
     CacheOptions, Cores, Dotfiles, DriverKind, EtagKind, HeaderRule, Immutable, Limits, Mount, Options,
     RedirectRule, SiteOptions,

@@ -1,8 +1,11 @@
 //! Counters: written by one core, read by any thread, and never locked on the way.
-use crate::http::status::Status;
+use crate::{
+    http::status::Status,
+    latency::{Latency, LatencyStats},
+};
 use std::{
     sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// A number that one thread adds to and others read. Plain load and store: no bus lock on the request path.
@@ -53,6 +56,12 @@ pub(crate) struct Counters {
     pub(crate) enters: Counter,
     pub(crate) stalls: Counter,
     pub(crate) longest_stall: Counter,
+    tasks: Counter,
+    in_flight: Counter,
+    completed: Counter,
+    cpu: Counter,
+    looked: Counter,
+    pub(crate) latency: Latency,
     statuses: [Counter; Status::ALL.len()],
 }
 
@@ -74,11 +83,22 @@ impl Counters {
         Status::ALL.iter().position(|each| *each == status).map_or(0, |index| self.statuses[index].get())
     }
 
-    /// Publishes what the core's executor has counted.
-    pub(crate) fn publish_executor(&self) {
+    /// Whether the request that comes now is one that is timed.
+    #[inline]
+    pub(crate) fn is_timed(&self) -> bool {
+        self.requests.get().is_multiple_of(64)
+    }
+
+    /// Publishes what the core's executor has counted, and what its thread has used since `start`.
+    pub(crate) fn publish_executor(&self, start: Instant) {
+        self.cpu.set(cpu_of_this_thread().as_nanos() as u64);
+        self.looked.set(start.elapsed().as_nanos() as u64);
         if let Some(stats) = ringwheel_executor::stats() {
             self.turns.set(stats.turns);
             self.enters.set(stats.driver.enters);
+            self.tasks.set(u64::from(stats.tasks));
+            self.in_flight.set(u64::from(stats.driver.in_flight));
+            self.completed.set(stats.driver.completed);
             self.stalls.set(stats.stalls);
             self.longest_stall.set(stats.longest_stall.as_nanos() as u64);
         }
@@ -103,6 +123,12 @@ impl Counters {
             enters: self.enters.get(),
             stalls: self.stalls.get(),
             longest_stall: Duration::from_nanos(self.longest_stall.get()),
+            tasks: self.tasks.get(),
+            in_flight: self.in_flight.get(),
+            completed: self.completed.get(),
+            cpu: Duration::from_nanos(self.cpu.get()),
+            looked: Duration::from_nanos(self.looked.get()),
+            latency: self.latency.read(),
             statuses: Status::ALL
                 .iter()
                 .map(|status| (status.code(), self.count_of(*status)))
@@ -110,6 +136,16 @@ impl Counters {
                 .collect(),
         }
     }
+}
+
+fn cpu_of_this_thread() -> Duration {
+    #[cfg(target_os = "linux")]
+    {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+    }
+    #[cfg(not(target_os = "linux"))]
+    Duration::ZERO
 }
 
 /// What one core has done since the start. Numbers of a running server: each is exact, together they are no snapshot.
@@ -147,6 +183,19 @@ pub struct CoreStats {
     pub stalls: u64,
     /// The longest of those that are over; of all cores, where they are summed.
     pub longest_stall: Duration,
+    /// Tasks of the executor: one for each connection, and a few.
+    pub tasks: u64,
+    /// Operations in the ring, as of `looked`.
+    pub in_flight: u64,
+    /// Operations that ended, as of `looked`.
+    pub completed: u64,
+    /// CPU time of the thread, as of `looked`; 0 where the system does not tell.
+    pub cpu: Duration,
+    /// When `turns`, `enters`, `stalls` and `cpu` were looked at, since the core's start: the load is what `cpu` grew by in what this grew by.
+    /// Of all cores the longest, where they are summed.
+    pub looked: Duration,
+    /// How long answers took.
+    pub latency: LatencyStats,
     /// Responses by status code, ascending; codes that never occurred are left out.
     pub statuses: Vec<(u16, u64)>,
 }
@@ -169,6 +218,12 @@ impl CoreStats {
         self.enters += other.enters;
         self.stalls += other.stalls;
         self.longest_stall = self.longest_stall.max(other.longest_stall);
+        self.tasks += other.tasks;
+        self.in_flight += other.in_flight;
+        self.completed += other.completed;
+        self.cpu += other.cpu;
+        self.looked = self.looked.max(other.looked);
+        self.latency.add(&other.latency);
         for (code, count) in &other.statuses {
             match self.statuses.binary_search_by_key(code, |entry| entry.0) {
                 Ok(at) => self.statuses[at].1 += count,

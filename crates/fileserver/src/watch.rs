@@ -181,11 +181,11 @@ fn patrol_interval(limits: &Limits) -> Duration {
 
 /// Looks at every connection's deadline until no connection is left; the next accepted one starts it again, so an idle
 /// server sleeps.
-pub(crate) async fn patrol(watches: &Watches, limits: &Limits, counters: &Counters) {
+pub(crate) async fn patrol(watches: &Watches, limits: &Limits, counters: &Counters, start: Instant) {
     let interval = patrol_interval(limits);
     while watches.count() > 0 {
         time::sleep(interval).await;
         counters.timeouts.add(watches.expire(time::now(), limits, interval));
-        counters.publish_executor();
+        counters.publish_executor(start);
     }
 }

@@ -1,8 +1,8 @@
 //! `NativeFileServer`: starts and ends crates/fileserver, on libuv's pool so that JavaScript's thread never waits for threads.
-use crate::error::coded;
+use crate::{error::coded, times::NativeBucket};
 use napi::{Env, Result, Task, bindgen_prelude::AsyncTask};
 use napi_derive::napi;
-use ringwheel_fileserver::{CoreStats, Cores, DriverKind, Options, Server, StartError, Stopper};
+use ringwheel_fileserver::{CoreStats, Cores, DriverKind, Options, Server, ServerStats, StartError, Stopper};
 use std::{
     collections::HashMap,
     net::SocketAddr,
@@ -28,6 +28,34 @@ pub struct NativeServerStats {
     pub stalls: f64,
     pub longest_stall_ms: f64,
     pub statuses: HashMap<String, f64>,
+    pub latency: NativeAnswerLatency,
+    pub cores: Vec<NativeCoreStats>,
+}
+
+/// How long answers took.
+#[napi(object)]
+pub struct NativeAnswerLatency {
+    pub samples: f64,
+    pub sum_us: f64,
+    pub buckets: Vec<NativeBucket>,
+}
+
+/// One core's share.
+#[napi(object)]
+pub struct NativeCoreStats {
+    pub cpu: Option<u32>,
+    pub requests: f64,
+    pub bytes: f64,
+    pub cache_hits: f64,
+    pub connections: f64,
+    pub turns: f64,
+    pub enters: f64,
+    pub stalls: f64,
+    pub tasks: f64,
+    pub in_flight: f64,
+    pub completed: f64,
+    pub cpu_ms: f64,
+    pub looked_ms: f64,
 }
 
 /// A running server.
@@ -82,7 +110,7 @@ impl Task for Close {
     fn compute(&mut self) -> Result<NativeServerStats> {
         let mut server = self.server.take().ok_or_else(|| coded("CLOSED", "the server is closed"))?;
         server.close(self.deadline);
-        Ok(counters(&server.stats().total))
+        Ok(counters(&server.stats(), server.cores()))
     }
 
     fn resolve(&mut self, _env: Env, stats: NativeServerStats) -> Result<NativeServerStats> {
@@ -171,7 +199,7 @@ impl NativeFileServer {
     #[napi]
     pub fn stats(&self) -> Option<NativeServerStats> {
         let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
-        server.as_ref().map(|server| counters(&server.stats().total))
+        server.as_ref().map(|server| counters(&server.stats(), server.cores()))
     }
 
     /// Stops accepting, lets responses finish, cuts what is left after the deadline. Resolves with the last counters.
@@ -193,7 +221,7 @@ fn deadline(ms: f64) -> Duration {
     Duration::from_millis(ms.clamp(0.0, 86_400_000.0) as u64)
 }
 
-fn counters(total: &CoreStats) -> NativeServerStats {
+fn counters(ServerStats { total, cores }: &ServerStats, cpus: &[Option<usize>]) -> NativeServerStats {
     NativeServerStats {
         requests: total.requests as f64,
         bytes: total.bytes as f64,
@@ -210,6 +238,35 @@ fn counters(total: &CoreStats) -> NativeServerStats {
         stalls: total.stalls as f64,
         longest_stall_ms: total.longest_stall.as_nanos() as f64 / 1e6,
         statuses: total.statuses.iter().map(|(code, count)| (code.to_string(), *count as f64)).collect(),
+        latency: NativeAnswerLatency {
+            samples: total.latency.samples as f64,
+            sum_us: total.latency.sum.as_nanos() as f64 / 1e3,
+            buckets: total
+                .latency
+                .buckets
+                .iter()
+                .map(|(upper, count)| NativeBucket { le_us: upper.as_micros() as f64, count: *count as f64 })
+                .collect(),
+        },
+        cores: cores.iter().zip(cpus).map(|(core, cpu)| core_counters(core, *cpu)).collect(),
+    }
+}
+
+fn core_counters(core: &CoreStats, cpu: Option<usize>) -> NativeCoreStats {
+    NativeCoreStats {
+        cpu: cpu.map(|cpu| cpu as u32),
+        requests: core.requests as f64,
+        bytes: core.bytes as f64,
+        cache_hits: core.cache_hits as f64,
+        connections: core.connections as f64,
+        turns: core.turns as f64,
+        enters: core.enters as f64,
+        stalls: core.stalls as f64,
+        tasks: core.tasks as f64,
+        in_flight: core.in_flight as f64,
+        completed: core.completed as f64,
+        cpu_ms: core.cpu.as_nanos() as f64 / 1e6,
+        looked_ms: core.looked.as_nanos() as f64 / 1e6,
     }
 }
 
