@@ -68,6 +68,7 @@ export type {
   FileServerOptions,
   RedirectOptions,
   ServerCacheOptions,
+  ServerCompressOptions,
   ServerLimits,
   SiteOptions,
   VirtualHostOptions,

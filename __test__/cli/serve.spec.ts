@@ -181,6 +181,27 @@ test('packed files are sent with the flag of their coding', async (t) => {
   }
 });
 
+test('--compress compresses on the fly, as it is told', async (t) => {
+  const directory = site();
+  writeFileSync(join(directory, 'a.css'), 'a { color: red }\n'.repeat(100));
+  for (const [flags, token] of [
+    [['--compress'], 'br'],
+    [['--compress', 'brotli=off', '--compress', 'gzip=9'], 'gzip'],
+    [['--compress', 'minBytes=2000'], null],
+  ] as const) {
+    const { running, facts } = await serving([directory, '--port', '0', '--cores', '1', ...flags]);
+    let coding = null;
+    // Once, but on a machine that is too busy to compress within five seconds.
+    for (let tries = 0; tries < 10 && coding === null; tries += token === null ? 10 : 1) {
+      const { headers } = await fetch(`${facts.url}/a.css`, { headers: { 'accept-encoding': 'gzip, br' } });
+      coding = headers.get('content-encoding');
+    }
+    t.is(coding, token);
+    running.child.kill('SIGTERM');
+    t.is((await running.ended).code, 0);
+  }
+});
+
 test('without --json it says url, driver, cores and features', async (t) => {
   const running = new Running(process.execPath, [join(root, 'dist/lib/cli/main.js'), 'serve', site(), '--port', '0']);
   await running.line();

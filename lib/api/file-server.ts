@@ -234,7 +234,7 @@ function nativeOptions(options: FileServerOptions): string {
 }
 
 function nativeSite(site: SiteOptions & { driver?: unknown }): object {
-  const { root, mounts, single, ignores, etag, immutable, headers, driver: _, ...others } = site;
+  const { root, mounts, single, ignores, etag, immutable, headers, compress, driver: _, ...others } = site;
   const roots = typeof root === 'string' ? [root] : root;
   return {
     ...others,
@@ -244,6 +244,7 @@ function nativeSite(site: SiteOptions & { driver?: unknown }): object {
     ignores: ignores === false ? null : ignores,
     etag: etag === false ? 'off' : etag,
     immutable: immutable === true ? 'all' : immutable || undefined,
+    compress: nativeCompress(compress),
     headers:
       headers && Object.entries(headers).map(([pattern, fields]) => ({ pattern, fields: Object.entries(fields) })),
   };
@@ -263,7 +264,8 @@ function ourOptions(native: Record<string, unknown>): FileServerOptions {
 }
 
 function ourSite(native: Record<string, unknown>): Record<string, unknown> {
-  const { hosts, roots, mounts, single, ignores, etag, immutable, headers, maxAge, cacheControl, ...others } = native;
+  const { hosts, roots, mounts, single, ignores, etag, immutable, headers, maxAge, cacheControl, compress, ...others } =
+    native;
   const many = (roots as string[]).length > 1;
   return {
     ...((hosts as string[]).length === 0 ? {} : { hosts }),
@@ -281,8 +283,19 @@ function ourSite(native: Record<string, unknown>): Record<string, unknown> {
     ),
     maxAge: maxAge ?? undefined,
     cacheControl: cacheControl ?? undefined,
+    compress: ourCompress(compress as Record<string, unknown> | null),
     ...others,
   };
+}
+
+function nativeCompress(compress: SiteOptions['compress']): object | undefined {
+  if (compress === undefined || typeof compress === 'boolean') return compress ? {} : undefined;
+  const orNull = (level: false | number | undefined) => (level === false ? null : level);
+  return { ...compress, brotli: orNull(compress.brotli), gzip: orNull(compress.gzip) };
+}
+
+function ourCompress(native: Record<string, unknown> | null): object | false {
+  return native === null ? false : { ...native, brotli: native.brotli ?? false, gzip: native.gzip ?? false };
 }
 
 /** What crates/node says of a start that failed. */

@@ -28,6 +28,7 @@ export interface ServeOptions {
   readonly brotli?: boolean;
   readonly zstd?: boolean;
   readonly gzip?: boolean;
+  readonly compress?: true | Readonly<Record<string, number | false>>;
   readonly mount?: Readonly<Record<string, string>>;
   /** True is commander's default of a `--no-` option: the server's own. */
   readonly serverHeader: boolean | string;

@@ -32,6 +32,18 @@ export function namedNumber(text: string, before: Readonly<Record<string, number
   return { ...before, [pair[1] as string]: Number(pair[2]) };
 }
 
+/** Collects the NAME=NUMBER and NAME=off pairs of an option that may be given more than once, and without a value. */
+export function numberOrOff(
+  text: string,
+  before: true | Readonly<Record<string, number | false>> = true,
+): Record<string, number | false> {
+  const pair = /^(\w+)=(\d+|off)$/.exec(text);
+  if (pair === null)
+    throw new InvalidArgumentError('It has to be NAME=NUMBER or NAME=off; a directory goes before it.');
+  const value = pair[2] === 'off' ? false : Number(pair[2]);
+  return { ...(before === true ? {} : before), [pair[1] as string]: value };
+}
+
 /** Collects an option that may be given more than once. One value each time: a list would swallow the directory after it. */
 export function repeated(text: string, before: readonly string[] = []): string[] {
   return [...before, text];

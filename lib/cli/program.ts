@@ -4,7 +4,17 @@ import { type CalibrateOptions, calibrate } from './calibrate.js';
 import { doctor } from './doctor.js';
 import { Failure, report } from './failure.js';
 import type { ServeOptions } from './flags.js';
-import { commaList, cpuList, headerField, named, namedNumber, redirect, repeated, wholeNumber } from './numbers.js';
+import {
+  commaList,
+  cpuList,
+  headerField,
+  named,
+  namedNumber,
+  numberOrOff,
+  redirect,
+  repeated,
+  wholeNumber,
+} from './numbers.js';
 import { serve } from './serve.js';
 import { type TopologyOptions, topology } from './topology.js';
 import { version } from './version.js';
@@ -35,6 +45,7 @@ Examples:
   ringwheel serve public --cores 4 --placement max-spread   … each pinned, physical cores before SMT siblings
   ringwheel serve dist --immutable hashed --header '*.html: Cache-Control: no-cache'
   ringwheel serve dist --brotli --gzip     files that were packed ahead: app.js.br, app.js.gz
+  ringwheel serve dist --compress          the same made on the fly, once for each file
   ringwheel serve public --mount /media/=/srv/media
   ringwheel serve dist --single --ignores '/api/**'
   ringwheel serve dist --redirects '/blog/:year/* https://blog.example/:splat 301'
@@ -117,13 +128,18 @@ export function commands(defaults: Defaults): Command {
     .option('--brotli', 'send NAME.br for NAME to clients that accept it')
     .option('--zstd', 'send NAME.zst for NAME')
     .option('--gzip', 'send NAME.gz for NAME')
+    .option(
+      '--compress [name=number]',
+      'compress text on the fly, may be repeated: brotli (0 to 11), gzip (1 to 9), =off for one, minBytes, maxBytes',
+      numberOrOff,
+    )
     .option('--mount <path=directory>', 'another directory under a path such as /media/, may be repeated', named)
     .option('--server-header <value>', 'the Server header')
     .option('--no-server-header', 'leave the Server header out')
     .option('--proxy-protocol', 'each connection begins with a PROXY protocol header, version 1 or 2')
     .option(
       '--cache <name=number>',
-      'of the cache, may be repeated: bytes, fileBytesMax, openFiles or revalidateMs',
+      'of the cache, may be repeated: bytes, fileBytesMax, openFiles, revalidateMs or compressedBytes',
       namedNumber,
     )
     .option(

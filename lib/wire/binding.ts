@@ -186,6 +186,10 @@ export interface NativeServerStats {
   cut: number;
   /** Files loaded or opened. */
   loads: number;
+  /** Files compressed on the fly, in each coding and version. */
+  compressions: number;
+  /** Bytes of them that the cores have in common, held now. */
+  compressedBytes: number;
   /** Bytes of ready-made responses held now. */
   cacheBytes: number;
   /** Ready-made responses held now. */

@@ -7,11 +7,11 @@
 //! A lookup costs one hash and sets a mark; nothing is linked or moved, so hits write one byte. A scan of many names seen
 //! once passes through unmarked places and leaves the marked ones alone for a full round.
 use rustc_hash::FxHashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 #[derive(Debug)]
 struct Place<V> {
-    key: Rc<[u8]>,
+    key: Arc<[u8]>,
     value: V,
     cost: usize,
     used: bool,
@@ -22,7 +22,7 @@ struct Place<V> {
 /// Keys are hashed without a secret: only names of files that exist get in, so an outsider cannot choose them.
 #[derive(Debug)]
 pub struct Bounded<V> {
-    index: FxHashMap<Rc<[u8]>, usize>,
+    index: FxHashMap<Arc<[u8]>, usize>,
     places: Vec<Option<Place<V>>>,
     free: Vec<usize>,
     hand: usize,
@@ -62,8 +62,8 @@ impl<V> Bounded<V> {
         while self.cost + cost > self.capacity {
             self.evict_one();
         }
-        let key: Rc<[u8]> = Rc::from(key);
-        let place = Some(Place { key: Rc::clone(&key), value, cost, used: false });
+        let key: Arc<[u8]> = Arc::from(key);
+        let place = Some(Place { key: Arc::clone(&key), value, cost, used: false });
         let at = match self.free.pop() {
             Some(at) => {
                 self.places[at] = place;
@@ -121,7 +121,7 @@ impl<V> Bounded<V> {
                 place.used = false;
                 continue;
             }
-            let key = Rc::clone(&place.key);
+            let key = Arc::clone(&place.key);
             self.remove(&key);
             return;
         }
@@ -132,7 +132,7 @@ impl<V> Bounded<V> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::HashMap;
+    use std::{collections::HashMap, rc::Rc};
 
     #[test]
     fn a_used_entry_outlives_a_scan() {

@@ -1,5 +1,5 @@
 //! What the server's owner and its cores share: the stop signals, the connection count, the counters.
-use crate::stats::Counters;
+use crate::{compress::Compressor, stats::Counters};
 use ringwheel_executor::event::Event;
 use std::{
     sync::{
@@ -17,15 +17,17 @@ pub(crate) struct Control {
     connections: AtomicUsize,
     deadline: Mutex<Option<Instant>>,
     pub(crate) cores: Vec<Counters>,
+    pub(crate) compressor: Compressor,
 }
 
 impl Control {
-    pub(crate) fn new(cores: usize) -> Control {
+    pub(crate) fn new(cores: usize, compressor: Compressor) -> Control {
         Control {
             drain: Event::new(),
             connections: AtomicUsize::new(0),
             deadline: Mutex::new(None),
             cores: std::iter::repeat_with(Counters::default).take(cores).collect(),
+            compressor,
         }
     }
 
@@ -64,7 +66,7 @@ mod tests {
 
     #[test]
     fn the_connection_limit_is_exact() {
-        let control = Control::new(1);
+        let control = Control::new(1, Compressor::new(0));
         assert!(control.enter(2) && control.enter(2) && !control.enter(2));
         control.leave();
         assert!(control.enter(2) && !control.enter(2));
@@ -72,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_deadline_is_only_ever_shortened() {
-        let (control, now) = (Control::new(1), Instant::now());
+        let (control, now) = (Control::new(1, Compressor::new(0)), Instant::now());
         control.finish_by(now + Duration::from_secs(5));
         control.finish_by(now + Duration::from_secs(50));
         assert!(control.drain.is_set());

@@ -37,6 +37,18 @@ impl Stamp {
             changed: (metadata.changed_seconds, metadata.changed_nanoseconds),
         }
     }
+
+    /// Appends it as bytes: equal ones of equal stamps alone.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let Stamp { device, inode, size, modified, changed } = self;
+        for number in [u64::from(device.0), u64::from(device.1), *inode, *size] {
+            out.extend_from_slice(&number.to_ne_bytes());
+        }
+        for (seconds, nanoseconds) in [modified, changed] {
+            out.extend_from_slice(&seconds.to_ne_bytes());
+            out.extend_from_slice(&nanoseconds.to_ne_bytes());
+        }
+    }
 }
 
 /// The stamps of a file and of the packed files beside it that were seen in one look.
@@ -70,6 +82,8 @@ pub(crate) struct Entry<R> {
     /// In the order of [`Coding::PACKED`].
     packed: Option<Box<[Option<R>; 3]>>,
     pub(crate) seen: Seen,
+    /// Those it has besides the identity, once somebody has asked for them.
+    offered: Codings,
     /// One of them was fresh when it was loaded.
     pub(crate) fresh: bool,
     /// When the path was last looked at.
@@ -78,14 +92,14 @@ pub(crate) struct Entry<R> {
 
 impl<R> Entry<R> {
     /// With nothing in it yet.
-    pub(crate) fn new(seen: Seen, checked: Instant) -> Entry<R> {
-        Entry { identity: None, packed: None, seen, fresh: false, checked }
+    pub(crate) fn new(seen: Seen, offered: Codings, checked: Instant) -> Entry<R> {
+        Entry { identity: None, packed: None, seen, offered, fresh: false, checked }
     }
 
-    /// Puts a representation in its place.
-    pub(crate) fn put(&mut self, description: &Description, representation: R) {
-        self.fresh |= description.fresh;
-        match Coding::PACKED.iter().position(|each| *each == description.coding) {
+    /// Puts what answers for a coding in its place.
+    pub(crate) fn put(&mut self, coding: Coding, fresh: bool, representation: R) {
+        self.fresh |= fresh;
+        match Coding::PACKED.iter().position(|each| *each == coding) {
             Some(at) => self.packed.get_or_insert_default()[at] = Some(representation),
             None => self.identity = Some(representation),
         }
@@ -94,10 +108,10 @@ impl<R> Entry<R> {
     /// The representation that a client with this preference gets; `None` when it is not in here.
     #[inline]
     pub(crate) fn choose(&mut self, preference: impl FnOnce() -> Preference) -> Option<&mut R> {
-        if self.seen.available.is_empty() {
+        if self.offered.is_empty() {
             return self.identity.as_mut();
         }
-        match preference().choose(self.seen.available) {
+        match preference().choose(self.offered) {
             Coding::Identity => self.identity.as_mut(),
             coding => {
                 let at = Coding::PACKED.iter().position(|each| *each == coding)?;
@@ -114,7 +128,7 @@ impl<R> Entry<R> {
 /// Describes a file of `metadata`, `about` which its site says more.
 pub(crate) fn describe(
     metadata: &fs::Metadata,
-    about: About,
+    about: &About,
     coding: Coding,
     kind: EtagKind,
     hash: Option<u128>,
@@ -135,11 +149,11 @@ pub(crate) fn describe(
         modified,
         modified_text: Some(date::format(modified)),
         fresh: etag::is_fresh(metadata.modified_seconds, now_seconds),
-        content_type: about.content_type,
+        content_type: about.content_type.clone(),
         coding,
         varies: about.varies,
-        cache_control: about.cache_control,
-        lines: about.lines,
+        cache_control: about.cache_control.clone(),
+        lines: about.lines.clone(),
     }
 }
 
@@ -278,7 +292,7 @@ mod tests {
         };
         let about = About::default();
         let description =
-            describe(&metadata, about, Coding::Identity, EtagKind::default(), None, clock.second());
+            describe(&metadata, &about, Coding::Identity, EtagKind::default(), None, clock.second());
         let (file, ready) = make_small(description, b"hello", clock, &FixedLines::default());
         Small { file, ready, dated: clock.second() }
     }
@@ -311,7 +325,7 @@ mod tests {
             mode: 0,
         };
         let description =
-            describe(&metadata, About::default(), Coding::Identity, EtagKind::default(), None, 1000);
+            describe(&metadata, &About::default(), Coding::Identity, EtagKind::default(), None, 1000);
         assert_eq!((description.modified, description.fresh), (1000, true));
         assert!(description.etag.starts_with("W/"));
     }

@@ -7,11 +7,13 @@ use crate::{
     core::{Core, Shelf, is_out_of_descriptors},
     file::{Entry, LargeFile, Loaded, Seen, Small, Stamp, describe, make_small},
     http::{
-        coding::{Coding, Preference},
+        coding::{Coding, Codings, Preference},
         etag::EtagKind,
+        head::Description,
         status::Status,
     },
-    site::Site,
+    on_the_fly::{self, Tried},
+    site::{About, Site},
 };
 use ringwheel_executor::{Target, fs, time, try_spawn};
 use rustix::{fs::OFlags, io::Errno};
@@ -22,7 +24,6 @@ use std::{
     io,
     rc::Rc,
     task::{Poll, Waker},
-    time::Instant,
 };
 
 /// A regular file found under a path.
@@ -135,24 +136,33 @@ struct Look {
 
 impl Look {
     /// The representation for a client: its coding, and where it is read from.
-    fn choose(self, preference: Preference) -> Chosen {
+    fn choose(self, site: &Site, preference: Preference) -> Chosen {
         let Look { found, packed, seen } = self;
-        let coding = preference.choose(seen.available);
-        let (file, metadata) = packed
-            .into_iter()
-            .find(|(each, ..)| *each == coding)
-            .map_or((found.file, found.metadata), |(_, file, metadata)| (file, metadata));
-        Chosen { file, metadata, coding, path: found.path, seen }
+        let about = site.about(&found.path);
+        let offered = seen.available.and(site.on_the_fly(&about, found.metadata.size));
+        let wanted = preference.choose(offered);
+        let (coding, file, metadata) = packed.into_iter().find(|(each, ..)| *each == wanted).unwrap_or((
+            Coding::Identity,
+            found.file,
+            found.metadata,
+        ));
+        Chosen { file, metadata, coding, wanted, answers_for: None, about, offered, seen }
     }
 }
 
 /// The representation to load.
-struct Chosen {
-    file: fs::File,
-    metadata: fs::Metadata,
+pub(crate) struct Chosen {
+    pub(crate) file: fs::File,
+    pub(crate) metadata: fs::Metadata,
+    /// How the file's bytes are packed.
     coding: Coding,
+    /// How the client's are to be: where that is another coding, on the fly.
+    pub(crate) wanted: Coding,
+    /// The file answers in place of this coding as well: packing it has no gain.
+    answers_for: Option<Coding>,
     /// Of the file that is not packed: what is said of it is said of all.
-    path: Vec<u8>,
+    pub(crate) about: About,
+    offered: Codings,
     seen: Seen,
 }
 
@@ -162,7 +172,7 @@ fn look(site: &Site, path: &[u8]) -> Result<Look, Lost> {
     let mut seen = Seen::alone(Stamp::of(&found.metadata));
     let mut packed = Vec::new();
     if let Some((directory, rest)) = site.places(&found.path).nth(found.place) {
-        for coding in site.codings.packed() {
+        for coding in site.ahead.packed() {
             match open_in(directory, &[rest, coding.extension().as_bytes()].concat()) {
                 Ok((file, metadata)) if is_of(&metadata, &found.metadata) => {
                     seen.add(coding, Stamp::of(&metadata));
@@ -285,8 +295,8 @@ async fn fly(core: &Core, site: &Site, key: &[u8], preference: Preference) -> Lo
     const TRIES: usize = 4;
     for attempt in 1..=TRIES {
         let stability = if attempt < TRIES { Stability::Demanded } else { Stability::Waived };
-        let chosen = match look(site, &key[site.prefix.len()..]) {
-            Ok(look) => look.choose(preference),
+        let mut chosen = match look(site, &key[site.prefix.len()..]) {
+            Ok(look) => look.choose(site, preference),
             Err(Lost::Descriptors) => {
                 // The open files we keep only for speed are the ones to give up.
                 let mut shelf = core.shelf.borrow_mut();
@@ -305,6 +315,16 @@ async fn fly(core: &Core, site: &Site, key: &[u8], preference: Preference) -> Lo
                 };
             }
         };
+        // A file that never rests is not worth packing.
+        if chosen.wanted != chosen.coding && stability == Stability::Demanded {
+            match on_the_fly::pack(core, site, key, &chosen).await {
+                Ok(Tried::Loaded(loaded)) => return loaded,
+                Ok(Tried::Again) => continue,
+                Ok(Tried::NoGain) => chosen.answers_for = Some(chosen.wanted),
+                // Whatever reading it says now it will say below.
+                Ok(Tried::NotNow) | Err(_) => {}
+            }
+        }
         let small = chosen.metadata.size <= core.options.cache.file_bytes_max as u64;
         let result = if small {
             read_small(core, site, key, &chosen, stability).await
@@ -345,17 +365,10 @@ async fn read_small(
     }
     let hash = (site.options.etag == EtagKind::ContentHash).then(|| xxhash_rust::xxh3::xxh3_128(&body));
     let mut shelf = core.shelf.borrow_mut();
-    let Shelf { clock, small, large, .. } = &mut *shelf;
-    let now = time::now();
-    clock.advance(now);
-    let mut description = describe(
-        &chosen.metadata,
-        site.about(&chosen.path),
-        chosen.coding,
-        site.options.etag,
-        hash,
-        clock.second(),
-    );
+    let clock = &mut shelf.clock;
+    clock.advance(time::now());
+    let mut description =
+        describe(&chosen.metadata, &chosen.about, chosen.coding, site.options.etag, hash, clock.second());
     if changed {
         body.truncate(size); // What was appended meanwhile belongs to a later state.
         description.waive(body.len() as u64);
@@ -363,22 +376,41 @@ async fn read_small(
         forget(core, &mut shelf, key);
         return Ok(Some(Loaded::Small(file, ready)));
     }
-    let (file, ready) = make_small(description, &body, clock, &site.lines);
-    let dated = clock.second();
+    drop(shelf);
+    Ok(Some(shelve_small(core, site, key, chosen, description, &body)))
+}
+
+/// Makes the response of a small file, or of one that became small, and shelves it.
+pub(crate) fn shelve_small(
+    core: &Core,
+    site: &Site,
+    key: &[u8],
+    chosen: &Chosen,
+    description: Description,
+    body: &[u8],
+) -> Loaded {
+    let mut shelf = core.shelf.borrow_mut();
+    let Shelf { clock, small, large, .. } = &mut *shelf;
+    let (file, ready) = make_small(description, body, clock, &site.lines);
     drop_other(large, key, &chosen.seen);
     if !key.contains(&b'%') {
-        let mut entry = entry_for(small, key, &chosen.seen, now);
-        entry.put(&file.description, Small { file: Rc::clone(&file), ready: Rc::clone(&ready), dated });
+        let mut entry = entry_for(small, key, chosen);
+        for coding in [Some(file.description.coding), chosen.answers_for].into_iter().flatten() {
+            let small = Small { file: Rc::clone(&file), ready: Rc::clone(&ready), dated: clock.second() };
+            entry.put(coding, file.description.fresh, small);
+        }
         let cost = entry.cost(key);
         small.insert(key, entry, cost);
     }
     core.publish_cache(&shelf);
-    Ok(Some(Loaded::Small(file, ready)))
+    Loaded::Small(file, ready)
 }
 
 /// The entry under a key to put one more representation in, with the time of its own last look; a new one where what was seen differs.
-fn entry_for<R>(map: &mut Bounded<Entry<R>>, key: &[u8], seen: &Seen, now: Instant) -> Entry<R> {
-    map.remove(key).filter(|entry| entry.seen == *seen).unwrap_or_else(|| Entry::new(seen.clone(), now))
+fn entry_for<R>(map: &mut Bounded<Entry<R>>, key: &[u8], Chosen { seen, offered, .. }: &Chosen) -> Entry<R> {
+    map.remove(key)
+        .filter(|entry| entry.seen == *seen)
+        .unwrap_or_else(|| Entry::new(seen.clone(), *offered, time::now()))
 }
 
 /// Small and large representations of one file may be side by side; those of another state of it may not, nor a file that is now of
@@ -396,7 +428,7 @@ fn forget(core: &Core, shelf: &mut Shelf, key: &[u8]) {
     core.publish_cache(shelf);
 }
 
-async fn read_whole(file: &fs::File, capacity: usize) -> io::Result<Option<Vec<u8>>> {
+pub(crate) async fn read_whole(file: &fs::File, capacity: usize) -> io::Result<Option<Vec<u8>>> {
     let mut body: Vec<u8> = Vec::new();
     while body.len() < capacity {
         let target = Target::Vec(Vec::with_capacity(capacity - body.len()));
@@ -434,29 +466,24 @@ async fn open_large(
     }
     let mut shelf = core.shelf.borrow_mut();
     let Shelf { clock, small, large, .. } = &mut *shelf;
-    let now = time::now();
-    clock.advance(now);
-    let mut description = describe(
-        &chosen.metadata,
-        site.about(&chosen.path),
-        chosen.coding,
-        site.options.etag,
-        hash,
-        clock.second(),
-    );
+    clock.advance(time::now());
+    let mut description =
+        describe(&chosen.metadata, &chosen.about, chosen.coding, site.options.etag, hash, clock.second());
     if changed {
         description.waive(chosen.metadata.size);
     }
-    let seen = chosen.seen;
+    drop_other(small, key, &chosen.seen);
+    let kept =
+        (!changed && !key.contains(&b'%')).then(|| (entry_for(large, key, &chosen), chosen.answers_for));
     let file = Rc::new(LargeFile { description, file: chosen.file, seen: Cell::new(None) });
     if changed {
         forget(core, &mut shelf, key);
         return Ok(Some(Loaded::Large(file)));
     }
-    drop_other(small, key, &seen);
-    if !key.contains(&b'%') {
-        let mut entry = entry_for(large, key, &seen, now);
-        entry.put(&file.description, Rc::clone(&file));
+    if let Some((mut entry, answers_for)) = kept {
+        for coding in [Some(file.description.coding), answers_for].into_iter().flatten() {
+            entry.put(coding, file.description.fresh, Rc::clone(&file));
+        }
         let cost = entry.cost();
         large.insert(key, entry, cost);
     }

@@ -1,5 +1,6 @@
 //! The server as its owner sees it: start, look at, close. The work is done by native threads behind it.
 use crate::{
+    compress::Compressor,
     control::Control,
     core::{self, Core},
     error::StartError,
@@ -21,6 +22,10 @@ use std::{
 
 /// Connections the kernel may hold ready for each core; the kernel caps it at net.core.somaxconn.
 const BACKLOG: u32 = 4096;
+
+/// Cores for each thread that packs on the fly, and the most of those: each file is packed once, and cores come first.
+const PACKED_BESIDE: usize = 4;
+const PACKING_MAX: usize = 4;
 
 /// How long a core may take to give its operations back after its connections are gone.
 const SHUTDOWN: Duration = Duration::from_secs(2);
@@ -49,6 +54,8 @@ const SHUTDOWN: Duration = Duration::from_secs(2);
 pub struct Server {
     control: Arc<Control>,
     threads: Vec<thread::JoinHandle<()>>,
+    /// Those that pack on the fly.
+    packing: Vec<thread::JoinHandle<()>>,
     address: SocketAddr,
     driver: DriverKind,
     features: Vec<&'static str>,
@@ -61,7 +68,7 @@ pub struct Server {
 pub struct CloseReport {
     /// Connections that were still busy at the deadline and were cut.
     pub cut: u64,
-    /// Cores whose thread ended in a panic.
+    /// Cores, and threads that pack, that ended in a panic.
     pub panicked: u32,
 }
 
@@ -93,18 +100,27 @@ impl Server {
         if cores.len() > 1 {
             probe(address)?;
         }
-        let control = Arc::new(Control::new(cores.len()));
+        let compressor = Compressor::new(options.cache.compressed_bytes);
+        let control = Arc::new(Control::new(cores.len(), compressor));
         let options = Arc::new(options);
         let mut server = Server {
             control: Arc::clone(&control),
             threads: Vec::with_capacity(cores.len()),
+            packing: Vec::new(),
             address,
             driver: DriverKind::Poll,
             features: Vec::new(),
             notes: Vec::new(),
             cores: cores.clone(),
         };
-        // From here on an error drops `server`, which stops the cores that run already.
+        // From here on an error drops `server`, which stops the threads that run already.
+        if options.all_sites().any(|site| site.compress.is_some()) {
+            // From here and not from a core: a thread inherits the CPUs that its starter is pinned to.
+            for index in 0..(cores.len() / PACKED_BESIDE).clamp(1, PACKING_MAX) {
+                let thread = control.compressor.start_thread();
+                server.packing.push(thread.map_err(|error| no_thread(index, &error))?);
+            }
+        }
         for (index, cpu) in cores.iter().copied().enumerate() {
             // The first core takes the port; the others join it.
             let address = server.address;
@@ -120,10 +136,7 @@ impl Server {
             let thread = thread::Builder::new()
                 .name(format!("ringwheel-{index}"))
                 .spawn(move || sit(seat, &report))
-                .map_err(|error| StartError::Core {
-                    core: index,
-                    reason: format!("no thread ({error}); raise the limit on processes (ulimit -u)"),
-                })?;
+                .map_err(|error| no_thread(index, &error))?;
             server.threads.push(thread);
             let ready = reported.recv().unwrap_or_else(|_| {
                 Err(StartError::Core { core: index, reason: "its thread ended while starting".to_owned() })
@@ -174,7 +187,8 @@ impl Server {
 
     /// Counters of each core and their sum. Reads memory only; works after `close` too.
     pub fn stats(&self) -> ServerStats {
-        ServerStats::sum(self.control.cores.iter().map(Counters::read).collect())
+        let cores = self.control.cores.iter().map(Counters::read).collect();
+        ServerStats::sum(cores, self.control.compressor.bytes())
     }
 
     /// Stops accepting, closes idle connections, lets responses finish, and cuts what is left after `deadline`. Blocks until
@@ -184,6 +198,10 @@ impl Server {
         self.finish(deadline);
         let mut panicked = 0;
         for thread in self.threads.drain(..) {
+            panicked += u32::from(thread.join().is_err());
+        }
+        self.control.compressor.close();
+        for thread in self.packing.drain(..) {
             panicked += u32::from(thread.join().is_err());
         }
         let after: u64 = self.control.cores.iter().map(|core| core.cut.get()).sum();
@@ -220,6 +238,11 @@ impl Stopper {
         let now = Instant::now();
         self.control.finish_by(now.checked_add(deadline).unwrap_or(now + Duration::from_secs(86_400)));
     }
+}
+
+fn no_thread(core: usize, error: &io::Error) -> StartError {
+    let reason = format!("no thread ({error}); raise the limit on processes (ulimit -u)");
+    StartError::Core { core, reason }
 }
 
 /// One core's thread, from start to end.

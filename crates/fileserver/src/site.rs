@@ -5,6 +5,7 @@ use crate::{
     http::{
         coding::{Codings, Preference},
         head::FixedLines,
+        mime,
         parse::Request,
     },
     options::{Immutable, Options, SiteOptions},
@@ -89,8 +90,10 @@ pub(crate) struct Site {
     pub(crate) prefix: Box<[u8]>,
     pub(crate) options: SiteOptions,
     pub(crate) lines: FixedLines,
-    /// What packed files are looked for.
+    /// What a representation may be packed by: ahead or on the fly.
     pub(crate) codings: Codings,
+    /// What packed files are looked for.
+    pub(crate) ahead: Codings,
     /// Path without its first slash (empty for a root) and directory, in the order in which they are tried.
     mounts: Vec<(Box<[u8]>, fs::Directory)>,
     rules: Vec<(Pattern, Fields)>,
@@ -122,7 +125,10 @@ impl Site {
             index,
             prefix: if index == 0 { Box::default() } else { index.to_string().as_bytes().into() },
             lines: FixedLines::of(server.server.as_deref()),
-            codings: options.codings(),
+            codings: options
+                .codings()
+                .and(options.compress.map_or(Codings::NONE, |compress| compress.codings())),
+            ahead: options.codings(),
             mounts,
             rules: rules.collect(),
             cache_control: options
@@ -188,11 +194,29 @@ impl Site {
             fields.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
             fields.extend(value.as_deref().map(|value| (name.as_str(), value)));
         }
+        let must_stay = cache_control.is_some_and(|value| {
+            value.split(',').any(|part| part.trim().eq_ignore_ascii_case("no-transform"))
+        });
         let cache_control = rendered(cache_control.map(|value| ("Cache-Control", value)));
         let lines = rendered(fields);
-        let content_type = content_type
-            .map_or_else(|| crate::http::mime::content_type(name, &self.options.mime), str::to_owned);
-        About { content_type, cache_control, lines, varies: !self.codings.is_empty() }
+        let content_type =
+            content_type.map_or_else(|| mime::content_type(name, &self.options.mime), str::to_owned);
+        let compressible =
+            self.options.compress.is_some() && !must_stay && mime::is_compressible(&content_type);
+        let varies = compressible || !self.ahead.is_empty();
+        About { content_type, cache_control, lines, varies, compressible }
+    }
+
+    /// The codings that a file of `size` bytes is packed by on the fly.
+    pub(crate) fn on_the_fly(&self, about: &About, size: u64) -> Codings {
+        match &self.options.compress {
+            Some(compress)
+                if about.compressible && (compress.min_bytes..=compress.max_bytes).contains(&size) =>
+            {
+                compress.codings()
+            }
+            _ => Codings::NONE,
+        }
     }
 }
 
@@ -213,8 +237,10 @@ pub(crate) struct About {
     pub(crate) cache_control: Vec<u8>,
     /// The other lines of the rules.
     pub(crate) lines: Vec<u8>,
-    /// It may have packed files beside it.
+    /// It has other representations, or may have: packed files beside it, or what is packed on the fly.
     pub(crate) varies: bool,
+    /// It may be packed on the fly, as far as its size allows.
+    pub(crate) compressible: bool,
 }
 
 /// True for a name whose last part but the extension is a hash as bundlers write it: after `-` or `.`, at least 8 letters, digits or
@@ -236,7 +262,10 @@ fn has_hash(name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::HeaderRule;
+    use crate::{
+        http::coding::Coding,
+        options::{CompressOptions, HeaderRule},
+    };
 
     fn site(change: impl FnOnce(&mut SiteOptions)) -> Site {
         let mut options = SiteOptions::new(".");
@@ -286,6 +315,28 @@ mod tests {
         assert_eq!(lines(&site, "d/index.html"), "Cache-Control: no-cache\r\nX-B: 2\r\n");
         assert_eq!(site.about(b"raw/a.html").content_type, "text/plain");
         assert_eq!(lines(&site, "raw/a.css"), "X-A: 1\r\nX-B: 2\r\n");
+    }
+
+    #[test]
+    fn what_is_compressible_varies_and_the_rest_does_not() {
+        let site = site(|options| {
+            options.compress = Some(CompressOptions { min_bytes: 10, max_bytes: 20, ..Default::default() });
+            options.headers = vec![HeaderRule {
+                pattern: "/raw/**".into(),
+                fields: vec![("Cache-Control".into(), Some("public, No-Transform".into()))],
+            }];
+        });
+        let of = |path: &str| {
+            let about = site.about(path.as_bytes());
+            (about.varies, site.on_the_fly(&about, 15).is_empty())
+        };
+        assert_eq!(
+            (of("a.css"), of("a.png"), of("raw/a.css")),
+            ((true, false), (false, true), (false, true))
+        );
+        let about = site.about(b"a.css");
+        assert!([9, 21].iter().all(|size| site.on_the_fly(&about, *size).is_empty()));
+        assert!([10, 20].iter().all(|size| site.on_the_fly(&about, *size).has(Coding::Gzip)));
     }
 
     #[test]

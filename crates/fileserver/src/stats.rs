@@ -49,6 +49,7 @@ pub(crate) struct Counters {
     pub(crate) timeouts: Counter,
     pub(crate) cut: Counter,
     pub(crate) loads: Counter,
+    pub(crate) compressions: Counter,
     pub(crate) cache_bytes: Counter,
     pub(crate) cache_entries: Counter,
     pub(crate) open_files: Counter,
@@ -116,6 +117,7 @@ impl Counters {
             timeouts: self.timeouts.get(),
             cut: self.cut.get(),
             loads: self.loads.get(),
+            compressions: self.compressions.get(),
             cache_bytes: self.cache_bytes.get(),
             cache_entries: self.cache_entries.get(),
             open_files: self.open_files.get(),
@@ -169,6 +171,8 @@ pub struct CoreStats {
     pub cut: u64,
     /// Files loaded or opened.
     pub loads: u64,
+    /// Files packed on the fly, in each coding and version.
+    pub compressions: u64,
     /// Bytes of ready-made responses held now.
     pub cache_bytes: u64,
     /// Ready-made responses held now.
@@ -211,6 +215,7 @@ impl CoreStats {
         self.timeouts += other.timeouts;
         self.cut += other.cut;
         self.loads += other.loads;
+        self.compressions += other.compressions;
         self.cache_bytes += other.cache_bytes;
         self.cache_entries += other.cache_entries;
         self.open_files += other.open_files;
@@ -240,15 +245,17 @@ pub struct ServerStats {
     pub total: CoreStats,
     /// Each core, in the order of [`crate::Server::cores`].
     pub cores: Vec<CoreStats>,
+    /// Bytes of files packed on the fly that the cores have in common, held now.
+    pub compressed_bytes: u64,
 }
 
 impl ServerStats {
-    pub(crate) fn sum(cores: Vec<CoreStats>) -> ServerStats {
+    pub(crate) fn sum(cores: Vec<CoreStats>, compressed_bytes: u64) -> ServerStats {
         let mut total = CoreStats::default();
         for core in &cores {
             total.add(core);
         }
-        ServerStats { total, cores }
+        ServerStats { total, cores, compressed_bytes }
     }
 }
 
@@ -266,8 +273,8 @@ mod tests {
         two.requests.add(2);
         two.connections.add(3);
         two.connections.subtract(1);
-        let stats = ServerStats::sum(vec![one.read(), two.read()]);
+        let stats = ServerStats::sum(vec![one.read(), two.read()], 5);
         assert_eq!(stats.total.statuses, vec![(200, 1), (206, 1), (404, 2)]);
-        assert_eq!((stats.total.requests, stats.total.connections), (2, 2));
+        assert_eq!((stats.total.requests, stats.total.connections, stats.compressed_bytes), (2, 2, 5));
     }
 }

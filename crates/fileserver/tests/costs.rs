@@ -1,7 +1,8 @@
 //! What a cached request costs, counted: no allocation. Alone in its binary, because the allocator is the process's.
 mod common;
-use common::{Client, on_each_driver, pattern, serve};
+use common::{Client, eventually, get, on_each_driver, pattern, serve};
 use ringwheel_counts::{Counting, allocations_elsewhere};
+use ringwheel_fileserver::CompressOptions;
 use std::io::{Read, Write};
 
 #[global_allocator]
@@ -27,9 +28,11 @@ fn a_cached_request_allocates_nothing_and_neither_does_a_304_or_a_range() {
         site.write("a", pattern(1024));
         site.write("b", pattern(1024));
         site.write("b.br", pattern(700));
+        site.write("c.css", "a { color: red }\n".repeat(100));
         let server = serve(&site, driver, |options| {
             options.cache.revalidate_ms = 60_000;
             (options.site.brotli, options.site.zstd, options.site.gzip) = (true, true, true);
+            options.site.compress = Some(CompressOptions::default());
         });
         let mut client = Client::connect(server.local_address());
         let tag = client.get("/a", "").header("etag").unwrap().to_owned();
@@ -40,10 +43,21 @@ fn a_cached_request_allocates_nothing_and_neither_does_a_304_or_a_range() {
         let range = b"GET /a HTTP/1.1\r\nHost: test\r\nRange: bytes=10-19\r\n\r\n".to_vec();
         let packed =
             b"GET /b HTTP/1.1\r\nHost: test\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n\r\n".to_vec();
+        let compressed =
+            b"GET /c.css HTTP/1.1\r\nHost: test\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n\r\n".to_vec();
+        // At once, but on a machine that is too busy.
+        eventually("compressed", || {
+            get(&server, "/c.css", "Accept-Encoding: br\r\n").header("content-encoding") == Some("br")
+        });
         let mut buffer = vec![0; 1 << 20];
-        for (name, request) in
-            [("one", one), ("eight", pipelined), ("304", not_modified), ("range", range), ("packed", packed)]
-        {
+        for (name, request) in [
+            ("one", one),
+            ("eight", pipelined),
+            ("304", not_modified),
+            ("range", range),
+            ("packed", packed),
+            ("compressed", compressed),
+        ] {
             client.send(&request);
             std::thread::sleep(std::time::Duration::from_millis(50));
             let length = client.stream.read(&mut buffer).unwrap();

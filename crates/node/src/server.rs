@@ -22,6 +22,8 @@ pub struct NativeServerStats {
     pub timeouts: f64,
     pub cut: f64,
     pub loads: f64,
+    pub compressions: f64,
+    pub compressed_bytes: f64,
     pub cache_bytes: f64,
     pub cache_entries: f64,
     pub open_files: f64,
@@ -221,7 +223,10 @@ fn deadline(ms: f64) -> Duration {
     Duration::from_millis(ms.clamp(0.0, 86_400_000.0) as u64)
 }
 
-fn counters(ServerStats { total, cores }: &ServerStats, cpus: &[Option<usize>]) -> NativeServerStats {
+fn counters(
+    ServerStats { total, cores, compressed_bytes }: &ServerStats,
+    cpus: &[Option<usize>],
+) -> NativeServerStats {
     NativeServerStats {
         requests: total.requests as f64,
         bytes: total.bytes as f64,
@@ -232,6 +237,8 @@ fn counters(ServerStats { total, cores }: &ServerStats, cpus: &[Option<usize>]) 
         timeouts: total.timeouts as f64,
         cut: total.cut as f64,
         loads: total.loads as f64,
+        compressions: total.compressions as f64,
+        compressed_bytes: *compressed_bytes as f64,
         cache_bytes: total.cache_bytes as f64,
         cache_entries: total.cache_entries as f64,
         open_files: total.open_files as f64,

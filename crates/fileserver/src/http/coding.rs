@@ -77,6 +77,12 @@ impl Codings {
         self.0 == 0
     }
 
+    /// Those in either set.
+    #[must_use]
+    pub fn and(self, other: Codings) -> Codings {
+        Codings(self.0 | other.0)
+    }
+
     /// Those in the set, without the identity.
     pub fn packed(self) -> impl Iterator<Item = Coding> {
         Coding::PACKED.into_iter().filter(move |coding| self.has(*coding))

@@ -87,6 +87,20 @@ pub fn packed(mut tag: String, coding: Coding) -> String {
     tag
 }
 
+/// The tag of bytes packed on the fly: other levels and other releases of a library pack otherwise, so a hash of the bytes is in it.
+///
+/// ```
+/// # use ringwheel_fileserver::http::{coding::Coding, etag::{packed, with_hash}};
+/// assert_eq!(with_hash(packed("\"11-5\"".to_owned(), Coding::Gzip), 0xabc), "\"11-5-gzip-abc\"");
+/// assert_eq!(with_hash(String::new(), 0xabc), "");
+/// ```
+pub fn with_hash(mut tag: String, hash: u64) -> String {
+    if tag.pop() == Some('"') {
+        let _ = write!(tag, "-{hash:x}\"");
+    }
+    tag
+}
+
 /// One tag of a request: its opaque part with quotes, and whether it was weak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tag<'a> {

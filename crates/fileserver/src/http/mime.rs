@@ -37,8 +37,49 @@ fn needs_charset(essence: &str) -> bool {
     essence.starts_with("text/") || essence == "application/manifest+json"
 }
 
+/// Whether bytes of this Content-Type get smaller when they are packed: text, what is written in JSON or XML, and a few formats that are
+/// not packed inside. Its parameters do not matter.
+///
+/// ```
+/// # use ringwheel_fileserver::http::mime::is_compressible;
+/// assert!(is_compressible("text/html; charset=utf-8") && is_compressible("image/svg+xml"));
+/// assert!(!is_compressible("image/png") && !is_compressible("application/zip"));
+/// ```
+pub fn is_compressible(content_type: &str) -> bool {
+    /// Those of mime-db's `compressible` that are met on the web.
+    const OTHERS: [&str; 21] = [
+        "application/ecmascript",
+        "application/javascript",
+        "application/json",
+        "application/rtf",
+        "application/sql",
+        "application/toml",
+        "application/vnd.ms-fontobject",
+        "application/wasm",
+        "application/x-javascript",
+        "application/x-ndjson",
+        "application/x-sh",
+        "application/x-tex",
+        "application/xml",
+        "application/yaml",
+        "font/otf",
+        "font/sfnt",
+        "font/ttf",
+        "image/bmp",
+        "image/vnd.microsoft.icon",
+        "image/x-icon",
+        "model/gltf-binary",
+    ];
+    let essence = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    essence.starts_with("text/")
+        || essence.ends_with("+json")
+        || essence.ends_with("+xml")
+        || OTHERS.contains(&&*essence)
+}
+
 #[cfg(test)]
 mod tests {
+    use super::is_compressible;
     use std::collections::BTreeMap;
 
     fn content_type(name: &[u8]) -> String {
@@ -64,6 +105,26 @@ mod tests {
         ] {
             assert_eq!(content_type(name.as_bytes()), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn text_is_compressible_and_what_is_packed_inside_is_not() {
+        for name in [
+            "a.html", "a.css", "a.js", "a.mjs", "a.json", "a.svg", "a.xml", "a.wasm", "a.ttf", "a.ico",
+            "a.md", "a.map",
+        ] {
+            assert!(is_compressible(&content_type(name.as_bytes())), "{name}");
+        }
+        for name in [
+            "a.png", "a.jpg", "a.webp", "a.avif", "a.woff", "a.woff2", "a.mp4", "a.zip", "a.gz", "a.pdf", "a",
+        ] {
+            assert!(!is_compressible(&content_type(name.as_bytes())), "{name}");
+        }
+        assert!(
+            is_compressible("Text/Plain;x=y")
+                && is_compressible("application/ld+json ; a")
+                && !is_compressible("")
+        );
     }
 
     #[test]

@@ -17,11 +17,20 @@ pub struct CacheOptions {
     /// Milliseconds an entry is trusted before its file is looked at again, up to a day. 0 looks at every request.
     /// Default 1000.
     pub revalidate_ms: u64,
+    /// Bytes of files compressed on the fly, for all cores together, up to 1 TiB; each core has its ready-made responses of them
+    /// beside it. 0 keeps none. Default 32 MiB.
+    pub compressed_bytes: usize,
 }
 
 impl Default for CacheOptions {
     fn default() -> Self {
-        CacheOptions { bytes: 32 << 20, file_bytes_max: 64 << 10, open_files: 256, revalidate_ms: 1000 }
+        CacheOptions {
+            bytes: 32 << 20,
+            file_bytes_max: 64 << 10,
+            open_files: 256,
+            revalidate_ms: 1000,
+            compressed_bytes: 32 << 20,
+        }
     }
 }
 
@@ -75,7 +84,8 @@ impl CacheOptions {
         within("cache.bytes", self.bytes as u64, 0, 1 << 40)?;
         within("cache.file_bytes_max", self.file_bytes_max, 0, 16 << 20)?;
         within("cache.open_files", self.open_files, 0, 65_536)?;
-        within("cache.revalidate_ms", self.revalidate_ms, 0, 86_400_000)
+        within("cache.revalidate_ms", self.revalidate_ms, 0, 86_400_000)?;
+        within("cache.compressed_bytes", self.compressed_bytes as u64, 0, 1 << 40)
     }
 }
 

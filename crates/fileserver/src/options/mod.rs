@@ -1,6 +1,7 @@
 //! What a server can be told, each option with its unit, range and default, checked in one place before anything starts.
 //!
 //! All of it can be read from JSON (`serde`) and written as such, in the names that lib/api/server-options.ts has.
+mod compress;
 mod limits;
 mod site;
 
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use std::{borrow::Cow, path::PathBuf};
 
 pub use crate::http::etag::EtagKind;
+pub use compress::CompressOptions;
 pub use limits::{CacheOptions, Limits};
 pub use ringwheel_executor::DriverKind;
 pub use site::{Dotfiles, HeaderRule, Immutable, Mount, RedirectRule, SiteOptions};

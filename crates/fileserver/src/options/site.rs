@@ -1,5 +1,5 @@
 //! What one site serves, and how: everything that may differ between the hosts of a server.
-use super::{Invalid, Options, field_value, within, wrong};
+use super::{CompressOptions, Invalid, Options, field_value, within, wrong};
 use crate::{
     http::{
         coding::{Coding, Codings},
@@ -119,6 +119,8 @@ pub struct SiteOptions {
     pub zstd: bool,
     /// The same for `name.gz` and `gzip`. Default false.
     pub gzip: bool,
+    /// Compression on the fly, beside files that were packed ahead, which are taken first. Default none.
+    pub compress: Option<CompressOptions>,
 }
 
 impl Default for SiteOptions {
@@ -142,6 +144,7 @@ impl Default for SiteOptions {
             brotli: false,
             zstd: false,
             gzip: false,
+            compress: None,
         }
     }
 }
@@ -215,6 +218,9 @@ impl SiteOptions {
         within("headers (number of rules)", self.headers.len(), 0, 256)?;
         for (index, rule) in self.headers.iter().enumerate() {
             rule.validate(index)?;
+        }
+        if let Some(compress) = &self.compress {
+            compress.validate()?;
         }
         for (extension, essence) in &self.mime {
             plain_name("mime (an extension)", extension)?;

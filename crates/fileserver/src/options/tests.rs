@@ -23,6 +23,14 @@ fn what_is_out_of_range_is_named_with_its_range() {
     assert!(refused(|o| o.site.extensions = vec!["a/b".into()]).contains("plain file names"));
     assert!(refused(|o| o.site.single = Some("../x".into())).contains("a file below the root"));
     assert!(refused(|o| o.site.ignores = None).contains("single beside it"));
+    let compress = |change: fn(&mut CompressOptions)| {
+        refused(|o| change(o.site.compress.insert(CompressOptions::default())))
+    };
+    assert!(compress(|c| c.brotli = Some(12)).contains("compress.brotli is 12; allowed: 0 to 11"));
+    assert!(compress(|c| c.gzip = Some(0)).contains("1 to 9"));
+    assert!(compress(|c| c.max_bytes = 17 << 20).contains("0 to 16777216"));
+    assert!(compress(|c| (c.min_bytes, c.max_bytes) = (11, 10)).contains("0 to 10"));
+    assert!(compress(|c| (c.brotli, c.gzip) = (None, None)).contains("one of them, or both"));
     assert!(refused(|o| o.server = Some("a\r\nSet-Cookie: x".into())).contains("printable"));
     assert!(refused(|o| o.site.cache_control = Some(String::new())).contains("printable"));
     assert!(refused(|o| o.limits.header_bytes = 10).contains("256 to 1048576"));
@@ -76,13 +84,16 @@ fn sites_and_rules_are_checked_too() {
 #[test]
 fn json_reads_as_the_options_and_what_is_unknown_is_an_error() {
     let json = r#"{ "port": 0, "cores": { "list": [1] }, "driver": "poll", "server": null,
-        "limits": { "idleTimeoutMs": 50 }, "cache": { "fileBytesMax": 1 },
-        "site": { "roots": ["a"], "etag": "off", "immutable": "hashed", "headers": [{ "pattern": "*", "fields": [["A", null]] }] },
+        "limits": { "idleTimeoutMs": 50 }, "cache": { "fileBytesMax": 1, "compressedBytes": 2 },
+        "site": { "roots": ["a"], "etag": "off", "immutable": "hashed", "compress": { "brotli": null, "minBytes": 5 }, "headers": [{ "pattern": "*", "fields": [["A", null]] }] },
         "sites": [{ "hosts": ["h"], "roots": ["b"], "mounts": [{ "path": "/m/", "root": "c" }] }] }"#;
     let options: Options = serde_json::from_str(json).unwrap();
     assert_eq!((options.port, options.driver, options.server), (0, Some(DriverKind::Poll), None));
     assert_eq!(options.limits.idle_timeout, Duration::from_millis(50));
     assert_eq!((options.site.etag, options.site.immutable), (EtagKind::Off, Immutable::Hashed));
+    let compress = options.site.compress.unwrap();
+    assert_eq!((compress.brotli, compress.gzip, compress.min_bytes), (None, Some(6), 5));
+    assert_eq!((options.cache.compressed_bytes, options.sites[0].compress), (2, None));
     assert_eq!(options.sites[0].mounts[0].path, "/m/");
     assert!(serde_json::from_str::<Options>(r#"{ "prot": 0 }"#).unwrap_err().to_string().contains("prot"));
 }
