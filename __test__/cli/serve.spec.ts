@@ -121,15 +121,26 @@ test('extensions, --single and --ignores reach the server', async (t) => {
   t.is((await running.ended).code, 0);
 });
 
-test('--redirects reach the server, with and without a status', async (t) => {
-  const options = ['--redirects', '/old/* /new/:splat', '--redirects', '/shop https://shop.example/ 308'];
-  const { running, facts } = await serving([site(), '--port', '0', '--cores', '1', ...options]);
+test('--redirects, with and without a status, and --error-pages reach the server', async (t) => {
+  const directory = site();
+  writeFileSync(join(directory, 'lost.html'), 'lost');
+  const options = [
+    '--redirects',
+    '/old/* /new/:splat',
+    '--redirects',
+    '/shop https://shop.example/ 308',
+    '--error-pages',
+    '404=lost.html',
+  ];
+  const { running, facts } = await serving([directory, '--port', '0', '--cores', '1', ...options]);
   const seen = async (path: string) => {
     const { status, headers } = await fetch(`${facts.url}${path}`, { redirect: 'manual' });
     return [status, headers.get('location')];
   };
   t.deepEqual(await seen('/old/a?b'), [301, '/new/a?b']);
   t.deepEqual(await seen('/shop'), [308, 'https://shop.example/']);
+  const missing = await fetch(`${facts.url}/none`);
+  t.deepEqual([missing.status, await missing.text()], [404, 'lost']);
   running.child.kill('SIGTERM');
   t.is((await running.ended).code, 0);
 });

@@ -118,6 +118,13 @@ export interface SiteOptions {
    * nothing, every other a comparison with each pattern that has a name or `*`. Default none.
    */
   redirects?: readonly RedirectOptions[];
+  /**
+   * Files below `root` that are the bodies of answers with the status 400, 403, 404, 405, 500 or 503, such as `{ 404: '404.html' }`; they have
+   * the fields of `headers` for their own paths, and `Cache-Control: no-store` unless one of these says otherwise. What is no request at all
+   * (408, 414, 431, 501, 505) and what a program asked for (412, 416) keeps the server's own page, and so does a status whose file cannot be
+   * read. The page comes from the cache. Default none.
+   */
+  errorPages?: Readonly<Partial<Record<400 | 403 | 404 | 405 | 500 | 503, string>>>;
   /** Names that begin with a dot: `deny` (404, but `/.well-known/`; default), `allow`, `ignore` (404 without exception). */
   dotfiles?: 'deny' | 'allow' | 'ignore';
   /**
@@ -212,6 +219,7 @@ const SITE_RULES: Record<string, Rule> = {
     shape({ from: text, to: text, status: oneOfNumbers(301, 302, 303, 307, 308) }, ['from', 'to']),
     10_000,
   ),
+  errorPages: mapOf(oneOf('400', '403', '404', '405', '500', '503'), text, 6),
   dotfiles: oneOf('deny', 'allow', 'ignore'),
   etag: either(off, oneOf('time', 'inode', 'content')),
   maxAge: whole(0, 2 ** 31),

@@ -18,6 +18,7 @@ export interface ServeOptions {
   readonly single?: true | string;
   readonly ignores?: readonly string[];
   readonly redirects?: readonly RedirectOptions[];
+  readonly errorPages?: Readonly<Record<string, string>>;
   readonly dotfiles?: 'deny' | 'allow' | 'ignore';
   readonly etag?: 'time' | 'inode' | 'content' | 'off';
   readonly maxAge?: number;

@@ -48,6 +48,7 @@ Examples:
   ringwheel serve dist --compress          the same made on the fly, once for each file
   ringwheel serve public --mount /media/=/srv/media
   ringwheel serve dist --single --ignores '/api/**'
+  ringwheel serve dist --error-pages 404=404.html --error-pages 500=oops.html
   ringwheel serve dist --redirects '/blog/:year/* https://blog.example/:splat 301'
   ringwheel serve out --extensions html    /about is about.html
   ringwheel serve --config site.ts --check what a configuration means, without serving
@@ -97,6 +98,11 @@ export function commands(defaults: Defaults): Command {
       '--redirects <rule>',
       "'FROM TO [STATUS]' of names that have moved, such as '/old/* /new/:splat 308', may be repeated",
       redirect,
+    )
+    .option(
+      '--error-pages <status=file>',
+      'file below the directory that answers with 400, 403, 404, 405, 500 or 503, may be repeated',
+      named,
     )
     .addOption(
       new Option('--dotfiles <policy>', 'names that begin with a dot (default: deny)').choices([

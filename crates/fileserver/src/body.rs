@@ -5,7 +5,7 @@
 use crate::{
     connection::Connection,
     file::{LargeFile, SmallFile},
-    http::{answer::Content, range::ByteRange},
+    http::{answer::Content, head::Description, range::ByteRange},
     outbox::TOGETHER_MAX,
     watch::Phase,
 };
@@ -23,6 +23,15 @@ pub(crate) enum Bytes {
     Memory(Rc<SmallFile>, Rc<[u8]>),
     /// An open file.
     File(Rc<LargeFile>),
+}
+
+impl Bytes {
+    pub(crate) fn description(&self) -> &Description {
+        match self {
+            Bytes::Memory(file, _) => &file.description,
+            Bytes::File(file) => &file.description,
+        }
+    }
 }
 
 /// The pieces of a response that did not fit beside its head.

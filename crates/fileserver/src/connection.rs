@@ -207,6 +207,11 @@ async fn converse(connection: &mut Connection) -> io::Result<()> {
                 connection.enter(Phase::Send);
                 loaded = Some(fallback::load(&Rc::clone(connection.core()), site, &key, preference).await);
             }
+            Next::Page { site, status, preference } => {
+                connection.flush(false).await?;
+                connection.enter(Phase::Send);
+                loaded = Some(fallback::page(&Rc::clone(connection.core()), site, status, preference).await);
+            }
             Next::Body(body, length) => {
                 body::send(connection, body).await?;
                 if connection.last {

@@ -1,5 +1,6 @@
-//! Pipeline step 3c: what answers for a name that no file has: the one page of a single-page application.
+//! Pipeline step 3c: what answers where nothing is found: the one page of a single-page application, or the site's page for a status.
 use crate::{
+    body::Bytes,
     core::Core,
     file::Loaded,
     http::{coding::Preference, status::Status},
@@ -48,21 +49,41 @@ fn page_path(relative: &str) -> Box<[u8]> {
 
 /// Loads what a site has under a key, or else its single page. The page is kept under its own key alone: names that no file has are
 /// chosen by clients, and must neither fill the cache nor meet in its hash.
-pub(crate) async fn load(core: &Rc<Core>, site: usize, key: &[u8], preference: Preference) -> Loaded {
-    let loaded = load::load(core, site, key, preference).await;
+pub(crate) async fn load(core: &Rc<Core>, index: usize, key: &[u8], preference: Preference) -> Loaded {
+    let mut loaded = load::load(core, index, key, preference).await;
+    let site = core.sites.at(index);
+    if let Loaded::Failed(Status::NotFound) = loaded
+        && let Some(single) = site.single.as_ref().filter(|single| single.answers(&key[site.prefix.len()..]))
+    {
+        loaded = own(core, site, &single.path, preference).await;
+    }
+    match loaded {
+        Loaded::Failed(status) => page(core, index, status, preference).await,
+        loaded => loaded,
+    }
+}
+
+/// The page of a site for a status; without one, or where it cannot be read, the status alone.
+pub(crate) async fn page(core: &Rc<Core>, site: usize, status: Status, preference: Preference) -> Loaded {
     let site = core.sites.at(site);
-    let Loaded::Failed(Status::NotFound) = loaded else { return loaded };
-    let Some(single) = site.single.as_ref().filter(|single| single.answers(&key[site.prefix.len()..])) else {
-        return loaded;
-    };
-    let page = [&*site.prefix, &*single.path].concat();
-    match kept(core, site, &page, preference) {
-        Some(kept) => kept,
-        None => match load::load(core, site.index, &page, preference).await {
-            // A page that is no file (a directory) answers nothing, so there is nowhere to redirect to.
-            Loaded::Directory => Loaded::Failed(Status::NotFound),
-            page => page,
-        },
+    let Some(page) = site.error_pages.of(status) else { return Loaded::Failed(status) };
+    match own(core, site, &page.path, preference).await {
+        Loaded::Small(file, ready) => Loaded::Page(status, Bytes::Memory(file, ready)),
+        Loaded::Large(file) => Loaded::Page(status, Bytes::File(file)),
+        _ => Loaded::Failed(status),
+    }
+}
+
+/// Loads a page of the site's own, or takes it from the shelf.
+async fn own(core: &Rc<Core>, site: &Site, path: &[u8], preference: Preference) -> Loaded {
+    let key = [&*site.prefix, path].concat();
+    if let Some(kept) = kept(core, site, &key, preference) {
+        return kept;
+    }
+    match load::load(core, site.index, &key, preference).await {
+        // A page that is no file (a directory) answers nothing, so there is nowhere to redirect to.
+        Loaded::Directory => Loaded::Failed(Status::NotFound),
+        page => page,
     }
 }
 
@@ -71,6 +92,46 @@ fn kept(core: &Core, site: &Site, page: &[u8], preference: Preference) -> Option
     shelf.path.clear();
     shelf.path.extend_from_slice(page);
     look_up(core, site, &mut shelf, preference)
+}
+
+/// The pages of a site for what goes wrong.
+#[derive(Debug, Default)]
+pub(crate) struct ErrorPages(Vec<ErrorPage>);
+
+/// The page for one status.
+#[derive(Debug)]
+pub(crate) struct ErrorPage {
+    status: Status,
+    /// See [`page_path`].
+    path: Box<[u8]>,
+    /// The line of Cache-Control with its end, or nothing.
+    pub(crate) cache_control: Vec<u8>,
+}
+
+impl ErrorPages {
+    /// The statuses that can have a page: what a person may meet. The others answer programs, or bytes that are no request.
+    pub(crate) const STATUSES: [Status; 6] = [
+        Status::BadRequest,
+        Status::Forbidden,
+        Status::NotFound,
+        Status::MethodNotAllowed,
+        Status::InternalServerError,
+        Status::ServiceUnavailable,
+    ];
+
+    /// `cache_control` is asked for the line of a page's path.
+    pub(crate) fn of_options(options: &SiteOptions, cache_control: impl Fn(&[u8]) -> Vec<u8>) -> ErrorPages {
+        let page = |status: Status| {
+            let relative = options.error_pages.get(&status.code())?;
+            let cache_control = cache_control(relative.as_bytes());
+            Some(ErrorPage { status, path: page_path(relative), cache_control })
+        };
+        ErrorPages(Self::STATUSES.into_iter().filter_map(page).collect())
+    }
+
+    pub(crate) fn of(&self, status: Status) -> Option<&ErrorPage> {
+        self.0.iter().find(|page| page.status == status)
+    }
 }
 
 #[cfg(test)]

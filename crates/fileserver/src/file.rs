@@ -1,5 +1,6 @@
 //! What the caches hold: a file's identity, its description, and either its ready-made response or its open descriptor.
 use crate::{
+    body::Bytes,
     http::{
         coding::{Coding, Codings, Preference},
         date::{self, DATE_BYTES, DateClock},
@@ -272,6 +273,8 @@ pub(crate) enum Loaded {
     Directory,
     /// Nothing to serve.
     Failed(Status),
+    /// Nothing to serve, and the site's own page says so.
+    Page(Status, Bytes),
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::{
         head::Persistence,
         page::{self, Page},
         parse::{self, Method, Parsed, Request},
+        range::ByteRange,
         status::Status,
     },
     load::{self, Check},
@@ -39,6 +40,15 @@ pub(crate) enum Next {
     },
     /// The head is in the outbox, this follows it; then a request body of this length is thrown away.
     Body(Body, u64),
+    /// This site's page for this status must be loaded; then the same request again.
+    Page {
+        /// The site's number.
+        site: usize,
+        /// The status.
+        status: Status,
+        /// Which of its representations.
+        preference: Preference,
+    },
     /// The response is in the outbox; then a request body of this length is thrown away.
     Skip(u64),
     /// The response is in the outbox; then the connection ends.
@@ -91,6 +101,9 @@ pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Optio
         }
         match answer(connection, &core, &mut shelf, &request, loaded.take()) {
             Step::Load { site, key, preference } => return (used, Next::Load { site, key, preference }),
+            Step::Page { site, status, preference } => {
+                return (used, Next::Page { site, status, preference });
+            }
             Step::Done(body) => {
                 used += length;
                 let skip = match request.body {
@@ -124,6 +137,7 @@ fn key_of<'a>(site: &Site, target: &target::Target<'a>, room: &'a mut Vec<u8>) -
 /// What answering one request came to.
 enum Step {
     Load { site: usize, key: Box<[u8]>, preference: Preference },
+    Page { site: usize, status: Status, preference: Preference },
     Done(Option<Body>),
 }
 
@@ -159,23 +173,50 @@ fn answer(
     {
         return reply(connection, shelf, status, &[("Location", &location)]);
     }
+    // What went wrong: the site's page for it, which may have to be loaded first.
+    let fail = |connection: &mut Connection, shelf: &Shelf, loaded: Option<Loaded>, status: Status| {
+        let fields: &[(&str, &[u8])] = match status {
+            Status::MethodNotAllowed => &[("Allow", page::ALLOW.as_bytes())],
+            Status::ServiceUnavailable => &[("Retry-After", b"1")],
+            _ => &[],
+        };
+        let Some(page) = site.error_pages.of(status) else {
+            return reply(connection, shelf, status, fields);
+        };
+        match loaded {
+            None => Step::Page { site: site.index, status, preference: site.preference(request) },
+            Some(Loaded::Page(_, bytes)) => {
+                let persistence = persist(connection, request, keep && !status.closes());
+                let head_only = request.method == Method::Head;
+                let head = Page { status, fields, head_only, persistence };
+                let file = bytes.description();
+                let date = *shelf.clock.text();
+                page::write_head(connection.writer(), &head, file, &page.cache_control, &date, &site.lines);
+                count(core, status);
+                let whole = ByteRange { start: 0, end: file.size };
+                let content = if head_only || file.size == 0 { Content::None } else { Content::Piece(whole) };
+                Step::Done(attach(connection, bytes, content))
+            }
+            Some(_) => reply(connection, shelf, status, fields),
+        }
+    };
     match request.method {
         Method::Get | Method::Head => {}
         Method::Options => {
             return reply(connection, shelf, Status::NoContent, &[("Allow", page::ALLOW.as_bytes())]);
         }
         Method::Other => {
-            return reply(connection, shelf, Status::MethodNotAllowed, &[("Allow", page::ALLOW.as_bytes())]);
+            return fail(connection, shelf, loaded, Status::MethodNotAllowed);
         }
     }
     // Step 3.
     let Some(target) = target else {
-        return reply(connection, shelf, Status::BadRequest, &[]);
+        return fail(connection, shelf, loaded, Status::BadRequest);
     };
     match target::decode(target.path, site.options.dotfiles, &mut shelf.path) {
         Ok(()) => {}
-        Err(Refusal::Malformed) => return reply(connection, shelf, Status::BadRequest, &[]),
-        Err(Refusal::Absent) => return reply(connection, shelf, Status::NotFound, &[]),
+        Err(Refusal::Malformed) => return fail(connection, shelf, loaded, Status::BadRequest),
+        Err(Refusal::Absent) => return fail(connection, shelf, loaded, Status::NotFound),
     }
     shelf.path.splice(0..0, site.prefix.iter().copied());
     let loaded = match loaded {
@@ -192,10 +233,9 @@ fn answer(
         },
     };
     let (bytes, status_and_content) = match loaded {
-        Loaded::Failed(Status::ServiceUnavailable) => {
-            return reply(connection, shelf, Status::ServiceUnavailable, &[("Retry-After", b"1")]);
+        Loaded::Failed(status) | Loaded::Page(status, _) => {
+            return fail(connection, shelf, Some(loaded), status);
         }
-        Loaded::Failed(status) => return reply(connection, shelf, status, &[]),
         Loaded::Directory => {
             let location = target::directory_location(&shelf.path[site.prefix.len()..], target.query);
             return reply(connection, shelf, Status::MovedPermanently, &[("Location", &location)]);

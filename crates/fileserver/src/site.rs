@@ -1,7 +1,7 @@
 //! Pipeline step 3: the site of a host, and what one site is on one core: its directories and the lines of its answers.
 use crate::{
     error::StartError,
-    fallback::Single,
+    fallback::{ErrorPages, Single},
     http::{
         coding::{Codings, Preference},
         head::FixedLines,
@@ -100,6 +100,7 @@ pub(crate) struct Site {
     cache_control: Option<String>,
     pub(crate) single: Option<Single>,
     pub(crate) redirects: Redirects,
+    pub(crate) error_pages: ErrorPages,
 }
 
 impl Site {
@@ -121,7 +122,8 @@ impl Site {
         });
         let redirects = options.redirects.iter().filter_map(|rule| rule.compile().ok());
         let immutable = if options.immutable == Immutable::All { ", immutable" } else { "" };
-        Ok(Site {
+        let mut site = Site {
+            error_pages: ErrorPages::default(),
             index,
             prefix: if index == 0 { Box::default() } else { index.to_string().as_bytes().into() },
             lines: FixedLines::of(server.server.as_deref()),
@@ -138,7 +140,9 @@ impl Site {
             single: Single::of(options),
             redirects: Redirects::of(redirects.collect()),
             options: options.clone(),
-        })
+        };
+        site.error_pages = ErrorPages::of_options(options, |path| site.error_cache_control(path));
+        Ok(site)
     }
 
     /// The directories in which a path, without its first slash, may be, with what is left of it there.
@@ -167,6 +171,15 @@ impl Site {
     /// True for the path of a mount without its last slash.
     pub(crate) fn is_mount(&self, path: &[u8]) -> bool {
         self.mounts.iter().any(|(mount, _)| mount.strip_suffix(b"/") == Some(path))
+    }
+
+    /// The line of Cache-Control of an error page of this path: what a rule says, else that nobody keeps it, whatever the age of files is.
+    fn error_cache_control(&self, path: &[u8]) -> Vec<u8> {
+        let mut rules =
+            self.rules.iter().filter(|(pattern, _)| pattern.matches(path)).flat_map(|(_, fields)| fields);
+        let ruled = rules.rfind(|(name, _)| name.eq_ignore_ascii_case("cache-control"));
+        let value = ruled.map_or(Some("no-store"), |(_, value)| value.as_deref());
+        rendered(value.map(|value| ("Cache-Control", value)))
     }
 
     /// What answers say of the file of this path, which has no slash before it, beside what every file's say.

@@ -1,7 +1,7 @@
 //! The pages for what is not a file: errors, redirects, and the answer to OPTIONS.
 use super::{
     date::DATE_BYTES,
-    head::{self, FixedLines, Persistence},
+    head::{self, Description, FixedLines, Persistence},
     status::Status,
 };
 
@@ -43,6 +43,31 @@ pub fn write(out: &mut Vec<u8>, page: &Page<'_>, date: &[u8; DATE_BYTES], lines:
     if !page.head_only {
         out.extend_from_slice(body.as_bytes());
     }
+}
+
+/// Writes the head of a page whose body is a file. No validator goes with it: a condition or a range is about the file that was asked for,
+/// which is not this one.
+pub fn write_head(
+    out: &mut Vec<u8>,
+    page: &Page<'_>,
+    file: &Description,
+    cache_control: &[u8],
+    date: &[u8; DATE_BYTES],
+    lines: &FixedLines,
+) {
+    head::start(out, page.status, date, lines);
+    for (name, value) in page.fields {
+        head::field(out, name, value);
+    }
+    head::content(out, file);
+    head::number_field(out, "Content-Length", file.size);
+    if file.varies {
+        out.extend_from_slice(b"Vary: Accept-Encoding\r\n");
+    }
+    out.extend_from_slice(cache_control);
+    out.extend_from_slice(&file.lines);
+    head::field(out, "X-Content-Type-Options", b"nosniff");
+    head::finish(out, page.persistence);
 }
 
 #[cfg(test)]

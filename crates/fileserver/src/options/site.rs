@@ -1,6 +1,7 @@
 //! What one site serves, and how: everything that may differ between the hosts of a server.
 use super::{CompressOptions, Invalid, Options, field_value, within, wrong};
 use crate::{
+    fallback::ErrorPages,
     http::{
         coding::{Coding, Codings},
         etag::EtagKind,
@@ -99,6 +100,8 @@ pub struct SiteOptions {
     pub ignores: Option<Vec<String>>,
     /// Names that have moved, files or not, at most 10,000: the first whose pattern fits is taken, for every method but OPTIONS. Default none.
     pub redirects: Vec<RedirectRule>,
+    /// Files below the roots that are the bodies of answers with the statuses 400, 403, 404, 405, 500 and 503. Default none.
+    pub error_pages: BTreeMap<u16, String>,
     /// Default [`Dotfiles::Deny`].
     pub dotfiles: Dotfiles,
     /// What ETags are made from.
@@ -134,6 +137,7 @@ impl Default for SiteOptions {
             single: None,
             ignores: Some(Vec::new()),
             redirects: Vec::new(),
+            error_pages: BTreeMap::new(),
             dotfiles: Dotfiles::default(),
             etag: EtagKind::default(),
             max_age: None,
@@ -243,12 +247,15 @@ impl SiteOptions {
                 ));
             }
         }
-        if let Some(single) = &self.single
-            && (single.split('/').any(|segment| matches!(segment, "" | "." | ".."))
-                || single.contains(['\\', '\0']))
-        {
-            let allowed = "a file below the root, such as index.html or app/shell.html";
-            return Err(wrong("single", format!("{single:?}"), allowed));
+        if let Some(single) = &self.single {
+            file_below("single", single)?;
+        }
+        for (status, page) in &self.error_pages {
+            if !ErrorPages::STATUSES.iter().any(|each| each.code() == *status) {
+                let allowed = "pages for 400, 403, 404, 405, 500 and 503";
+                return Err(wrong("error_pages", status.to_string(), allowed));
+            }
+            file_below(format!("error_pages[{status}]"), page)?;
         }
         let ignores = self.ignores.as_deref().unwrap_or_default();
         within("ignores (length of the list)", ignores.len(), 0, 256)?;
@@ -307,6 +314,15 @@ impl HeaderRule {
         }
         Ok(())
     }
+}
+
+fn file_below(option: impl Into<std::borrow::Cow<'static, str>>, path: &str) -> Result<(), Invalid> {
+    let climbs = path.split('/').any(|segment| matches!(segment, "" | "." | ".."));
+    if climbs || path.contains(['\\', '\0']) {
+        let allowed = "a file below the root, such as index.html or app/shell.html";
+        return Err(wrong(option, format!("{path:?}"), allowed));
+    }
+    Ok(())
 }
 
 fn plain_name(option: &'static str, name: &str) -> Result<(), Invalid> {
