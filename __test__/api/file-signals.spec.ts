@@ -55,7 +55,8 @@ for (const direct of [false, true]) {
 
         await file.close();
         // What the loop's own thread does at once has ended before the kernel could be asked to end it.
-        if (name !== 'advise') t.true(executor.stats().cancels > cancels, 'the kernel was asked to end what had begun');
+        if (!['advise', 'stat', 'size'].includes(name))
+          t.true(executor.stats().cancels > cancels, 'the kernel was asked to end what had begun');
         t.true([2, 7].includes(fs.statSync(path).size));
       },
     );

@@ -275,6 +275,32 @@ test('an array of no bytes moves none', async (t) => {
   t.is(await file.write(''), 0);
 });
 
+test('a position of what has none is ESPIPE, as node:fs says, and nothing is moved', async (t) => {
+  const executor = executorOf(t);
+  const path = `${folder}/no-positions`;
+  (await import('node:child_process')).execFileSync('mkfifo', [path]);
+  await using file = await File.open(path, 'r+');
+  const target = new Uint8Array(10);
+  for (const [syscall, call] of [
+    ['read', () => file.readAt(target, 0)],
+    ['read', () => file.read(target, { position: 3 })],
+    ['read', () => file.readv([target, new Uint8Array(2)], 0)],
+    ['write', () => file.writeAt(target, 0)],
+    ['write', () => file.writeAt(new Uint8Array(100_000), 0)],
+    ['write', () => file.writev([target], 1)],
+  ] as [string, () => Promise<number>][]) {
+    await t.throwsAsync(call(), { code: 'ESPIPE', message: `ESPIPE: invalid seek, ${syscall} '${path}'` });
+  }
+  using lease = executor.lease(4096);
+  await t.throwsAsync(file.readAt(lease, 0), { code: 'ESPIPE' });
+  t.is(await file.write('ping'), 4);
+  t.is(await file.read(lease), 4);
+  await using zero = await File.open('/dev/zero', 'r+');
+  t.is(await zero.readAt(target.fill(1), 2 ** 40), 10);
+  t.deepEqual(target, new Uint8Array(10));
+  t.is(await zero.writeAt(target, 5), 10);
+});
+
 test('reads through a pipe wait for the writer', async (t) => {
   executorOf(t);
   const path = `${folder}/fifo`;

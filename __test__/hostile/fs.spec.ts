@@ -207,7 +207,9 @@ test('a file system that hangs holds those who ask it, not the event loop', asyn
     if (status !== 0) process.exit(0);
     symlinkSync(place + '/x', place + '.link');
     ${FS}
-    const asked = [fs.stat(place + '/x'), fs.readdir(place), fs.writeFile(place + '/x', 'x'), fs.readFile(place + '/x'), fs.lstat(place + '.link/y')];
+    const O_PATH = 0o10000000; // Such an open asks nobody.
+    const root = await File.open(place, O_PATH);
+    const asked = [fs.stat(place + '/x'), fs.readdir(place), fs.writeFile(place + '/x', 'x'), fs.readFile(place + '/x'), fs.lstat(place + '.link/y'), root.stat(), root.size()];
     let settledOnes = 0;
     for (const one of asked) one.then(() => settledOnes++, () => settledOnes++);
     await sleep(100); // The loop goes round.

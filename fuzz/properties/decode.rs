@@ -3,7 +3,7 @@ use ringwheel_command::{
     Action, Command, LeaseRange, Opcode, Position, Reject,
     call::{BLOCK_HEADER, BLOCK_MAX},
     decode::decode,
-    layout::{CLASSES, LENGTH_MAX, PENDING_CAPACITY, SAFE_INTEGER_MAX, STAT_BYTES},
+    layout::{CLASSES, LENGTH_MAX, PENDING_CAPACITY, SAFE_INTEGER_MAX},
     reply::REJECT_CEILING,
 };
 
@@ -40,10 +40,6 @@ pub fn check_command(command: &Command) {
                     if let Position::At(offset) = position {
                         assert!(offset <= SAFE_INTEGER_MAX && offset as f64 == command.operand);
                     }
-                }
-                Action::Stat { lease, .. } => {
-                    inside(lease);
-                    assert!(lease.length >= STAT_BYTES);
                 }
                 Action::Call { lease, .. } => {
                     inside(lease);

@@ -18,6 +18,8 @@ const STEPS = [
   'close',
 ] as const;
 const TOO_LARGE = STEPS.indexOf('too large');
+/** Closing the file failed, too. */
+const CLOSE_FAILED = 0x80;
 
 /** A failure of one step of a call, and the path at which it happened where that is not the one asked for. @internal */
 export class FailedAt {
@@ -27,12 +29,17 @@ export class FailedAt {
   readonly path: Buffer | undefined;
   /** Of a file with more bytes than the caller takes: how many. */
   readonly size: number | undefined;
+  /** What closing the file failed with, after that. */
+  readonly closing: number | undefined;
 
-  constructor(errno: number, step: number, bytes: Uint8Array, pathBytes: number) {
+  constructor(errno: number, how: number, bytes: Uint8Array, pathBytes: number) {
+    const step = how & ~CLOSE_FAILED;
     this.errno = errno;
     this.syscall = STEPS[step] ?? '';
     this.path = pathBytes === 0 ? undefined : Buffer.from(bytes.subarray(0, pathBytes));
-    this.size = step === TOO_LARGE ? new DataView(bytes.buffer, bytes.byteOffset).getFloat64(0, true) : undefined;
+    const answer = new DataView(bytes.buffer, bytes.byteOffset);
+    this.size = step === TOO_LARGE ? answer.getFloat64(0, true) : undefined;
+    this.closing = (how & CLOSE_FAILED) === 0 ? undefined : -answer.getInt32(0, true);
   }
 }
 

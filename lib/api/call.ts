@@ -95,9 +95,10 @@ export function fstat<T>(
   file: FileState,
   make: (stat: StatView) => T,
   alignment = false,
+  signal?: AbortSignal,
 ): Promise<T | number> {
   const flags = alignment ? CALL_FLAG_ALIGNMENT : 0;
-  const asked: Call<T> = { number: CALL_FILE_STAT, flags, file, answer: statAnswer };
+  const asked: Call<T> = { number: CALL_FILE_STAT, flags, file, signal, answer: statAnswer };
   return call(link, asked, undefined, undefined, make) as Promise<T | number>;
 }
 

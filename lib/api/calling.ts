@@ -70,7 +70,7 @@ export function call<T>(
   if (asked.data instanceof Uint8Array) asked = { ...asked, data: Uint8Array.prototype.slice.call(asked.data) };
   return asked.signal === undefined
     ? waitThenCall(link, asked, wanted, bytes, one, two, make)
-    : waitWithSignal(link, asked, wanted, bytes, one, two, asked.signal);
+    : waitWithSignal(link, asked, wanted, bytes, one, two, make, asked.signal);
 }
 
 function tooLong(path: Path | undefined): boolean {
@@ -180,6 +180,7 @@ function waitWithSignal<T>(
   needed: number,
   first: Path | undefined,
   second: Path | undefined,
+  make: unknown,
   signal: AbortSignal,
 ): Promise<T | number | FailedAt> {
   if (isAborted(signal)) return Promise.reject(reasonOf(signal));
@@ -218,7 +219,7 @@ function waitWithSignal<T>(
       waited();
     };
     const answer: Answer<T> = (result, parcel, hold) => {
-      if (!left) return asked.answer(result, parcel, hold, link, undefined);
+      if (!left) return asked.answer(result, parcel, hold, link, make);
       if (parcel !== 0) link.native.dropParcel(parcel);
       return undefined as T;
     };

@@ -148,19 +148,27 @@ async function waited(ready: Promise<void>, signal: AbortSignal | undefined): Pr
   if (isAborted(signal)) throw reasonOf(signal);
 }
 
-/** Runs `work`, which changes the file's length from `start` on, when no other change of it is on its way. @internal */
-export async function claiming<T>(link: Link, file: FileState, start: number, work: () => Promise<T>): Promise<T> {
+/** Runs `work`, which changes the file's length from `start` on, when no other change of it is on its way; a signal ends the wait. @internal */
+export async function claiming<T>(
+  link: Link,
+  file: FileState,
+  start: number,
+  signal: AbortSignal | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
   const direct = file.direct as DirectFile;
   link.enter(file);
   // Writes that come behind it meet the end sooner; one that is guessed too soon costs them nothing but company.
   direct.lengthSeen = Math.min(direct.lengthSeen, start);
   const back = (then: () => void) => link.backToQueue(then);
   const writing = direct.begin(direct.down(start), Number.POSITIVE_INFINITY, true, back);
+  let began = writing.ready === undefined;
   try {
-    if (writing.ready !== undefined) await writing.ready;
+    if (writing.ready !== undefined) await waited(writing.ready, signal);
+    began = true;
     return await work();
   } finally {
-    direct.end(writing, true);
+    direct.end(writing, began);
     link.leave(file);
   }
 }

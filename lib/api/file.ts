@@ -13,17 +13,15 @@ import {
   OPCODE_DATASYNC,
   OPCODE_READ,
   OPCODE_READV,
-  OPCODE_STAT,
   OPCODE_SYNC,
   OPCODE_TRUNCATE,
   OPCODE_WRITE,
   OPCODE_WRITEV,
-  STAT_BYTES,
 } from '../wire/layout.generated.js';
 import { endedBy, isAborted, reasonOf } from './abort.js';
-import { advise, allocate, readRest } from './call.js';
+import { advise, allocate, fstat, readRest } from './call.js';
 import { claiming, readRestDirectly, untilSettled } from './direct.js';
-import { ourError, quoted, type RingwheelError, rejected } from './errors.js';
+import { ourError, quoted, type RingwheelError, rejected, systemError } from './errors.js';
 import { currentLink } from './executor.js';
 import { READ_MANY_DEFAULTS, readRanges } from './file-many.js';
 import { type ReadableOptions, type ReadableStreamOptions, readableOf, readableStreamOf } from './file-readable.js';
@@ -41,7 +39,7 @@ import { openFlags, pathOf } from './flags.js';
 import { Lease } from './lease.js';
 import { DIRECT, openDirectly } from './open-direct.js';
 import { closeFile, closeForgotten, openFile } from './open-file.js';
-import { operate, scratchFor } from './operation.js';
+import { operate } from './operation.js';
 import {
   OPEN_RULES,
   type OpenOptions,
@@ -171,7 +169,8 @@ export class File implements AsyncDisposable {
    * @param target - A {@link Lease} (no copy) or a Uint8Array (one copy); as many bytes as it has are asked for.
    * @param position - Byte position in the file, 0 to 2^53 − 1. The file's own position does not move.
    * @returns Bytes read: fewer than asked for near the end of the file, 0 at the end.
-   * @throws ERR_RINGWHEEL_INVALID_OPTION, ERR_RINGWHEEL_LEASE, ERR_RINGWHEEL_BUFFER, ERR_RINGWHEEL_CLOSED, or a system error of syscall `read`.
+   * @throws ERR_RINGWHEEL_INVALID_OPTION, ERR_RINGWHEEL_LEASE, ERR_RINGWHEEL_BUFFER, ERR_RINGWHEEL_CLOSED, or a system error of syscall `read`: ESPIPE of
+   * what has no positions (pipes, sockets, terminals), which {@link File.read} reads without one.
    *
    * Cost: a promise and 64 bytes of shared memory. All reads of one turn of the event loop share one system call.
    */
@@ -500,9 +499,10 @@ export class File implements AsyncDisposable {
   }
 
   /**
-   * Metadata of the file. Cost: one statx(2).
+   * Metadata of the file. Cost: one statx(2), at once; of a file on a network or FUSE mount, and for a while after one that took long, on the
+   * executor's pool, so that a server that is gone holds nothing but this promise.
    *
-   * @param options - See {@link SignalOptions}.
+   * @param options - See {@link SignalOptions}. A statx that has begun it ends, on the pool.
    * @throws A system error of syscall `fstat`; ERR_RINGWHEEL_INVALID_OPTION, ERR_RINGWHEEL_CLOSED; the signal's reason.
    */
   async stat(options?: SignalOptions): Promise<Stats> {
@@ -545,7 +545,7 @@ export class File implements AsyncDisposable {
     const link = this.#usable('truncate');
     const truncate = () => operate(link, OPCODE_TRUNCATE, this.#state, NO_HOLD, 0, length, signal);
     await endedBy(signal, () =>
-      this.#state.direct === undefined ? truncate() : claiming(link, this.#state, length, truncate),
+      this.#state.direct === undefined ? truncate() : claiming(link, this.#state, length, signal, truncate),
     );
   }
 
@@ -576,7 +576,7 @@ export class File implements AsyncDisposable {
     const asked = () =>
       told(allocate(link, this.#state, mode, position, length, signal), 'fallocate', this.#state.path);
     await endedBy(signal, () =>
-      this.#state.direct === undefined ? asked() : claiming(link, this.#state, position, asked),
+      this.#state.direct === undefined ? asked() : claiming(link, this.#state, position, signal, asked),
     );
   }
 
@@ -670,13 +670,9 @@ export class File implements AsyncDisposable {
   async #look(link: Link, signal: AbortSignal | undefined): Promise<Stats> {
     const { direct } = this.#state;
     if (direct !== undefined) await untilSettled(link, direct);
-    const hold = link.scratch.take(STAT_BYTES) ?? (await scratchFor(link, STAT_BYTES));
-    try {
-      await operate(link, OPCODE_STAT, this.#state, hold, STAT_BYTES, 0, signal);
-      return new Stats(new DataView(hold.bytes.buffer, hold.bytes.byteOffset, STAT_BYTES));
-    } finally {
-      link.scratch.give(hold);
-    }
+    const found = await fstat(link, this.#state, (stat) => new Stats(stat), false, signal);
+    if (typeof found === 'number') throw systemError(found, 'fstat', this.#state.path);
+    return found;
   }
 
   async #flush(method: string, opcode: number, options: SignalOptions | undefined): Promise<void> {

@@ -180,7 +180,8 @@ export interface TransferOptions {
   length?: number;
   /**
    * Ends the operation early. With a lease the promise settles when the kernel has let go of the memory: with the reason, or
-   * with the result if that was faster. With a Uint8Array it rejects at once.
+   * with the result if that was faster. It is, as a rule, for what is in the page cache: io_uring moves such bytes as it is told of the operation, so that
+   * an abort in the turn of the call resolves there, while the poll driver has not begun then and rejects. With a Uint8Array it rejects at once.
    */
   signal?: AbortSignal;
 }

@@ -1,5 +1,6 @@
 // What File.stat returns: the fields and questions of node:fs's Stats, read from a struct statx.
 import { constants } from 'node:fs';
+import type { StatView } from './call-answers.js';
 
 const { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } = constants;
 
@@ -38,25 +39,21 @@ export class Stats {
   readonly birthtimeNs: bigint;
 
   /** @internal */
-  constructor(statx: DataView) {
-    const word = (offset: number): number => statx.getUint32(offset, true);
-    const wide = (offset: number): number => Number(statx.getBigUint64(offset, true));
-    const time = (offset: number): bigint =>
-      statx.getBigInt64(offset, true) * 1_000_000_000n + BigInt(word(offset + 8));
-    this.blksize = word(4);
-    this.nlink = word(16);
-    this.uid = word(20);
-    this.gid = word(24);
-    this.mode = statx.getUint16(28, true);
-    this.ino = wide(32);
-    this.size = wide(40);
-    this.blocks = wide(48);
-    this.atimeNs = time(64);
-    this.birthtimeNs = time(80);
-    this.ctimeNs = time(96);
-    this.mtimeNs = time(112);
-    this.rdev = device(word(128), word(132));
-    this.dev = device(word(136), word(140));
+  constructor(stat: StatView) {
+    this.dev = stat.dev;
+    this.ino = stat.ino;
+    this.mode = stat.mode;
+    this.nlink = stat.nlink;
+    this.uid = stat.uid;
+    this.gid = stat.gid;
+    this.rdev = stat.rdev;
+    this.size = stat.size;
+    this.blksize = stat.blksize;
+    this.blocks = stat.blocks;
+    this.atimeNs = stat.atimeNs;
+    this.mtimeNs = stat.mtimeNs;
+    this.ctimeNs = stat.ctimeNs;
+    this.birthtimeNs = stat.birthtimeNs;
   }
 
   /** Last access, milliseconds. */
@@ -120,11 +117,4 @@ export class Stats {
   isCharacterDevice(): boolean {
     return (this.mode & S_IFMT) === S_IFCHR;
   }
-}
-
-/** makedev(3) as glibc has it, so that the numbers equal Node's. */
-function device(major: number, minor: number): number {
-  const low = ((minor & 0xff) | ((major & 0xfff) << 8)) >>> 0;
-  const high = (major & ~0xfff) >>> 0;
-  return low + (minor & ~0xff) * 2 ** 12 + high * 2 ** 32;
 }

@@ -52,7 +52,12 @@ export async function uvError(errno: number, syscall: string, path?: Path, dest?
 export function failed(failure: Failed, syscall: string, path: Path | undefined, shown: boolean): Promise<UvError> {
   if (!(failure instanceof FailedAt)) return uvError(failure, syscall, path);
   const told = shown || failure.syscall === 'open';
-  return uvError(failure.errno, failure.syscall || syscall, told ? (failure.path ?? path) : undefined);
+  const error = uvError(failure.errno, failure.syscall || syscall, told ? (failure.path ?? path) : undefined);
+  return failure.closing === undefined ? error : withClosing(error, failure.closing);
+}
+
+async function withClosing(error: Promise<UvError>, closing: number): Promise<UvError> {
+  return joined(await error, await uvError(closing, 'close')) as UvError;
 }
 
 /** An error that lower rooms made, as Node would make it; one that is none of the system stays as it is. */
@@ -67,10 +72,10 @@ export async function throwAbort(signal: AbortSignal | undefined): Promise<never
   throw signal?.reason; // Not reached.
 }
 
-/** What an operation on a file and its close threw, as Node joins them. */
-export function joined(closing: unknown, error: unknown): unknown {
-  if (!(closing instanceof Error) || !(error instanceof Error)) return closing;
-  const both = new AggregateError([closing, error], closing.message) as AggregateError & { code?: string | undefined };
-  both.code = (closing as UvError).code;
+/** What an operation on a file threw, and then its close, as Node joins them. */
+export function joined(error: unknown, closing: unknown): unknown {
+  if (!(error instanceof Error) || !(closing instanceof Error)) return error;
+  const both = new AggregateError([error, closing], error.message) as AggregateError & { code?: string | undefined };
+  both.code = (error as UvError).code;
   return both;
 }

@@ -55,7 +55,7 @@ async function opened<T>(path: Path, flags: number, mode: number, work: (kernel:
     try {
       await kernel.close();
     } catch (closing) {
-      throw joined(closing, error);
+      throw joined(error, closing);
     }
     throw error;
   }

@@ -123,7 +123,6 @@ export const OPCODE_WRITE = 3;
 export const OPCODE_SYNC = 4;
 export const OPCODE_DATASYNC = 5;
 export const OPCODE_TRUNCATE = 6;
-export const OPCODE_STAT = 7;
 export const OPCODE_CLOSE = 8;
 export const OPCODE_CANCEL = 10;
 export const OPCODE_CALL = 11;
@@ -131,7 +130,7 @@ export const OPCODE_READ_MANY = 12;
 export const OPCODE_READV = 13;
 export const OPCODE_WRITEV = 14;
 /** Opcode number → name; empty where no opcode has the number. */
-export const OPCODE_NAMES = ['', 'nop', 'read', 'write', 'sync', 'datasync', 'truncate', 'stat', 'close', '', 'cancel', 'call', 'read_many', 'readv', 'writev'] as const;
+export const OPCODE_NAMES = ['', 'nop', 'read', 'write', 'sync', 'datasync', 'truncate', '', 'close', '', 'cancel', 'call', 'read_many', 'readv', 'writev'] as const;
 
 // Calls. crates/command/src/call.rs says what each takes and gives, and draws the block.
 export const CALL_ACCESS = 1;

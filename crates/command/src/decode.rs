@@ -6,7 +6,6 @@ use crate::{
     call::{BLOCK_HEADER, BLOCK_MAX},
     layout::{
         CLASSES, COMMAND_WORDS, Command, LENGTH_MAX, PENDING_CAPACITY, POSITION_CURRENT, SAFE_INTEGER_MAX,
-        STAT_BYTES,
     },
     opcode::Opcode,
     reply::{Reject, RejectCode},
@@ -91,8 +90,6 @@ pub enum Action {
     Datasync { file: FileId },
     /// ftruncate(2); `length` is at most 2^53 − 1.
     Truncate { file: FileId, length: u64 },
-    /// statx(2) into a lease of at least 256 bytes.
-    Stat { file: FileId, lease: LeaseRange },
     /// Read the ranges of the table that starts at this byte of the lease, which decides everything else.
     ReadMany { file: FileId, lease: LeaseRange, table: u32 },
     /// Read into the parts that the table at the start of the lease names, which decides everything else.
@@ -148,13 +145,6 @@ pub fn decode(command: &Command) -> Result<Request, Reject> {
         Opcode::Truncate => {
             let length = safe_integer(command.operand).ok_or(reject(RejectCode::Position))?;
             Action::Truncate { file, length }
-        }
-        Opcode::Stat => {
-            let lease = lease(command).map_err(reject)?;
-            if lease.length < STAT_BYTES {
-                return Err(reject(RejectCode::Length));
-            }
-            Action::Stat { file, lease }
         }
         Opcode::ReadMany => {
             let lease = lease(command).map_err(reject)?;

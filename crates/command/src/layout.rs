@@ -34,7 +34,7 @@ pub const PENDING_CAPACITY: u32 = 1 << 20;
 pub const CLASSES: u16 = 64;
 /// The most bytes of one read or write: what Linux moves in one call (`MAX_RW_COUNT`), and it fits the `i32` result.
 pub const LENGTH_MAX: u32 = 0x7fff_f000;
-/// Bytes that STAT writes (`struct statx`).
+/// Bytes of `struct statx`, with which an answer to the calls STAT and FILE_STAT begins.
 pub const STAT_BYTES: u32 = 256;
 /// The largest position, length or time: `Number.MAX_SAFE_INTEGER`.
 pub const SAFE_INTEGER_MAX: u64 = (1 << 53) - 1;

@@ -16,8 +16,6 @@ pub enum Opcode {
     Datasync = 5,
     /// ftruncate(2). Arguments: file, operand = new length in bytes. Result: 0.
     Truncate = 6,
-    /// statx(2) into a lease. Arguments: file, lease (offset, length ≥ 256). Result: 0.
-    Stat = 7,
     /// Closes the file once its operations in flight are done. Arguments: file. Result: 0.
     Close = 8,
     /// Ends another command early. Its pending slot and generation name that *other* command, which completes once, with
@@ -39,14 +37,13 @@ pub enum Opcode {
 
 impl Opcode {
     /// Every opcode with its name in TypeScript, in the order of their numbers.
-    pub const ALL: [(Opcode, &'static str); 13] = [
+    pub const ALL: [(Opcode, &'static str); 12] = [
         (Opcode::Nop, "NOP"),
         (Opcode::Read, "READ"),
         (Opcode::Write, "WRITE"),
         (Opcode::Sync, "SYNC"),
         (Opcode::Datasync, "DATASYNC"),
         (Opcode::Truncate, "TRUNCATE"),
-        (Opcode::Stat, "STAT"),
         (Opcode::Close, "CLOSE"),
         (Opcode::Cancel, "CANCEL"),
         (Opcode::Call, "CALL"),
@@ -65,7 +62,6 @@ impl Opcode {
             4 => Opcode::Sync,
             5 => Opcode::Datasync,
             6 => Opcode::Truncate,
-            7 => Opcode::Stat,
             8 => Opcode::Close,
             10 => Opcode::Cancel,
             11 => Opcode::Call,

@@ -17,6 +17,11 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "reads of one pipe are answered in their order", run: pipe_order },
     Case { name: "a pipe is written without blocking anything else", run: pipe_writes },
     Case { name: "writing to a pipe without a reader is EPIPE", run: broken_pipe },
+    Case {
+        name: "a position of what has none is ESPIPE at once, as pread and pwrite say",
+        run: no_positions,
+    },
+    Case { name: "a device is read and written at positions", run: device_positions },
     Case { name: "readiness says which bits are set", run: ready_bits },
     Case { name: "readiness of both sides may be waited for at once", run: ready_both },
     Case { name: "a regular file is always ready", run: ready_file },
@@ -85,6 +90,38 @@ fn broken_pipe(rig: &Rig) -> Result<(), Skip> {
     drop(reader);
     let wrote = drive.result(Write { file: writer, source: source(b"x"), offset: u64::MAX });
     assert_eq!(wrote, -libc::EPIPE);
+    Ok(())
+}
+
+fn no_positions(rig: &Rig) -> Result<(), Skip> {
+    let mut drive = rig.start();
+    let (reader, writer) = rustix::pipe::pipe().expect("pipe");
+    let (reader, writer) = (drive.driver.adopt(reader), drive.driver.adopt(writer));
+    // Empty: what looked for bytes first would wait for them.
+    let read = drive.result(Read { file: reader.clone(), target: room(1), offset: 0 });
+    assert_eq!(read, -libc::ESPIPE);
+    assert_eq!(drive.result(Write { file: writer.clone(), source: source(b"x"), offset: 7 }), -libc::ESPIPE);
+    let (socket, _plain) = drive.tcp();
+    assert_eq!(drive.result(Read { file: socket, target: room(1), offset: 1 }), -libc::ESPIPE);
+    assert_eq!(drive.result(Write { file: writer, source: source(b"x"), offset: u64::MAX }), 1);
+    assert_eq!(
+        drive.result(Read { file: reader, target: room(9), offset: u64::MAX }),
+        1,
+        "nothing was moved"
+    );
+    Ok(())
+}
+
+fn device_positions(rig: &Rig) -> Result<(), Skip> {
+    let mut drive = rig.start();
+    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
+    let zero = rustix::fs::open("/dev/zero", flags, rustix::fs::Mode::empty()).expect("/dev/zero");
+    let zero = drive.driver.adopt(zero);
+    for offset in [0, 1 << 40, u64::MAX] {
+        let read = drive.run(Read { file: zero.clone(), target: room(3), offset });
+        assert_eq!((read.result, bytes_of(read)), (3, vec![0; 3]));
+        assert_eq!(drive.result(Write { file: zero.clone(), source: source(b"abc"), offset }), 3);
+    }
     Ok(())
 }
 

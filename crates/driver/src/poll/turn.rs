@@ -20,7 +20,7 @@ use crate::{
     op::{
         file::{
             Read, Write,
-            poll::{nature, take_opened, work},
+            poll::{has_no_place, nature, take_opened, work},
         },
         socket::poll::{Accepted, Received, unblock},
     },
@@ -365,8 +365,11 @@ impl Poll {
 fn prepare(entry: &mut Entry) -> rustix::io::Result<()> {
     match &entry.operation {
         Operation::Accept(accept) => unblock(accept.listener.as_fd())?,
-        Operation::Read(Read { file, .. }) | Operation::Write(Write { file, .. }) => {
+        Operation::Read(Read { file, offset, .. }) | Operation::Write(Write { file, offset, .. }) => {
             nature(file);
+            if has_no_place(file, *offset) {
+                return Err(rustix::io::Errno::SPIPE);
+            }
         }
         _ => {}
     }

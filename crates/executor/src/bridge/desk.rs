@@ -22,7 +22,7 @@ use ringwheel_command::{
 use ringwheel_driver::{
     Arena, Completion, Handle, LeaseId, Operation, RefusedReason,
     memory::{Source, Target},
-    op::file::{Close, Open, Read, Stat, Sync, Truncate, Write, has_positions},
+    op::file::{Close, Open, Read, Sync, Truncate, Write, has_positions},
 };
 use std::collections::VecDeque;
 #[cfg(target_os = "linux")]
@@ -249,11 +249,6 @@ impl Desk {
             Action::Datasync { file } => Operation::Sync(Sync { file: self.file(file)?, data_only: true }),
             Action::Truncate { file, length } => {
                 Operation::Truncate(Truncate { file: self.file(file)?, length })
-            }
-            Action::Stat { file, lease } => {
-                let file = self.file(file)?;
-                let (lease, range) = self.memory(lease)?;
-                Operation::Stat(Stat { file, target: Target::Lease(lease, range) })
             }
             Action::Close { file } => {
                 let file = self.files.remove(file).ok_or(RejectCode::StaleFile)?;
@@ -518,7 +513,6 @@ impl Desk {
     fn take_back(&mut self, operation: Operation) {
         match operation {
             Operation::Read(Read { target: Target::Lease(lease, _), .. })
-            | Operation::Stat(Stat { target: Target::Lease(lease, _), .. })
             | Operation::Write(Write { source: Source::Lease(lease, _), .. }) => {
                 self.arena.lend(lease);
             }

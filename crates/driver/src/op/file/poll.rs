@@ -72,6 +72,12 @@ pub fn has_positions(file: &Handle) -> bool {
     nature(file) != Nature::Stream || rustix::io::pread(file, &mut [0_u8; 0], 0) != Err(Errno::SPIPE)
 }
 
+/// Whether a transfer at this offset is pread(2)'s or pwrite(2)'s ESPIPE. At the file's own position, `u64::MAX`, none is.
+#[inline]
+pub(crate) fn has_no_place(file: &Handle, offset: u64) -> bool {
+    offset != u64::MAX && !has_positions(file)
+}
+
 /// O_DIRECT reads wait for the disk, whatever RWF_NOWAIT says.
 #[cfg(target_os = "linux")]
 fn is_direct(file: &Handle) -> bool {
@@ -125,31 +131,35 @@ impl Read {
         None
     }
 
-    /// Reads what a stream has; waits when it has nothing.
+    /// Reads what a stream has, or a device at a position; waits when it has nothing.
     pub(crate) fn attempt_stream(&mut self) -> Attempt {
         match bits_now(self.file.as_fd(), PollFlags::IN) {
             Ok(bits) if bits.is_empty() => return Attempt::Wait,
             Ok(_) => {}
             Err(errno) => return Attempt::failed(errno),
         }
-        let file = self.file.as_fd();
+        let (file, offset) = (self.file.as_fd(), self.offset);
+        let one = |bytes: &mut [u8]| {
+            let bytes_max = bytes.len().min(STREAM_BYTES);
+            let bytes = &mut bytes[..bytes_max];
+            retry_on_intr(|| match offset {
+                u64::MAX => rustix::io::read(file, &mut *bytes),
+                offset => rustix::io::pread(file, &mut *bytes, offset),
+            })
+        };
         let result = match &mut self.target {
-            Target::Lease(lease, range) => {
-                let bytes = &mut lease[range.start as usize..range.end as usize];
-                let bytes_max = bytes.len().min(STREAM_BYTES);
-                retry_on_intr(|| rustix::io::read(file, &mut bytes[..bytes_max]))
-            }
-            Target::Piece(piece) => {
-                let bytes = piece.bytes_mut();
-                let bytes_max = bytes.len().min(STREAM_BYTES);
-                retry_on_intr(|| rustix::io::read(file, &mut bytes[..bytes_max]))
-            }
+            Target::Lease(lease, range) => one(&mut lease[range.start as usize..range.end as usize]),
+            Target::Piece(piece) => one(piece.bytes_mut()),
             Target::Vec(vector) => {
                 vector.clear();
                 let room = vector.capacity().min(STREAM_BYTES);
                 let spare = &mut vector.spare_capacity_mut()[..room];
-                let result =
-                    retry_on_intr(|| rustix::io::read(file, &mut *spare).map(|(read, _)| read.len()));
+                let result = retry_on_intr(|| {
+                    Ok(match offset {
+                        u64::MAX => rustix::io::read(file, &mut *spare)?.0.len(),
+                        offset => rustix::io::pread(file, &mut *spare, offset)?.0.len(),
+                    })
+                });
                 if let Ok(bytes) = result {
                     self.target.filled(bytes);
                 }
@@ -159,12 +169,11 @@ impl Read {
                 let slices = vector.slices_mut();
                 match parts_within(slices.iter().map(|slice| slice.len()), STREAM_BYTES) {
                     // The first one alone is longer; or there is none, and nothing to read.
-                    0 => retry_on_intr(|| {
-                        let first = slices.first_mut().map_or(&mut [][..], |first| &mut **first);
-                        let bytes_max = first.len().min(STREAM_BYTES);
-                        rustix::io::read(file, &mut first[..bytes_max])
+                    0 => one(slices.first_mut().map_or(&mut [][..], |first| &mut **first)),
+                    count => retry_on_intr(|| match offset {
+                        u64::MAX => rustix::io::readv(file, &mut slices[..count]),
+                        offset => rustix::io::preadv(file, &mut slices[..count], offset),
                     }),
-                    count => retry_on_intr(|| rustix::io::readv(file, &mut slices[..count])),
                 }
             }
         };
@@ -222,9 +231,9 @@ fn read_cached_parts(
 }
 
 impl Write {
-    /// Writes what a stream takes without blocking; waits when it takes nothing.
+    /// Writes what a stream takes without blocking, or a device at a position; waits when it takes nothing.
     pub(crate) fn attempt_stream(&self) -> Attempt {
-        let file = self.file.as_fd();
+        let (file, offset) = (self.file.as_fd(), self.offset);
         match bits_now(file, PollFlags::OUT) {
             Ok(bits) if bits.is_empty() => return Attempt::Wait,
             Ok(_) => {}
@@ -234,14 +243,20 @@ impl Write {
         let bytes_max = if nonblocking { STREAM_BYTES } else { PIPE_BYTES };
         let one = |bytes: &[u8]| {
             let piece = &bytes[..bytes.len().min(bytes_max)];
-            retry_on_intr(|| rustix::io::write(file, piece))
+            retry_on_intr(|| match offset {
+                u64::MAX => rustix::io::write(file, piece),
+                offset => rustix::io::pwrite(file, piece, offset),
+            })
         };
         let result = match &self.source {
             Source::Vector(vector) => {
                 let slices = vector.slices();
                 match parts_within(slices.iter().map(|slice| slice.len()), bytes_max) {
                     0 => one(slices.first().map_or(&[], |first| first)),
-                    count => retry_on_intr(|| rustix::io::writev(file, &slices[..count])),
+                    count => retry_on_intr(|| match offset {
+                        u64::MAX => rustix::io::writev(file, &slices[..count]),
+                        offset => rustix::io::pwritev(file, &slices[..count], offset),
+                    }),
                 }
             }
             source => one(source.bytes()),

@@ -1,5 +1,8 @@
 //! File operations on the ring: one entry each, but for what is cheaper without one.
-use super::{Close, Open, Read, Stat, Sync, Truncate, Write, poll::nature};
+use super::{
+    Close, Open, Read, Stat, Sync, Truncate, Write,
+    poll::{has_no_place, nature},
+};
 use crate::{
     Handle, Operation,
     error::Errno,
@@ -19,6 +22,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 /// The index of the arena among the fixed buffers: there is one.
 const ARENA: u16 = 0;
 const INVALID: Errno = Errno(E::INVAL.raw_os_error());
+const NO_PLACE: Plan = Plan::Done(-E::SPIPE.raw_os_error());
 
 /// How a file is opened, beside the operation's own fields.
 #[derive(Debug, Default)]
@@ -86,6 +90,9 @@ pub(crate) fn close(close: &Close) -> Plan {
 
 #[inline]
 pub(crate) fn read(read: &mut Read, kit: Kit) -> Plan {
+    if has_no_place(&read.file, read.offset) {
+        return NO_PLACE;
+    }
     if let Target::Vector(vector) = &read.target {
         let ((places, count), (fd, flags)) = (vector.places(), descriptor(&read.file, kit));
         return Plan::Entry(opcode::Readv::new(fd, places, count).offset(read.offset).build().flags(flags));
@@ -103,6 +110,9 @@ pub(crate) fn read(read: &mut Read, kit: Kit) -> Plan {
 
 #[inline]
 pub(crate) fn write(write: &Write, kit: Kit) -> Plan {
+    if has_no_place(&write.file, write.offset) {
+        return NO_PLACE;
+    }
     if let Source::Vector(vector) = &write.source {
         let ((places, count), (fd, flags)) = (vector.places(), descriptor(&write.file, kit));
         return Plan::Entry(opcode::Writev::new(fd, places, count).offset(write.offset).build().flags(flags));

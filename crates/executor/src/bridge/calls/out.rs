@@ -37,11 +37,13 @@ pub(super) struct Out<'a> {
     pub used: usize,
     /// The answer, when it did not fit.
     pub parcel: Option<Parcel>,
-    /// Of a failure: the [`Step`] in the low 8 bits, and the bytes of the path at which it failed, in `room`, above.
+    /// Of a failure: the [`Step`] in the low 7 bits, [`CLOSE_FAILED`], and the bytes of the path at which it failed, in `room`, above.
     pub failure: u32,
 }
 
 const PATH_SHIFT: u32 = 8;
+/// Closing the file failed, too: the answer is the errno of that, 4 bytes.
+const CLOSE_FAILED: u32 = 0x80;
 
 impl<'a> Out<'a> {
     pub fn new(room: &'a mut [u8]) -> Out<'a> {
@@ -86,6 +88,15 @@ impl<'a> Out<'a> {
             self.failure = step as u32;
         }
         result
+    }
+
+    /// Notes what closing the file of a call that has failed already said.
+    pub fn closed(&mut self, closed: Result<()>) {
+        if let Err(errno) = closed
+            && self.write(&errno.raw_os_error().to_le_bytes())
+        {
+            self.failure |= CLOSE_FAILED;
+        }
     }
 
     /// Notes which step fails at which path.

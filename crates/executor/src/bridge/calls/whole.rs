@@ -300,13 +300,17 @@ pub(super) fn write_whole(writing: Writing<'_>, out: &mut Out<'_>) -> Result<i32
     let flags = OFlags::from_bits_retain(writing.flags as _) | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(writing.mode as _);
     let file = out.at(Step::Open, open(writing.path, flags, mode))?;
-    out.at(Step::Write, write_all(&file, writing.data))?;
-    if writing.sync {
-        out.at(Step::Sync, fs::fsync(&file))?;
+    let mut written = out.at(Step::Write, write_all(&file, writing.data));
+    if written.is_ok() && writing.sync {
+        written = out.at(Step::Sync, fs::fsync(&file));
     }
     // A network file system or a quota may refuse only now what was written.
-    out.at(Step::Close, close(file))?;
-    Ok(0)
+    let closed = close(file);
+    if written.is_err() {
+        out.closed(closed);
+        return written.map(|()| 0);
+    }
+    out.at(Step::Close, closed).map(|()| 0)
 }
 
 fn write_all(file: &OwnedFd, mut rest: &[u8]) -> Result<()> {
