@@ -71,10 +71,12 @@ pub(super) fn remove(
         Err(Errno::NOENT) if force => return Ok(0),
         stat => out.at(Step::Stat, stat)?,
     };
-    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    if kind != FileType::Directory {
         let removed = fs::unlink(path);
         let removed = if force { gone_is_fine(removed) } else { removed };
-        return out.at(Step::Unlink, removed).map(|()| 0);
+        let (step, removed) = as_node_says(kind, removed);
+        return out.at(step, removed).map(|()| 0);
     }
     if !recursive {
         return out.at(Step::Stat, Err(Errno::ISDIR));
@@ -98,6 +100,15 @@ pub(super) fn remove(
 /// What somebody else removed meanwhile is removed.
 fn gone_is_fine(result: Result<()>) -> Result<()> {
     if result == Err(Errno::NOENT) { Ok(()) } else { result }
+}
+
+/// What may not be unlinked Node takes for a directory, and tells what reading that fails with. Not of a link: what Node does then is to remove
+/// what it leads to.
+fn as_node_says(kind: FileType, unlinked: Result<()>) -> (Step, Result<()>) {
+    match unlinked {
+        Err(Errno::PERM) if kind != FileType::Symlink => (Step::List, Err(Errno::NOTDIR)),
+        unlinked => (Step::Unlink, unlinked),
+    }
 }
 
 fn open_directory(above: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
@@ -150,7 +161,8 @@ impl Tree<'_> {
                     // A file system that does not tell types, or an entry that has become another.
                     Err(Errno::ISDIR | Errno::PERM) if kind == FileType::Unknown => {}
                     result => {
-                        out.at_path(Step::Unlink, &self.path, gone_is_fine(result))?;
+                        let (step, result) = as_node_says(kind, gone_is_fine(result));
+                        out.at_path(step, &self.path, result)?;
                         continue;
                     }
                 }
@@ -176,7 +188,8 @@ impl Tree<'_> {
 /// Names and types of a directory, all at once: removing while reading makes some file systems skip entries.
 fn read_names(directory: &OwnedFd) -> Result<Vec<(CString, FileType)>> {
     let mut names = Vec::new();
-    for entry in Dir::read_from(directory)? {
+    // Through a descriptor of its own of the same opening: opening `.` in it wants the permission to enter it.
+    for entry in Dir::new(rustix::io::fcntl_dupfd_cloexec(directory, 0)?)? {
         let entry = entry?;
         let name = entry.file_name();
         if name != c"." && name != c".." {
