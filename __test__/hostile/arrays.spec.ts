@@ -3,7 +3,7 @@
 import fs from 'node:fs';
 import test from 'ava';
 import * as ours from '../../fs';
-import { File, writeFileAtomic } from '../../index';
+import { File, readFile, writeFileAtomic } from '../../index';
 import { executorOf, fileOf, pattern } from '../drivers';
 
 type Write = (bytes: Uint8Array) => Promise<unknown>;
@@ -69,6 +69,28 @@ test.serial('the class of an array has no say in which bytes are written', async
     for (const name of Object.keys(ways)) t.is((await written(name, liar)).compare(bytes), 0, `${name}, ${length}`);
   }
 });
+
+test.serial('nor in which path is meant, also where it waits for memory', async (t) => {
+  const executor = executorOf(t);
+  const path = fileOf('found');
+  const bytes = Liar.from(Buffer.from(path));
+  const lease = executor.lease(4096);
+  lease.bytes.fill(3);
+  t.is(Buffer.from(await readFile(bytes)).toString(), 'found');
+  await over(bytes, async (file) => t.is(await file.size(), 5));
+  // More of them than there is memory for calls.
+  const stats = await Promise.all(Array.from({ length: 3000 }, () => ours.stat(bytes as Buffer)));
+  t.true(stats.every(({ size }) => size === 5));
+  t.deepEqual(await ours.readFile(bytes as Buffer, 'utf8'), 'found');
+  t.true(lease.bytes.every((byte) => byte === 3));
+  lease.release();
+});
+
+async function over(path: Uint8Array, work: (file: File) => Promise<unknown>): Promise<void> {
+  const file = await File.open(path);
+  await work(file);
+  await file.close();
+}
 
 test.serial('nor have properties of its own', async (t) => {
   executorOf(t);

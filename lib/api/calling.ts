@@ -3,6 +3,8 @@
 // The quick way allocates a promise and a closure. Whoever finds no memory or no slot waits in order; a signal takes who waits out of the
 // queue, and asks what runs to end.
 import { constants } from 'node:os';
+import { isUint8Array } from 'node:util/types';
+import { copyOf } from '../ring/bytes.js';
 import { type Asked, bytesOf, type Path, SMALL } from '../ring/call-ranges.js';
 import type { Waiter } from '../ring/fifo.js';
 import { BUFFER_GONE, type Link } from '../ring/link.js';
@@ -67,7 +69,7 @@ export function call<T>(
   }
   // Theirs may change while this waits.
   const [one, two] = [kept(first), kept(second)];
-  if (asked.data instanceof Uint8Array) asked = { ...asked, data: Uint8Array.prototype.slice.call(asked.data) };
+  if (isUint8Array(asked.data)) asked = { ...asked, data: copyOf(asked.data) };
   return asked.signal === undefined
     ? waitThenCall(link, asked, wanted, bytes, one, two, make)
     : waitWithSignal(link, asked, wanted, bytes, one, two, make, asked.signal);
@@ -123,7 +125,7 @@ function failure(
 }
 
 function kept(path: Path | undefined): Path | undefined {
-  return path instanceof Uint8Array ? Uint8Array.prototype.slice.call(path) : path;
+  return isUint8Array(path) ? copyOf(path) : path;
 }
 
 /** The range that a call waits for: a small one, where there is any, else one of those that arrays are copied through. */

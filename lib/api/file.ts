@@ -556,8 +556,8 @@ export class File implements AsyncDisposable {
    * @param position - Byte position, 0 to 2^53 − 1.
    * @param length - Bytes, 1 to 2^53 − 1.
    * @param options - See {@link AllocateOptions}.
-   * @throws ERR_RINGWHEEL_INVALID_OPTION, ERR_RINGWHEEL_CLOSED; the signal's reason; a system error of syscall `fallocate`: ENOSPC, which leaves as it
-   * was what could not be allocated whole; ENOTSUP, Node's name of EOPNOTSUPP, where the file system cannot (and everywhere but on Linux); EBADF for a
+   * @throws ERR_RINGWHEEL_INVALID_OPTION, ERR_RINGWHEEL_CLOSED; the signal's reason; a system error of syscall `fallocate`: ENOSPC, after which a file
+   * on ext4 has what there was, and without `keepSize` the length of that (tmpfs gives it back): `truncate` it; ENOTSUP, Node's name of EOPNOTSUPP, where the file system cannot (and everywhere but on Linux); EBADF for a
    * file that is not open for writing; ESPIPE for a pipe; EFBIG beyond the file system's longest file.
    *
    * @example

@@ -1,6 +1,8 @@
 // Node's open flags, as strings or numbers, and paths as the bytes that openat(2) takes.
 import { constants } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { isUint8Array } from 'node:util/types';
+import { copyOf } from '../ring/bytes.js';
 import { ourError } from './errors.js';
 import { shown } from './validate.js';
 
@@ -41,7 +43,7 @@ export function pathOf(path: string | URL | Uint8Array, where: string): { text: 
   let bytes: Uint8Array | undefined;
   if (typeof path === 'string') bytes = Buffer.from(path);
   else if (path instanceof URL) bytes = Buffer.from(urlPath(path, where));
-  else if (path instanceof Uint8Array) bytes = Uint8Array.prototype.slice.call(path); // Ours: the caller may change theirs.
+  else if (isUint8Array(path)) bytes = copyOf(path); // Ours: the caller may change theirs.
   if (bytes === undefined || bytes.length === 0 || bytes.includes(0)) {
     const wanted = 'a string, a file: URL or a Uint8Array, not empty and without NUL';
     throw ourError('ERR_RINGWHEEL_INVALID_OPTION', `${where}: path must be ${wanted}; got ${shown(path)}`);

@@ -4,7 +4,7 @@ import { constants } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { isProxy, isUint8Array } from 'node:util/types';
 import { isSignal } from '../api/abort.js';
-import { bytesOfView, lengthOf, partOfArray } from '../ring/bytes.js';
+import { bytesOfView, copyOf, lengthOf, partOfArray } from '../ring/bytes.js';
 import type { Path } from './errors.js';
 
 /** The bits that chmod(2), open(2) and mkdir(2) look at. */
@@ -53,7 +53,10 @@ export function plainPath(path: unknown): Path | undefined {
   if (LIMITED) return undefined;
   if (typeof path === 'string') return path === '' || path.includes('\0') || isLong(path) ? undefined : path;
   if (isUint8Array(path)) {
-    return path.length === 0 || path.length > PATH_BYTES || path.includes(0) ? undefined : Buffer.from(path);
+    const length = lengthOf(path);
+    if (length === 0 || length > PATH_BYTES) return undefined;
+    const bytes = Buffer.from(copyOf(path).buffer);
+    return bytes.includes(0) ? undefined : bytes;
   }
   if (!(path instanceof URL)) return undefined;
   try {

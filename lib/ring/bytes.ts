@@ -32,6 +32,13 @@ export function bytesOfView(view: ArrayBufferView): Uint8Array {
   return new Uint8Array(of.buffer.call(view), of.byteOffset.call(view), of.byteLength.call(view));
 }
 
+/** A copy of its bytes. */
+export function copyOf(array: Uint8Array): Uint8Array {
+  const copy = new Uint8Array(length.call(array));
+  set.call(copy, array);
+  return copy;
+}
+
 /** Copies the first `count` bytes of `source` to `at`. Throws when either has become too short. */
 export function copyBytes(target: Uint8Array, at: number, source: Uint8Array, start: number, count: number): void {
   const part = partIfThere(source, start, start + count);

@@ -50,7 +50,7 @@ export class Scratch {
 
   /** Makes one range ours for ever, so that leases that a user keeps can slow a copy down but never stop it. False when there is no room. */
   reserve(): boolean {
-    if (this.held > 0) return true;
+    if (this.held > 0 || this.#abandoned) return true; // Whoever waits is told.
     const reserve = this.#allocate(0);
     if (reserve !== undefined) this.#kept[0].push(reserve);
     return reserve !== undefined;
