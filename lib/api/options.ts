@@ -38,6 +38,12 @@ export interface ExecutorOptions {
    */
   readMemory?: number;
   /**
+   * Bytes of memory, at most, that files were read into as a whole and nobody holds any more, kept for the next ones, beside the arena: from
+   * 0, which keeps none, to 1073741824. Default 33554432. Fresh memory costs more than the copy out of the page cache; files of
+   * less than 128 KiB and of 32 MiB and more do without. It is freed with the executor.
+   */
+  spareMemory?: number;
+  /**
    * A kernel thread that submits without system calls. Default false. It needs a CPU of its own, so it is refused with fewer
    * than 4 usable CPUs unless `force` is set. It keeps the user and groups of its start: after `process.setuid()` files are not
    * opened (ERR_RINGWHEEL_DRIVER) until another executor is started.
@@ -116,6 +122,7 @@ export const EXECUTOR_RULES: Record<string, Rule> = {
   memory: multipleOf(4096, 65536, 2 ** 30),
   copyMemory: whole(65536, 2 ** 30),
   readMemory: whole(65536, 2 ** 30),
+  spareMemory: whole(0, 2 ** 30),
   cpu: either(whole(0, 65_535), listOf(whole(0, 65_535), 65_536)),
   sqpoll: either(off, shape({ idleMs: whole(1, 10_000), cpu: whole(0, 4095), force: truth })),
   queues: shape({ turnMs: between(0.05, 1000) }),

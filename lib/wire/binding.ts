@@ -66,6 +66,12 @@ export interface NativeStats {
   parcels: number;
   /** Those that JavaScript has not taken yet. */
   parcelsWaiting: number;
+  /** Those that were read into memory of earlier ones. */
+  parcelsReused: number;
+  /** Bytes of memory that answers were in and nobody holds any more, kept for the next ones. */
+  spareBytes: number;
+  /** The most they may be: the option `spareMemory`. */
+  spareBytesMax: number;
   /** Only with the option `adaptive`. */
   adaptive?: AdaptiveStats;
 }

@@ -512,6 +512,32 @@ fn what_is_never_taken_goes_with_the_bridge() {
 }
 
 #[test]
+fn memory_that_is_given_back_is_read_into_again() {
+    both_drivers(|executor| {
+        let folder = Folder::new("spare");
+        let mut script = Script::new(executor);
+        let lease = script.lease(512);
+        let (long, short) = (folder.file("long", &vec![1; 1 << 20]), folder.file("short", &vec![2; 600_000]));
+        let mut read = |path: &_, byte: u8, size: usize| {
+            let read = script.ask(lease, &block(CallNumber::ReadFile, 0, 1e9, &[path]));
+            let mut parcel = script.bridge.take_parcel(read.flags).unwrap();
+            assert!(parcel.length() == size && parcel.bytes_mut().iter().all(|each| *each == byte));
+            (parcel, script.bridge.call_stats())
+        };
+        let (held, before) = read(&long, 1, 1 << 20);
+        assert_eq!((before.parcels_reused, before.spare_bytes), (0, 0), "what is held is nobody else's");
+        drop(held);
+        let (again, after) = read(&short, 2, 600_000);
+        assert_eq!((after.parcels_reused, after.spare_bytes), (1, 0));
+        drop(again);
+        let stats = script.bridge.call_stats();
+        assert_eq!((stats.spare_bytes, stats.spare_bytes_max), (1 << 20, 32 << 20));
+        script.bridge.keep_spare(0);
+        assert_eq!(script.bridge.call_stats().spare_bytes, 0);
+    });
+}
+
+#[test]
 fn stats_and_small_files_allocate_nothing_and_enter_nothing() {
     both_drivers(|executor| {
         let folder = Folder::new("allocations");

@@ -44,6 +44,8 @@ pub struct NativeExecutorOptions {
     pub memory: Option<u32>,
     /// A kernel thread that submits.
     pub sqpoll: Option<NativeSqpoll>,
+    /// Bytes of memory that is kept for parcels.
+    pub spare_memory: Option<u32>,
     /// The CPUs to pin the calling thread to.
     pub cpu: Option<Vec<u32>>,
     /// How long to look for messages of other threads before the loop sleeps, in microseconds.
@@ -126,6 +128,9 @@ pub struct NativeStats {
     pub writes_now: f64,
     pub parcels: f64,
     pub parcels_waiting: f64,
+    pub parcels_reused: f64,
+    pub spare_bytes: f64,
+    pub spare_bytes_max: f64,
     /// Only with the option `adaptive`.
     pub adaptive: Option<NativeAdaptiveStats>,
 }
@@ -184,7 +189,10 @@ pub fn start_executor(
         let errno = Errno(error.raw_os_error().unwrap_or_default());
         coded("DRIVER", StartError::System { what: "a second descriptor of the driver", errno })
     })?;
-    let bridge = Bridge::new(region, arena, adaptive.as_ref());
+    let mut bridge = Bridge::new(region, arena, adaptive.as_ref());
+    if let Some(bytes) = options.spare_memory {
+        bridge.keep_spare(bytes as usize);
+    }
     let host =
         Host::new(raw, Core { executor, bridge }, Kept { callback, slice, rings: memory, arena: view });
     let mut event_loop = std::ptr::null_mut();
@@ -493,6 +501,9 @@ impl NativeExecutor {
                 writes_now: core.bridge.writes_now() as f64,
                 parcels: calls.parcels as f64,
                 parcels_waiting: calls.parcels_waiting as f64,
+                parcels_reused: calls.parcels_reused as f64,
+                spare_bytes: calls.spare_bytes as f64,
+                spare_bytes_max: calls.spare_bytes_max as f64,
                 enters: stats.driver.enters as f64,
                 submitted: stats.driver.submitted as f64,
                 completed: stats.driver.completed as f64,

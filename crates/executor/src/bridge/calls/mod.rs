@@ -19,6 +19,7 @@ mod policy;
 #[cfg(target_os = "linux")]
 mod remote;
 mod simple;
+mod spare;
 mod tree;
 mod whole;
 
@@ -33,6 +34,7 @@ use ringwheel_command::{
 };
 use ringwheel_driver::{Handle, Lease, Ticket, op::job::Job};
 use rustix::io::Errno;
+use spare::Spare;
 use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     sync::{
@@ -44,6 +46,8 @@ use whole::{CUT_HERE_BYTES, Tried, Writing};
 
 /// The most bytes of a job's own memory for an answer: what is longer becomes a parcel.
 const ROOM_MAX: usize = 16_384;
+/// The most memory that is kept for parcels: 32 reads of 1 MiB.
+const SPARE_BYTES: usize = 32 << 20;
 
 /// Counters of calls since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,6 +62,12 @@ pub struct CallStats {
     pub parcels: u64,
     /// Parcels that wait to be taken.
     pub parcels_waiting: u64,
+    /// Parcels in memory of earlier ones.
+    pub parcels_reused: u64,
+    /// Bytes of memory that are kept for parcels, and the most they may be.
+    pub spare_bytes: u64,
+    /// See there.
+    pub spare_bytes_max: u64,
 }
 
 /// What became of a call.
@@ -105,6 +115,7 @@ pub(super) struct Calls {
     running: Vec<Option<Running>>,
     free: Vec<u32>,
     parcels: Parcels,
+    spare: Spare,
     stats: CallStats,
 }
 
@@ -118,6 +129,7 @@ impl Calls {
             running: Vec::new(),
             free: Vec::new(),
             parcels: Parcels::default(),
+            spare: Spare::new(SPARE_BYTES),
             stats: CallStats::default(),
         }
     }
@@ -140,6 +152,11 @@ impl Calls {
     pub fn is_plain(&mut self, file: &Handle) -> bool {
         let remote = &mut self.remote;
         super::now::is_plain(file.as_fd(), |mount| remote.has(mount))
+    }
+
+    /// Keeps so many bytes of memory for parcels at most.
+    pub fn keep_spare(&mut self, bytes: usize) {
+        self.spare.set_limit(bytes);
     }
 
     /// For measurements: sends every call to the pool.
@@ -198,7 +215,7 @@ impl Calls {
             }
             Place::Here => {
                 let (room, data) = lease[offset..].split_at_mut(room);
-                let mut out = Out::new(room);
+                let mut out = Out::new(room, &self.spare);
                 let data = data.get(..written).unwrap_or_default();
                 let tried = try_here(&call, file.as_ref().map(AsFd::as_fd), data, &mut out);
                 let (parcel, failure) = (out.parcel.take(), out.failure);
@@ -224,7 +241,7 @@ impl Calls {
         let room = room.min(ROOM_MAX);
         let block = Box::from(&self.block[..length]);
         let shared = Arc::new(Shared::default());
-        let job = job(block, data, room, file, early, Arc::clone(&shared));
+        let job = job(block, data, room, file, early, Arc::clone(&shared), self.spare.clone());
         let running = Running { pending, lease, offset, ticket: None, shared };
         let index = match self.free.pop() {
             Some(index) => {
@@ -284,7 +301,14 @@ impl Calls {
     }
 
     pub fn stats(&self) -> CallStats {
-        CallStats { parcels_waiting: self.parcels.len() as u64, ..self.stats }
+        let (bytes, most, parcels_reused) = self.spare.stats();
+        CallStats {
+            parcels_waiting: self.parcels.len() as u64,
+            parcels_reused,
+            spare_bytes: bytes as u64,
+            spare_bytes_max: most as u64,
+            ..self.stats
+        }
     }
 
     fn keep(&mut self, parcel: Option<Parcel>) -> u32 {
@@ -367,6 +391,7 @@ fn job(
     file: Option<Handle>,
     early: Option<OwnedFd>,
     shared: Arc<Shared>,
+    spare: Spare,
 ) -> Job {
     let descriptor = file.as_ref().map(AsRawFd::as_raw_fd);
     let run = move || {
@@ -375,7 +400,7 @@ fn job(
         // Checked: `a_job_that_outlives_its_executor_keeps_its_file` in tests/calls.rs.
         let file = descriptor.map(|descriptor| unsafe { BorrowedFd::borrow_raw(descriptor) });
         let mut room = vec![0; room];
-        let mut out = Out::new(&mut room);
+        let mut out = Out::new(&mut room, &spare);
         let result = match decode(&mut block) {
             _ if shared.cancelled.load(Ordering::Relaxed) => Err(Errno::CANCELED),
             Ok(call) => perform(&call, file, early, &data, &shared.cancelled, &mut out),

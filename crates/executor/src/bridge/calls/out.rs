@@ -1,5 +1,5 @@
 //! Where an answer goes: into the range that the call came in or, when it is longer, into a parcel; and which step failed, and where.
-use super::parcel::Parcel;
+use super::{parcel::Parcel, spare::Spare};
 use rustix::io::Result;
 
 /// The part of a call that failed, where a call has several: JavaScript's error names that one's system call.
@@ -33,6 +33,8 @@ pub enum Step {
 /// See the file's head.
 pub(super) struct Out<'a> {
     room: &'a mut [u8],
+    /// Where a parcel's memory may come from.
+    pub spare: &'a Spare,
     /// Bytes of the room that were written.
     pub used: usize,
     /// The answer, when it did not fit.
@@ -46,8 +48,8 @@ const PATH_SHIFT: u32 = 8;
 const CLOSE_FAILED: u32 = 0x80;
 
 impl<'a> Out<'a> {
-    pub fn new(room: &'a mut [u8]) -> Out<'a> {
-        Out { room, used: 0, parcel: None, failure: 0 }
+    pub fn new(room: &'a mut [u8], spare: &'a Spare) -> Out<'a> {
+        Out { room, spare, used: 0, parcel: None, failure: 0 }
     }
 
     /// Answers with these bytes. Returns how many.

@@ -1,4 +1,5 @@
 //! Answers that are longer than the range they were asked with: memory of their own, which JavaScript takes with one native call.
+use super::spare::Home;
 use memmap2::MmapMut;
 use rustix::io::{Errno, Result};
 use std::{collections::HashMap, fmt, ops::Range, time::Duration};
@@ -14,6 +15,7 @@ const PAGE_BYTES: usize = 2 << 20;
 pub struct Parcel {
     memory: Memory,
     length: usize,
+    home: Home,
 }
 
 enum Memory {
@@ -28,13 +30,19 @@ impl Parcel {
     /// ENOMEM.
     pub fn with_room(bytes: usize) -> Result<Parcel> {
         if bytes < MAPPED_BYTES {
-            return Ok(Parcel { memory: Memory::Heap(vec![0; bytes]), length: 0 });
+            return Ok(Parcel { memory: Memory::Heap(vec![0; bytes]), length: 0, home: Home::default() });
         }
         let whole = bytes.checked_next_multiple_of(PAGE_BYTES).ok_or(Errno::NOMEM)?;
         let mapped = MmapMut::map_anon(whole).map_err(|_| Errno::NOMEM)?;
         #[cfg(target_os = "linux")]
         let _small_pages_do_too = mapped.advise(memmap2::Advice::HugePage);
-        Ok(Parcel { memory: Memory::Mapped(mapped), length: 0 })
+        Ok(Parcel { memory: Memory::Mapped(mapped), length: 0, home: Home::default() })
+    }
+
+    /// Gives its memory to this home when it is dropped.
+    pub(super) fn at_home(mut self, home: Home) -> Parcel {
+        self.home = home;
+        self
     }
 
     /// Has `read` fill `bytes`, huge page by huge page, until it has less to give: each page is made right before, so that the read finds it in
@@ -125,9 +133,17 @@ fn thread_cpu() -> Duration {
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
+impl Drop for Parcel {
+    fn drop(&mut self) {
+        if let Memory::Heap(vector) = &mut self.memory {
+            self.home.give(std::mem::take(vector));
+        }
+    }
+}
+
 impl From<Vec<u8>> for Parcel {
     fn from(vector: Vec<u8>) -> Parcel {
-        Parcel { length: vector.len(), memory: Memory::Heap(vector) }
+        Parcel { length: vector.len(), memory: Memory::Heap(vector), home: Home::default() }
     }
 }
 

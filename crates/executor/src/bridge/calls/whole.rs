@@ -198,10 +198,11 @@ pub(super) fn read_rest(
         return Ok(out.used as i32);
     }
     if size < MAPPED_BYTES {
-        let mut bytes = Vec::new();
+        let mut bytes = out.spare.take(size).unwrap_or_default();
         bytes.try_reserve_exact(size).map_err(|_| Errno::NOMEM)?;
         out.at(Step::Read, append(file, &mut bytes, size, cancelled))?;
-        return Ok(out.put_parcel(bytes.into()));
+        let home = out.spare.home();
+        return Ok(out.put_parcel(Parcel::from(bytes).at_home(home)));
     }
     let mut parcel = Parcel::with_room(size)?;
     out.at(Step::Read, parcel.fill(size, |room| fill(file, room, cancelled)))?;
