@@ -1,9 +1,11 @@
-// Memory of whole files that is read into again: never while anybody holds it, and never with a byte of who had it before.
+// Memory of whole files: read into again never while anybody holds it, and never with a byte of who had it before; freed with a worker never
+// while another thread holds it.
 import { join } from 'node:path';
 import test from 'ava';
 import { ended, script } from '../drivers';
 import { root } from '../support/command';
 
+const TRANSFER = ['--expose-gc', ...('transfer' in ArrayBuffer.prototype ? [] : ['--harmony-rab-gsab-transfer'])];
 const READ = `
 const { readFile } = require(${JSON.stringify(join(root, 'dist/fs.js'))});
 const { writeFileSync, rmSync } = require('node:fs');
@@ -87,6 +89,74 @@ test('with spareMemory 0 nothing is kept, and what it may be is checked', async 
     assert.deepStrictEqual([parcels, parcelsReused, spareBytes, spareBytesMax], [20, 0, 0, 0]);
     rmSync(long), rmSync(short);`,
     ['--expose-gc'],
+  );
+  ended(t, result);
+});
+
+test('memory that a script moved out of a worker outlives the worker, and what it did not move does not', async (t) => {
+  const result = await script(
+    `
+    const { readFileSync, rmSync } = require('node:fs');
+    const { readFile } = require(${JSON.stringify(join(root, 'dist/fs.js'))});
+    if (!isMainThread) {
+      const { path, collects } = workerData;
+      const move = ({ buffer }) => [buffer.transfer(), assert.strictEqual(buffer.byteLength, 0)][0]; // Even an external buffer allows that.
+      const moved = move(await readFile(path));
+      const kept = await readFile(path); // Ends with the worker.
+      const again = await readFile(path);
+      if (collects) globalThis.gc();
+      parentPort.postMessage({ moved, length: kept.length + again.length }, [moved]);
+      return void setInterval(() => {}, 1000);
+    }
+    const path = __filename + '.whole';
+    require('node:fs').writeFileSync(path, Buffer.alloc(1_000_000, 1));
+    const held = [];
+    for (let round = 0; round < 8; round++) {
+      const worker = new Worker(__filename, { workerData: { path, collects: round % 2 === 0 } });
+      held.push(await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject)));
+      await worker.terminate();
+    }
+    // Whoever allocates now gets what was freed.
+    const others = Array.from({ length: 40 }, () => readFileSync(path).fill(7));
+    for (const { moved, length } of held) {
+      assert.strictEqual(length, 2_000_000);
+      assert(Buffer.alloc(1_000_000, 1).equals(Buffer.from(moved)), 'it was freed with the worker');
+    }
+    assert(others.every((bytes) => bytes[999_999] === 7));
+    rmSync(path);`,
+    TRANSFER,
+  );
+  ended(t, result);
+});
+
+test('buffers that are live, collected or moved within the worker end with it', async (t) => {
+  const result = await script(
+    `
+    const { writeFileSync, rmSync } = require('node:fs');
+    const { readFile } = require(${JSON.stringify(join(root, 'dist/fs.js'))});
+    if (!isMainThread) {
+      const live = await Promise.all(Array.from({ length: 8 }, () => readFile(workerData)));
+      await Promise.all(Array.from({ length: 8 }, () => readFile(workerData)));
+      live[0].buffer.transfer();
+      globalThis.gc();
+      await Executor.current().close();
+      parentPort.postMessage(live.length);
+      return process.exit();
+    }
+    const path = __filename + '.whole';
+    writeFileSync(path, Buffer.alloc(1_000_000, 1));
+    const resident = () => process.memoryUsage.rss();
+    let before = 0;
+    for (let round = 0; round < 16; round++) {
+      const worker = new Worker(__filename, { workerData: path });
+      assert.strictEqual(await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject)), 8);
+      await new Promise((resolve) => worker.once('exit', resolve));
+      if (round === 5) before = resident();
+    }
+    // Seven live ones of 1 MB in each of ten workers would be 70 MB more; the one that was moved may stay.
+    assert(resident() - before < 50e6, String(resident() - before));
+    rmSync(path);`,
+    TRANSFER,
   );
   ended(t, result);
 });

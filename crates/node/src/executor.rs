@@ -434,10 +434,10 @@ impl NativeExecutor {
     #[napi]
     pub fn take_parcel<'env>(&self, env: &'env Env, number: u32) -> Result<Option<Unknown<'env>>> {
         let Some(parcel) = self.host.with(|core| core.bridge.take_parcel(number))? else { return Ok(None) };
-        let copies = self.host.with_arena(|arena| arena.copies)?;
+        let (copies, outlived) = self.host.with_arena(|arena| (arena.copies, arena.outlived))?;
         let raw = env.raw();
         // SAFETY: needs the live environment in a handle scope. Holds: this is a native call.
-        let value = unsafe { parcel::show(raw, parcel, copies) }?;
+        let value = unsafe { parcel::show(raw, parcel, copies, outlived) }?;
         // SAFETY: needs a live value of this environment. Holds: made above, in this call's scope.
         Ok(Some(unsafe { Unknown::from_raw_unchecked(raw, value) }))
     }

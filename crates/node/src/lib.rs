@@ -1,7 +1,8 @@
 //! The addon: what lib/wire/binding.ts sees of the Rust side. Translation only, no policy; nothing process-wide (INV-9).
 //!
 //! `executor.rs`, `server.rs`, `times.rs` and `topology.rs` are the exports. `host.rs` joins an executor to the environment's event loop through
-//! `uv.rs` and `alarm.rs`; `env.rs` ends it in order; `shared.rs` and `values.rs` are the memory and the objects that cross.
+//! `uv.rs` and `alarm.rs`; `env.rs` ends it in order; `shared.rs`, `parcel.rs`, `shown.rs` and `values.rs` are the memory and the
+//! objects that cross.
 
 #[cfg(unix)]
 mod alarm;
@@ -23,6 +24,8 @@ mod parcel;
 mod server;
 #[cfg(unix)]
 mod shared;
+#[cfg(unix)]
+mod shown;
 #[cfg(unix)]
 mod stalls;
 #[cfg(unix)]

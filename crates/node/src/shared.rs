@@ -105,6 +105,8 @@ pub struct ArenaView {
     pub copies: bool,
     /// The host has `ArrayBuffer.prototype.transfer`, which moves even an external buffer to where we cannot follow.
     movable: bool,
+    /// And what was moved may be another thread's when this environment ends: it is no main thread's, which outlives all others.
+    pub outlived: bool,
 }
 
 impl ArenaView {
@@ -155,7 +157,13 @@ impl ArenaView {
         }
         // SAFETY: needs a live value. Holds: made above.
         let reference = unsafe { values::Reference::new(env, value) }?;
-        Ok(ArenaView { reference, memory: Arc::clone(memory), copies: !shown, movable })
+        Ok(ArenaView {
+            reference,
+            memory: Arc::clone(memory),
+            copies: !shown,
+            movable,
+            outlived: movable && !on_main_thread(),
+        })
     }
 
     /// The buffer.
@@ -216,6 +224,13 @@ impl ArenaView {
         // SAFETY: the caller's contract.
         unsafe { self.reference.release(env) };
     }
+}
+
+fn on_main_thread() -> bool {
+    #[cfg(target_os = "linux")]
+    return rustix::thread::gettid() == rustix::process::getpid();
+    #[cfg(not(target_os = "linux"))]
+    return false; // Nobody tells: then it is watched, too.
 }
 
 /// The arena's ArrayBuffer is gone: JavaScript's count of the mapping goes with it.
