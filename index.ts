@@ -67,6 +67,7 @@ export { SequentialWriter, type WriterOptions } from './lib/api/sequential-write
 export type {
   FileServerOptions,
   RedirectOptions,
+  ServerAdminOptions,
   ServerCacheOptions,
   ServerCompressOptions,
   ServerLimits,

@@ -7,10 +7,11 @@ import {
   type NativeFileServer,
   type NativeServerStats,
 } from '../wire/binding.js';
+import { ADMIN_HOST, Admin } from './admin.js';
 import { ourError, systemError } from './errors.js';
 import { events } from './events.js';
 import { driverOf } from './executor.js';
-import { type FileServerOptions, SERVER_RULES, type SiteOptions } from './server-options.js';
+import { type FileServerOptions, SERVER_RULES, type ServerAdminOptions, type SiteOptions } from './server-options.js';
 import { checked, whole } from './validate.js';
 
 /** How long close lets responses finish when it is not told. */
@@ -67,6 +68,7 @@ export class FileServer implements AsyncDisposable {
   readonly #alive: NodeJS.Timeout;
   #stats: ServerStats;
   #closing: Promise<void> | undefined;
+  #admin: Admin | undefined;
 
   private constructor(key: typeof KEY, native: NativeFileServer) {
     if (key !== KEY) {
@@ -94,6 +96,7 @@ export class FileServer implements AsyncDisposable {
     requireRoot('FileServer.start', known);
     try {
       const server = new FileServer(KEY, await binding().startFileServer(nativeOptions(known)));
+      if (known.admin !== undefined) await server.#tell(known.admin);
       const started = events['ringwheel:server:start'];
       if (started.hasSubscribers) started.publish({ url: server.url, driver: server.driver, cores: server.cores });
       return server;
@@ -121,10 +124,30 @@ export class FileServer implements AsyncDisposable {
     const known = checked('FileServer.check', options, SERVER_RULES);
     requireRoot('FileServer.check', known);
     try {
-      return ourOptions(JSON.parse(await binding().checkFileServer(nativeOptions(known))));
+      const admin = known.admin && { admin: { host: ADMIN_HOST, ...known.admin } };
+      return { ...ourOptions(JSON.parse(await binding().checkFileServer(nativeOptions(known)))), ...admin };
     } catch (error) {
       throw startError(error, known, 'FileServer.check');
     }
+  }
+
+  async #tell(options: ServerAdminOptions): Promise<void> {
+    try {
+      this.#admin = await Admin.start(this, options);
+    } catch (error) {
+      await this.close({ deadlineMs: 0 });
+      throw error;
+    }
+  }
+
+  /** Where the admin listener answers, when there is one. */
+  get adminUrl(): string | undefined {
+    return this.#admin?.url;
+  }
+
+  /** Whether it takes requests: false from the call of {@link FileServer.close} on. */
+  get ready(): boolean {
+    return this.#closing === undefined;
   }
 
   /** Where it answers, such as `http://127.0.0.1:8080`; for `0.0.0.0` and `::` the loopback address stands there. */
@@ -202,6 +225,7 @@ export class FileServer implements AsyncDisposable {
       this.#stats = await this.#native.close(deadlineMs);
     } finally {
       draining.delete(this.#native);
+      this.#admin?.close();
       if (draining.size === 0) process.removeListener('exit', cutAll);
       clearInterval(this.#alive);
       serving.delete(this);
@@ -218,7 +242,7 @@ function requireRoot(where: string, options: FileServerOptions): void {
 
 /** The options as crates/fileserver reads them. What is left out has its default. */
 function nativeOptions(options: FileServerOptions): string {
-  const { host, port, cores, serverHeader, proxyProtocol, cache, limits, sites, ...site } = options;
+  const { host, port, cores, serverHeader, proxyProtocol, cache, limits, sites, admin: _, ...site } = options;
   return JSON.stringify({
     host,
     port,

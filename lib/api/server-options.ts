@@ -177,6 +177,14 @@ export interface VirtualHostOptions extends SiteOptions {
   hosts: readonly string[];
 }
 
+/** Where a server tells how it is. */
+export interface ServerAdminOptions {
+  /** TCP port, from 0 to 65535; 0 picks a free one. */
+  port: number;
+  /** An IP address of this machine, or a name that resolves to one. Default `127.0.0.1`: whoever reaches it reads it. */
+  host?: string;
+}
+
 /** Options of {@link FileServer.start}. Those of {@link SiteOptions} are for every host that none of `sites` is for. */
 export interface FileServerOptions extends SiteOptions {
   /** An IP address of this machine, or a name that resolves to one. Default `127.0.0.1`. */
@@ -197,6 +205,12 @@ export interface FileServerOptions extends SiteOptions {
   cache?: ServerCacheOptions;
   /** What one client may cost. */
   limits?: ServerLimits;
+  /**
+   * A second listener that tells how the server is: a page that shows it, `/metrics` for Prometheus, `/healthz` (200 while the process
+   * answers), `/readyz` (503 from the moment that {@link FileServer.close} is called) and `/stats.json`. It asks for no password: leave it on
+   * loopback or a network of your own. Default: none.
+   */
+  admin?: ServerAdminOptions;
   /** As for {@link ExecutorOptions.driver}. */
   driver?: 'auto' | 'uring' | 'poll';
   /**
@@ -268,5 +282,6 @@ export const SERVER_RULES: Record<string, Rule> = {
     idleTimeoutMs: whole(10, DAY_MS),
     sendTimeoutMs: whole(10, DAY_MS),
   }),
+  admin: shape({ port: whole(0, 65_535), host: text }, ['port']),
   driver: oneOf('auto', 'uring', 'poll'),
 };

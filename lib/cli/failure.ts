@@ -51,13 +51,15 @@ export function explain(error: unknown, place: Place, given: Given): Failure {
   if (code === 'ERR_RINGWHEEL_INVALID_OPTION') return new Failure(said(error.message, given), 2);
   if ((code === 'EACCES' || code === 'EPERM') && syscall !== undefined && ADDRESS_CALLS.has(syscall)) {
     return new Failure(
-      `no permission to listen on port ${place.port}: ports below 1024 need privileges, try --port 8080`,
+      `no permission to listen on port ${(error as { port?: number }).port ?? place.port}: ports below 1024 need privileges, try --port 8080`,
     );
   }
   // An error about some other file is not about the directory, whatever its code.
   const ours = path === undefined || path === place.directory;
   const remedy = code === undefined || !ours ? undefined : REMEDIES[code];
-  return new Failure(remedy === undefined ? error.message : remedy(place));
+  // The admin listener has an address of its own.
+  const { address: host = place.host, port = place.port } = error as { address?: string; port?: number };
+  return new Failure(remedy === undefined ? error.message : remedy({ ...place, host, port }));
 }
 
 /** What the API says of its options, in the words of whoever said them. */

@@ -36,6 +36,7 @@ export interface ServeOptions {
   readonly proxyProtocol?: true;
   readonly cache?: Readonly<Record<string, number>>;
   readonly limit?: Readonly<Record<string, number>>;
+  readonly admin?: { readonly host?: string; readonly port: number };
   readonly drain?: number;
   readonly json?: true;
   /** A configuration file; false for none. */

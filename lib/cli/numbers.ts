@@ -25,6 +25,15 @@ export function cpuList(text: string): number[] {
   return text.split(',').map(Number);
 }
 
+/** Reads `PORT`, `HOST:PORT` or `[IPv6]:PORT`. */
+export function listenerAt(text: string): { host?: string; port: number } {
+  const match = /^(?:(?:\[([^\]]+)\]|([^:]+)):)?(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (match === null || port > 65_535) throw new InvalidArgumentError('It has to be PORT or HOST:PORT.');
+  const host = match[1] ?? match[2];
+  return host === undefined ? { port } : { host, port };
+}
+
 /** Collects the NAME=NUMBER pairs of an option that may be given more than once; which names there are FileServer knows. */
 export function namedNumber(text: string, before: Readonly<Record<string, number>> = {}): Record<string, number> {
   const pair = /^(\w+)=(\d+)$/.exec(text);

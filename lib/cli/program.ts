@@ -1,5 +1,6 @@
 // The commands and their options, as commander wants them: all that `--help` says is here.
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { version } from '../api/version.js';
 import { type CalibrateOptions, calibrate } from './calibrate.js';
 import { doctor } from './doctor.js';
 import { Failure, report } from './failure.js';
@@ -8,6 +9,7 @@ import {
   commaList,
   cpuList,
   headerField,
+  listenerAt,
   named,
   namedNumber,
   numberOrOff,
@@ -17,7 +19,6 @@ import {
 } from './numbers.js';
 import { serve } from './serve.js';
 import { type TopologyOptions, topology } from './topology.js';
-import { version } from './version.js';
 
 /** What a host of the command line may preset. */
 export interface Defaults {
@@ -154,6 +155,7 @@ export function commands(defaults: Defaults): Command {
       namedNumber,
     )
     .option('--drain <ms>', 'how long a stop waits for answers being sent (default: 10000)', wholeNumber(0, 3_600_000))
+    .option('--admin <[host:]port>', 'tell how the server is there: a page, /metrics, /healthz, /readyz', listenerAt)
     .option('--config <file>', 'options from this file (default: ringwheel.config.{ts,js,json} here, if there is one)')
     .option('--no-config', 'read no such file')
     .option('--check', 'say what would be served how, and end')

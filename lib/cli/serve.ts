@@ -3,11 +3,11 @@ import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FileServer } from '../api/file-server.js';
 import type { FileServerOptions } from '../api/server-options.js';
+import { version } from '../api/version.js';
 import { shownConfig } from './check.js';
 import { loadConfig, merged } from './config.js';
 import { explain, Failure, type Given, type Place } from './failure.js';
 import { flagged, type ServeOptions } from './flags.js';
-import { version } from './version.js';
 
 /** Exit codes of a process that a signal ended, as shells count them. */
 const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
@@ -104,15 +104,16 @@ class Signals {
 }
 
 function factsOf(server: FileServer, root: string, config: string | undefined) {
-  const { url, port, driver, cores, features } = server;
-  return { url, port, root, config, driver, cores, features, version: version() };
+  const { url, adminUrl: admin, port, driver, cores, features } = server;
+  return { url, port, admin, root, config, driver, cores, features, version: version() };
 }
 
-function banner({ url, root, config, driver, cores, features }: ReturnType<typeof factsOf>): string {
+function banner({ url, admin, root, config, driver, cores, features }: ReturnType<typeof factsOf>): string {
   return [
     `ringwheel ${version()} serves ${root}`,
     '',
     `  url       ${url}`,
+    ...(admin === undefined ? [] : [`  admin     ${admin}`]),
     `  driver    ${driver}`,
     `  cores     ${cores}`,
     `  features  ${features.join(', ') || 'none'}`,

@@ -69,6 +69,8 @@ export async function buildJavaScript() {
     'package.json',
     'package-lock.json',
     'scripts/schema',
+    'scripts/dashboard',
+    'dashboard',
   ];
   const freshness = new Freshness('javascript', inputs, 'dist/index.mjs', '');
   if (freshness.isFresh()) return;
@@ -77,7 +79,9 @@ export async function buildJavaScript() {
   const code = await run(process.execPath, [`${root}node_modules/typescript/bin/tsc`, '-p', 'tsconfig.json']);
   if (code !== 0) fail('TypeScript did not compile, see above');
   chmodSync(`${root}dist/lib/cli/main.js`, 0o755);
-  const schema = await run(process.execPath, ['--import=tsx', `${root}scripts/schema/main.ts`]);
-  if (schema !== 0) fail('the schema of the configuration was not made, see above');
+  for (const made of ['schema', 'dashboard']) {
+    const code = await run(process.execPath, ['--import=tsx', `${root}scripts/${made}/main.ts`]);
+    if (code !== 0) fail(`scripts/${made} failed, see above`);
+  }
   freshness.remember();
 }

@@ -1,0 +1,150 @@
+// The admin listener of a file server: metrics, health, figures, and the page that shows them. No request of the site comes here, so
+// that node:http serves it.
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import type { Registry } from 'prom-client';
+import type { FileServer } from './file-server.js';
+import type { ServerAdminOptions } from './server-options.js';
+import { version } from './version.js';
+
+/** Where it listens when nobody says. @internal */
+export const ADMIN_HOST = '127.0.0.1';
+
+/** Milliseconds for a request, and for a connection between two. */
+const PATIENCE_MS = 10_000;
+
+/** What one path answers. */
+type Page = () => Answer | Promise<Answer>;
+
+interface Answer {
+  readonly status?: number;
+  readonly type: string;
+  readonly body: string;
+  readonly policy?: string;
+}
+
+/** See the file's head. @internal */
+export class Admin {
+  readonly #http: Server;
+  readonly #server: FileServer;
+  readonly #startedAt = Date.now();
+  readonly #pages: Readonly<Record<string, Page>> = {
+    '/': () => page(),
+    '/metrics': () => this.#metrics(),
+    '/healthz': () => plain('ok\n'),
+    '/readyz': () => (this.#server.ready ? plain('ready\n') : plain('draining\n', 503)),
+    '/stats.json': () => ({ type: 'application/json', body: JSON.stringify(this.#figures()) }),
+  };
+  #registry: Promise<Registry> | undefined;
+
+  private constructor(server: FileServer, http: Server) {
+    this.#server = server;
+    this.#http = http;
+    http.on('request', (request, response) => void this.#answer(request, response));
+    // The server keeps the process alive, not those who look at it.
+    http.unref();
+  }
+
+  /** Listens. Rejects with Node's error when it cannot. */
+  static async start(server: FileServer, { host = ADMIN_HOST, port }: ServerAdminOptions): Promise<Admin> {
+    const http = createServer({ requestTimeout: PATIENCE_MS, keepAliveTimeout: PATIENCE_MS });
+    http.maxConnections = 256;
+    await new Promise<void>((settle, reject) => {
+      http.once('error', reject).listen({ host, port }, () => settle());
+    });
+    http.removeAllListeners('error').on('error', () => {}); // Of an accept that failed: the listener is well.
+    return new Admin(server, http);
+  }
+
+  get url(): string {
+    const { address, port, family } = this.#http.address() as AddressInfo;
+    const reachable = address === '0.0.0.0' ? '127.0.0.1' : address === '::' ? '::1' : address;
+    return `http://${family === 'IPv6' ? `[${reachable}]` : reachable}:${port}`;
+  }
+
+  close(): void {
+    this.#http.close();
+    this.#http.closeAllConnections();
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const path = (request.url ?? '').replace(/\?.*$/s, '');
+    const found = Object.hasOwn(this.#pages, path) ? this.#pages[path] : undefined;
+    const isRead = request.method === 'GET' || request.method === 'HEAD';
+    let answer: Answer;
+    try {
+      if (!isRead) {
+        response.setHeader('Allow', 'GET, HEAD');
+        answer = plain('only GET and HEAD\n', 405);
+      } else {
+        answer = found === undefined ? plain('nothing here\n', 404) : await found();
+      }
+    } catch (error) {
+      answer = plain(`${error instanceof Error ? error.message : String(error)}\n`, 500);
+    }
+    const { status = 200, type, body, policy = "default-src 'none'" } = answer;
+    response.writeHead(status, {
+      'Content-Type': type,
+      'Content-Length': Buffer.byteLength(body),
+      'Cache-Control': 'no-store',
+      'Content-Security-Policy': `${policy}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
+      'Cross-Origin-Resource-Policy': 'same-origin',
+      'Referrer-Policy': 'no-referrer',
+      'X-Content-Type-Options': 'nosniff',
+    });
+    response.end(request.method === 'HEAD' ? undefined : body);
+  }
+
+  #figures(): object {
+    const { url, driver, features, notes, ready } = this.#server;
+    const [startedAt, now] = [this.#startedAt, Date.now()];
+    const state = ready ? 'serving' : 'draining';
+    return { version: version(), url, driver, features, notes, state, startedAt, now, stats: this.#server.stats() };
+  }
+
+  async #metrics(): Promise<Answer> {
+    this.#registry ??= this.#register();
+    const registry = await this.#registry;
+    return { type: registry.contentType, body: await registry.metrics() };
+  }
+
+  async #register(): Promise<Registry> {
+    const { Registry: Made } = await import('prom-client');
+    const { collectMetrics } = await import('./metrics.js');
+    const registry = new Made();
+    collectMetrics(registry, { servers: [this.#server] });
+    return registry;
+  }
+}
+
+function plain(body: string, status = 200): Answer {
+  return { status, type: 'text/plain; charset=utf-8', body };
+}
+
+let made: Answer | undefined;
+
+/** The page, which may run its own script and style, and ask its own server. Read once. */
+function page(): Answer {
+  if (made === undefined) {
+    const body = readPage();
+    const hashes = (tag: string) =>
+      [...body.matchAll(new RegExp(`<${tag}>(.*?)</${tag}>`, 'gs'))]
+        .map(([, text = '']) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`)
+        .join(' ');
+    const policy = `default-src 'none'; script-src ${hashes('script')}; style-src ${hashes('style')}; img-src data:; connect-src 'self'`;
+    made = { type: 'text/html; charset=utf-8', body, policy };
+  }
+  return made;
+}
+
+/** From lib/api it lies in dist, from dist/lib/api two levels up. */
+function readPage(): string {
+  try {
+    return readFileSync(join(__dirname, '../../dashboard.html'), 'utf8');
+  } catch {
+    return readFileSync(join(__dirname, '../../dist/dashboard.html'), 'utf8');
+  }
+}
