@@ -21,19 +21,24 @@ test.before(async () => {
 });
 test.after.always(async () => await browser?.close());
 
+/** What each test's page complained of. */
+const complaints = new WeakMap<ExecutionContext, string[]>();
+
 /** A page over the admin listener; whatever it complains of fails the test. */
 async function shown(t: ExecutionContext, url: string, options: Parameters<Browser['newPage']>[0] = {}): Promise<Page> {
   const page = await browser.newPage(options);
   page.setDefaultTimeout(60_000);
   t.teardown(() => page.close());
-  page.on('pageerror', (error) => t.fail(error.message));
+  const complain = (what: string) => complaints.get(t)?.push(what);
+  complaints.set(t, []);
+  page.on('pageerror', (error) => complain(error.message));
   page.on('console', (message) => {
     // A server that is away is a failed request, which the browser tells of.
-    if (message.type() === 'error' && !message.text().includes('ERR_CONNECTION_REFUSED')) t.fail(message.text());
+    if (message.type() === 'error' && !message.text().includes('ERR_CONNECTION_REFUSED')) complain(message.text());
   });
-  page.on('request', (request) =>
-    t.true(request.url().startsWith(url) || request.url().startsWith('data:'), request.url()),
-  );
+  page.on('request', (request) => {
+    if (!request.url().startsWith(url) && !request.url().startsWith('data:')) complain(`asked for ${request.url()}`);
+  });
   await page.goto(url);
   return page;
 }
@@ -66,6 +71,7 @@ inBrowser('it shows requests, statuses, latencies and cores as they come', async
   t.true((await page.locator('.chart canvas').count()) === 2);
   isOver = true;
   await work;
+  t.deepEqual(complaints.get(t), []);
 });
 
 /** The least contrast of a text with what is behind it, as WCAG 2 counts it; runs in the page. */
@@ -107,6 +113,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
       t.true(ratio >= 4.5, `${ratio}: ${of}`);
       const ground = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
       t.is(/^rgb\(2/.test(ground), colorScheme === 'light', ground);
+      t.deepEqual(complaints.get(t), []);
     });
   }
 }
@@ -124,5 +131,5 @@ inBrowser('a server that goes away and comes back is found again', async (t) => 
   t.teardown(() => second.close({ deadlineMs: 0 }));
   await page.locator('#state.serving').waitFor();
   await page.waitForFunction((url) => document.getElementById('url')?.textContent === url, second.url);
-  t.pass();
+  t.deepEqual(complaints.get(t), []);
 });
