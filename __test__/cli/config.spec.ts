@@ -72,6 +72,21 @@ test('a flag goes before the file, of groups and maps key by key', async (t) => 
   t.deepEqual([found.maxAge, found.cacheControl, found.drainMs, found.cores], [7, undefined, 2, 1]);
 });
 
+test('a flag that says where to listen takes the place of all that the file says of it', async (t) => {
+  const file = { root: 'public', port: 3111, host: '::1' };
+  const directory = project({ 'ringwheel.config.json': JSON.stringify(file), 'unix.json': '{ "unix": "a.sock" }' });
+  const { config: unix, stderr } = await check(directory, '--unix', 'b.sock', '--unix-mode', '660');
+  t.deepEqual(
+    [unix?.unix, unix?.port, unix?.host],
+    [{ path: join(directory, 'b.sock'), mode: 0o660 }, undefined, undefined],
+    stderr,
+  );
+  t.deepEqual((await check(directory, '--config', 'unix.json')).config.unix, { path: join(directory, 'a.sock') });
+  const { config: tcp } = await check(directory, '--config', 'unix.json', '--port', '0');
+  t.deepEqual([tcp.unix, tcp.port], [undefined, 0]);
+  t.is((await check(directory, '--unix', 'b.sock', '--port', '0')).code, 2);
+});
+
 test('the file is what the server does', async (t) => {
   const directory = project({
     'ringwheel.config.json': JSON.stringify({ root: 'public', port: 0, cores: 1, headers: { '*': { 'X-A': 'b' } } }),

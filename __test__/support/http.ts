@@ -48,7 +48,7 @@ export interface Reply {
   readonly body: Buffer;
 }
 
-/** One TCP connection. */
+/** One connection. */
 export class Client {
   readonly socket: Socket;
   #received = Buffer.alloc(0);
@@ -68,9 +68,11 @@ export class Client {
     socket.on('end', end).on('error', end).on('close', end);
   }
 
-  static async connect(t: ExecutionContext, port: number): Promise<Client> {
+  /** To a port of this machine, or to a Unix socket. */
+  static async connect(t: ExecutionContext, place: number | string): Promise<Client> {
+    const where = typeof place === 'string' ? { path: place } : { port: place, host: '127.0.0.1' };
     // Half open: a client that has said everything may still read.
-    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    const socket = connect({ ...where, allowHalfOpen: true });
     t.teardown(() => socket.destroy());
     await new Promise<void>((settle, reject) => socket.once('connect', settle).once('error', reject));
     return new Client(socket);

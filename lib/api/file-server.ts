@@ -11,6 +11,7 @@ import { ADMIN_HOST, Admin } from './admin.js';
 import { ourError, systemError } from './errors.js';
 import { events } from './events.js';
 import { driverOf } from './executor.js';
+import { passedOn } from './inherited.js';
 import { type FileServerOptions, SERVER_RULES, type ServerAdminOptions, type SiteOptions } from './server-options.js';
 import { checked, whole } from './validate.js';
 
@@ -88,14 +89,15 @@ export class FileServer implements AsyncDisposable {
    * @param options - See {@link FileServerOptions}; `root` is required.
    * @returns The server, once every core listens.
    * @throws ERR_RINGWHEEL_INVALID_OPTION when an option is unknown or out of range.
-   * @throws A system error: `listen` EADDRINUSE, EACCES, EADDRNOTAVAIL; `open` ENOENT, ENOTDIR, EACCES of the root.
+   * @throws A system error: `listen` EADDRINUSE, EACCES, EADDRNOTAVAIL, of a Unix socket ENOENT too, of a descriptor EBADF, ENOTSOCK; `open` ENOENT, ENOTDIR, EACCES of the root.
    * @throws ERR_RINGWHEEL_SERVER when the host has no address or a core does not start; the message says what helps.
    */
   static async start(options: FileServerOptions): Promise<FileServer> {
     const known = checked('FileServer.start', options, SERVER_RULES);
     requireRoot('FileServer.start', known);
+    const given = nativeOptions(known, 'FileServer.start');
     try {
-      const server = new FileServer(KEY, await binding().startFileServer(nativeOptions(known)));
+      const server = new FileServer(KEY, await binding().startFileServer(given));
       if (known.admin !== undefined) await server.#tell(known.admin);
       const started = events['ringwheel:server:start'];
       if (started.hasSubscribers) started.publish({ url: server.url, driver: server.driver, cores: server.cores });
@@ -123,9 +125,10 @@ export class FileServer implements AsyncDisposable {
   static async check(options: FileServerOptions): Promise<FileServerOptions> {
     const known = checked('FileServer.check', options, SERVER_RULES);
     requireRoot('FileServer.check', known);
+    const given = nativeOptions(known, 'FileServer.check');
     try {
       const admin = known.admin && { admin: { host: ADMIN_HOST, ...known.admin } };
-      return { ...ourOptions(JSON.parse(await binding().checkFileServer(nativeOptions(known)))), ...admin };
+      return { ...ourOptions(JSON.parse(await binding().checkFileServer(given))), ...admin };
     } catch (error) {
       throw startError(error, known, 'FileServer.check');
     }
@@ -150,21 +153,30 @@ export class FileServer implements AsyncDisposable {
     return this.#closing === undefined;
   }
 
-  /** Where it answers, such as `http://127.0.0.1:8080`; for `0.0.0.0` and `::` the loopback address stands there. */
+  /**
+   * Where it answers, such as `http://127.0.0.1:8080`; for `0.0.0.0` and `::` the loopback address stands there. `unix:/run/site.sock` when
+   * it listens on a Unix socket; the first of several.
+   */
   get url(): string {
-    const { host, port } = this.#native;
+    const { host, port, unix } = this.#native;
+    if (host === '') return `unix:${unix}`;
     const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
     return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
   }
 
-  /** The port it listens on: the system's choice when 0 was asked for. */
+  /** The port it listens on: the system's choice when 0 was asked for. 0 when it listens on Unix sockets only. */
   get port(): number {
     return this.#native.port;
   }
 
-  /** The IP address it listens on. */
+  /** The IP address it listens on; empty when it listens on Unix sockets only. */
   get host(): string {
     return this.#native.host;
+  }
+
+  /** The path of the Unix socket it listens on, if any: the first of several. */
+  get unix(): string | undefined {
+    return this.#native.unix ?? undefined;
   }
 
   /** Threads that serve. */
@@ -241,11 +253,20 @@ function requireRoot(where: string, options: FileServerOptions): void {
 }
 
 /** The options as crates/fileserver reads them. What is left out has its default. */
-function nativeOptions(options: FileServerOptions): string {
-  const { host, port, cores, serverHeader, proxyProtocol, cache, limits, sites, admin: _, ...site } = options;
+function nativeOptions(options: FileServerOptions, where: string): string {
+  const { host, port, unix, fd, cores, serverHeader, proxyProtocol, cache, limits, sites, admin: _, ...site } = options;
+  const places = [host ?? port, unix, fd].filter((each) => each !== undefined);
+  if (places.length > 1) {
+    throw ourError(
+      'ERR_RINGWHEEL_INVALID_OPTION',
+      `${where}: host and port, unix, and fd are three places to listen on: name one`,
+    );
+  }
   return JSON.stringify({
     host,
     port,
+    unix: typeof unix === 'string' ? { path: resolve(unix) } : unix && { ...unix, path: resolve(unix.path) },
+    fds: fd === undefined ? undefined : descriptors(fd, where),
     cores: typeof cores === 'number' ? { count: cores } : cores && { list: cores },
     server: serverHeader === false ? null : serverHeader,
     proxyProtocol,
@@ -255,6 +276,13 @@ function nativeOptions(options: FileServerOptions): string {
     site: nativeSite(site),
     sites: sites?.map(nativeSite),
   });
+}
+
+function descriptors(fd: NonNullable<FileServerOptions['fd']>, where: string): readonly number[] {
+  if (typeof fd === 'string') return passedOn(where, fd.includes(':') ? fd.slice(fd.indexOf(':') + 1) : undefined);
+  const numbers = typeof fd === 'number' ? [fd] : fd;
+  if (numbers.length > 0) return numbers;
+  throw ourError('ERR_RINGWHEEL_INVALID_OPTION', `${where}: fd is an empty list; name at least one descriptor`);
 }
 
 function nativeSite(site: SiteOptions & { driver?: unknown }): object {
@@ -276,8 +304,10 @@ function nativeSite(site: SiteOptions & { driver?: unknown }): object {
 
 /** The way back of {@link nativeOptions}, of options that have all their defaults. */
 function ourOptions(native: Record<string, unknown>): FileServerOptions {
-  const { cores, server, site, sites, ...others } = native;
+  const { cores, server, site, sites, host, port, unix, fds, ...others } = native;
+  const fd = (fds as number[]).length > 0 ? fds : undefined;
   const known = {
+    ...(unix === null && fd === undefined ? { host, port } : { unix: withoutNull(unix), fd }),
     ...ourSite(site as Record<string, unknown>),
     ...others,
     cores: typeof cores === 'string' ? undefined : Object.values(cores as object)[0],
@@ -285,6 +315,13 @@ function ourOptions(native: Record<string, unknown>): FileServerOptions {
     sites: (sites as Record<string, unknown>[]).map(ourSite),
   };
   return JSON.parse(JSON.stringify(known));
+}
+
+/** Rust's `None` is JSON's null; here it is no key. */
+function withoutNull(group: unknown): object | undefined {
+  return group === null
+    ? undefined
+    : Object.fromEntries(Object.entries(group as object).filter(([, value]) => value !== null));
 }
 
 function ourSite(native: Record<string, unknown>): Record<string, unknown> {
@@ -338,7 +375,9 @@ function startError(error: unknown, options: FileServerOptions, where: string): 
   if (errno !== null && (listening || code === 'ERR_RINGWHEEL_ROOT')) {
     const system = systemError(-errno, listening ? 'listen' : 'open', path ?? undefined);
     system.message = `${system.code}: ${message}`;
-    if (listening) Object.assign(system, { address: options.host ?? '127.0.0.1', port: options.port ?? 8080 });
+    if (listening && options.unix === undefined && options.fd === undefined) {
+      Object.assign(system, { address: options.host ?? '127.0.0.1', port: options.port ?? 8080 });
+    }
     return system;
   }
   if (code === 'ERR_RINGWHEEL_INVALID_OPTION') return ourError(code, `${where}: ${inOurNames(message)}`);

@@ -9,6 +9,7 @@ import {
   oneOfNumbers,
   path,
   type Rule,
+  rule,
   shape,
   text,
   truth,
@@ -185,12 +186,32 @@ export interface ServerAdminOptions {
   host?: string;
 }
 
+/** A Unix socket with its mode. */
+export interface UnixSocketOptions {
+  /** Its path. */
+  path: string;
+  /** Its permission bits, from 0 to 0o777. Default: as the umask says. */
+  mode?: number;
+}
+
 /** Options of {@link FileServer.start}. Those of {@link SiteOptions} are for every host that none of `sites` is for. */
 export interface FileServerOptions extends SiteOptions {
   /** An IP address of this machine, or a name that resolves to one. Default `127.0.0.1`. */
   host?: string;
   /** TCP port, from 0 to 65535; 0 picks a free one. Default 8080. */
   port?: number;
+  /**
+   * A Unix socket to listen on, instead of `host` and `port`: its path, of 1 to 107 bytes (103 on macOS), or also the mode that says who
+   * may connect (0 to 0o777; those who may write; default: as the umask says). A socket on which nobody listens is taken over, one that
+   * somebody listens on is EADDRINUSE; the path is removed when the close begins.
+   */
+  unix?: string | UnixSocketOptions;
+  /**
+   * Sockets that listen already, TCP or Unix, instead of an address: their descriptors (at most 1024), or `systemd` for those that a service
+   * manager passed on by sd_listen_fds(3) (LISTEN_PID, LISTEN_FDS), `systemd:NAME` for those of them with that name (LISTEN_FDNAMES). They are duplicated: what is passed here
+   * stays open after a close, and what connects then waits for who serves it next.
+   */
+  fd?: number | readonly number[] | 'systemd' | `systemd:${string}`;
   /** Threads, one a core: how many (1 to 1024), or on which CPUs. Default: every CPU that the process may use. */
   cores?: number | readonly number[];
   /** The value of the Server header, or false to leave it out. Default `ringwheel`. */
@@ -260,6 +281,15 @@ export const SERVER_RULES: Record<string, Rule> = {
   ...SITE_RULES,
   host: text,
   port: whole(0, 65_535),
+  unix: either(path, shape({ path, mode: whole(0, 0o777) }, ['path'])),
+  fd: either(
+    either(whole(0, 2 ** 31 - 1), listOf(whole(0, 2 ** 31 - 1), 1024)),
+    rule(
+      '"systemd", or "systemd:" and a name',
+      (value) => typeof value === 'string' && /^systemd(:[^:]+)?$/.test(value),
+      { type: 'string', pattern: '^systemd(:[^:]+)?$' },
+    ),
+  ),
   cores: either(whole(1, 1024), listOf(whole(0, 4095), 1024)),
   serverHeader: either(off, text),
   proxyProtocol: truth,

@@ -133,6 +133,10 @@ export function merged(config: ServeConfig, flags: ServeConfig): ServeConfig {
   if (flags.cacheControl !== undefined) delete result.maxAge;
   if (flags.placement !== undefined && Array.isArray(result.cores)) delete result.cores;
   if (Array.isArray(flags.cores)) delete result.placement;
+  const tcp = flags.host !== undefined || flags.port !== undefined;
+  if (tcp || flags.unix !== undefined || flags.fd !== undefined) {
+    for (const key of tcp ? ['unix', 'fd'] : ['host', 'port', 'unix', 'fd']) delete result[key];
+  }
   for (const [key, value] of Object.entries(flags)) {
     result[key] = MERGED.has(key) ? { ...(result[key] as object), ...(value as object) } : value;
   }

@@ -9,6 +9,9 @@ import type { Fields } from './numbers.js';
 export interface ServeOptions {
   readonly port?: number;
   readonly host?: string;
+  readonly unix?: string;
+  readonly unixMode?: number;
+  readonly fd?: readonly number[] | 'systemd' | `systemd:${string}`;
   readonly cores?: number;
   readonly cpus?: readonly number[];
   readonly placement?: 'max-spread' | 'max-pack';
@@ -48,6 +51,8 @@ export interface ServeOptions {
 export function flagged(directory: string | undefined, options: ServeOptions): ServeConfig {
   if (directory === '') throw new Failure('the directory is an empty string: name one, or none for the current one', 2);
   const {
+    unix,
+    unixMode,
     cores,
     cpus,
     etag,
@@ -61,8 +66,11 @@ export function flagged(directory: string | undefined, options: ServeOptions): S
     check: ___,
     ...same
   } = options;
+  if (unixMode !== undefined && unix === undefined) throw new Failure('--unix-mode needs --unix', 2);
   const given = {
     ...same,
+    unix:
+      unix === undefined ? undefined : { path: resolve(unix), ...(unixMode === undefined ? {} : { mode: unixMode }) },
     root: directory === undefined ? undefined : resolve(directory),
     cores: cpus ?? cores,
     etag: etag === 'off' ? false : etag,

@@ -85,3 +85,16 @@ export function headerField(text: string, before: Fields = {}): Fields {
   const key = pattern.trim();
   return { ...before, [key]: { ...before[key], [name]: value === '' ? null : value } };
 }
+
+/** Reads a mode such as 660, as chmod does. */
+export function octal(text: string): number {
+  if (!/^0?[0-7]{1,3}$/.test(text)) throw new InvalidArgumentError('It has to be a mode such as 660.');
+  return Number.parseInt(text, 8);
+}
+
+/** Collects descriptors, or takes the name of who passes them on. */
+export function descriptor(text: string, before: readonly number[] | string = []): readonly number[] | string {
+  if (/^\d{1,9}$/.test(text) && typeof before !== 'string') return [...before, Number(text)];
+  if (/^systemd(:[^:]+)?$/.test(text) && before.length === 0) return text;
+  throw new InvalidArgumentError('It has to be a number, or systemd, or systemd:NAME.');
+}

@@ -8,11 +8,13 @@ import type { ServeOptions } from './flags.js';
 import {
   commaList,
   cpuList,
+  descriptor,
   headerField,
   listenerAt,
   named,
   namedNumber,
   numberOrOff,
+  octal,
   redirect,
   repeated,
   wholeNumber,
@@ -52,6 +54,8 @@ Examples:
   ringwheel serve dist --error-pages 404=404.html --error-pages 500=oops.html
   ringwheel serve dist --redirects '/blog/:year/* https://blog.example/:splat 301'
   ringwheel serve out --extensions html    /about is about.html
+  ringwheel serve public --unix /run/site/http.sock --unix-mode 660
+  ringwheel serve public --fd systemd      from the sockets of a systemd socket unit
   ringwheel serve --config site.ts --check what a configuration means, without serving
 
 Ctrl-C or SIGTERM stops accepting, finishes what is being sent, and exits 0; a second one stops at once.`;
@@ -83,6 +87,16 @@ export function commands(defaults: Defaults): Command {
     .argument('[directory]', `what to serve (default: ${defaults.directory ?? 'the current one'})`)
     .option('-p, --port <number>', 'TCP port, 0 picks a free one (default: 8080)', wholeNumber(0, 65_535))
     .option('-H, --host <address>', 'address to listen on (default: 127.0.0.1)')
+    .addOption(new Option('--unix <path>', 'listen on a Unix socket instead').conflicts(['port', 'host', 'fd']))
+    .addOption(new Option('--unix-mode <octal>', 'who may connect to it, such as 660').argParser(octal))
+    .addOption(
+      new Option(
+        '--fd <number>',
+        'serve from a socket that listens already, or from those of `systemd`, `systemd:NAME`; may be repeated',
+      )
+        .argParser(descriptor)
+        .conflicts(['port', 'host']),
+    )
     .option('-c, --cores <number>', 'executors, one a core (default: every usable core)', wholeNumber(1, 1024))
     .addOption(
       new Option('--placement <name>', 'pin each core by topology: far apart or close together')

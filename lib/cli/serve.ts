@@ -104,8 +104,8 @@ class Signals {
 }
 
 function factsOf(server: FileServer, root: string, config: string | undefined) {
-  const { url, adminUrl: admin, port, driver, cores, features } = server;
-  return { url, port, admin, root, config, driver, cores, features, version: version() };
+  const { url, adminUrl: admin, port, unix, driver, cores, features } = server;
+  return { url, port, unix, admin, root, config, driver, cores, features, version: version() };
 }
 
 function banner({ url, admin, root, config, driver, cores, features }: ReturnType<typeof factsOf>): string {

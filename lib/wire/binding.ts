@@ -257,7 +257,9 @@ export interface NativeCoreStats {
 /** A running file server, as the addon exports it. */
 export interface NativeFileServer {
   readonly port: number;
+  /** Empty without TCP. */
   readonly host: string;
+  readonly unix: string | null;
   readonly cores: number;
   readonly driver: string;
   readonly features: string[];

@@ -147,12 +147,14 @@ fn open_spare() -> Option<File> {
 }
 
 /// Serves until the server drains or stops.
-pub(crate) async fn run(core: Rc<Core>, listener: net::Listener) {
-    let acceptor = spawn(accept(Rc::clone(&core), listener));
+pub(crate) async fn run(core: Rc<Core>, listeners: Vec<net::Listener>) {
+    let acceptors: Vec<_> =
+        listeners.into_iter().map(|listener| spawn(accept(Rc::clone(&core), listener))).collect();
     core.control.drain.wait().await;
     core.draining.set(true);
-    acceptor.cancel();
-    drop(acceptor);
+    for acceptor in acceptors {
+        acceptor.cancel();
+    }
     core.watches.close_idle(Instant::now());
     // Connections end one by one and each is looked at again soon: a drain is rare, a notification per end is not worth it.
     while core.watches.count() > 0 && !core.control.is_over(Instant::now()) {

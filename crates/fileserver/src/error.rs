@@ -40,6 +40,20 @@ pub enum StartError {
         /// The system's error.
         error: io::Error,
     },
+    /// The path of the Unix socket cannot be listened on.
+    Unix {
+        /// The path.
+        path: PathBuf,
+        /// The system's error.
+        error: io::Error,
+    },
+    /// A descriptor that was passed on is no socket to serve from.
+    Descriptor {
+        /// Its number.
+        fd: i32,
+        /// What is wrong with it.
+        error: io::Error,
+    },
     /// A core's thread or executor did not start.
     Core {
         /// The CPU or index of the core.
@@ -100,8 +114,38 @@ impl fmt::Display for StartError {
                 ),
                 _ => write!(f, "cannot listen on {address}: {error}"),
             },
+            StartError::Unix { path, error } => unix(f, path, error),
+            StartError::Descriptor { fd, error } => match error.raw_os_error() {
+                Some(_) => {
+                    write!(
+                        f,
+                        "descriptor {fd} cannot be served from ({error}); pass on a socket that listens"
+                    )
+                }
+                None => write!(f, "descriptor {fd} cannot be served from: {error}"),
+            },
             StartError::Core { core, reason } => write!(f, "core {core} did not start: {reason}"),
         }
+    }
+}
+
+fn unix(f: &mut fmt::Formatter<'_>, path: &Path, error: &io::Error) -> fmt::Result {
+    use io::ErrorKind;
+    let path = format!("{path:?}");
+    match error.kind() {
+        ErrorKind::AddrInUse => {
+            write!(f, "somebody listens on {path}; stop it or choose another path")
+        }
+        ErrorKind::AlreadyExists => {
+            write!(f, "{path} exists and is no socket; remove it or choose another path")
+        }
+        ErrorKind::NotFound | ErrorKind::NotADirectory => {
+            write!(f, "there is no directory for the socket {path}; create it")
+        }
+        ErrorKind::PermissionDenied => {
+            write!(f, "{path} may not be made by this user; choose a directory that it may write to")
+        }
+        _ => write!(f, "cannot listen on {path}: {error}"),
     }
 }
 
@@ -110,6 +154,8 @@ impl std::error::Error for StartError {
         match self {
             StartError::Root { error, .. }
             | StartError::Host { error, .. }
+            | StartError::Unix { error, .. }
+            | StartError::Descriptor { error, .. }
             | StartError::Bind { error, .. } => Some(error),
             StartError::Option { .. } | StartError::Core { .. } => None,
         }
@@ -123,15 +169,17 @@ impl StartError {
             StartError::Option { .. } => "ERR_RINGWHEEL_INVALID_OPTION",
             StartError::Root { .. } => "ERR_RINGWHEEL_ROOT",
             StartError::Host { .. } => "ERR_RINGWHEEL_HOST",
-            StartError::Bind { .. } => "ERR_RINGWHEEL_LISTEN",
+            StartError::Bind { .. } | StartError::Unix { .. } | StartError::Descriptor { .. } => {
+                "ERR_RINGWHEEL_LISTEN"
+            }
             StartError::Core { .. } => "ERR_RINGWHEEL_CORE",
         }
     }
 
-    /// The directory that it is about, where it is about one.
+    /// The path that it is about, where it is about one.
     pub fn path(&self) -> Option<&Path> {
         match self {
-            StartError::Root { path, .. } => Some(path),
+            StartError::Root { path, .. } | StartError::Unix { path, .. } => Some(path),
             _ => None,
         }
     }
@@ -141,6 +189,8 @@ impl StartError {
         match self {
             StartError::Root { error, .. }
             | StartError::Host { error, .. }
+            | StartError::Unix { error, .. }
+            | StartError::Descriptor { error, .. }
             | StartError::Bind { error, .. } => error.raw_os_error(),
             StartError::Option { .. } | StartError::Core { .. } => None,
         }

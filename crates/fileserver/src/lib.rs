@@ -4,7 +4,7 @@
 //!
 //! | step | where | what |
 //! | --- | --- | --- |
-//! | 0 accept | `core.rs` | a connection becomes a task on the core that accepted it |
+//! | 0 accept | `listen/`, `core.rs` | a connection becomes a task on the core that accepted it |
 //! | 1 receive | `connection.rs`, [`proxy`] | bytes in a provided buffer; before them a PROXY header, where it is asked for |
 //! | 2 parse | [`http::parse`] | one head, borrowed |
 //! | 3 find | `site.rs`, `cache.rs`, [`target`], `load.rs`, `fallback.rs`, `on_the_fly.rs`, [`redirect`] | the site of the host; raw path in the cache, else canonical path (which may have moved), else the disk, once for all who wait; packed on the fly where that is asked for |
@@ -29,6 +29,7 @@ mod fallback;
 mod file;
 pub mod http;
 mod latency;
+mod listen;
 mod load;
 mod on_the_fly;
 pub mod options;
@@ -45,9 +46,10 @@ mod watch;
 
 pub use error::StartError;
 pub use latency::LatencyStats;
+pub use listen::Address;
 pub use options::{
     CacheOptions, CompressOptions, Cores, Dotfiles, DriverKind, EtagKind, HeaderRule, Immutable, Limits,
-    Mount, Options, RedirectRule, SiteOptions,
+    Mount, Options, RedirectRule, SiteOptions, UnixOptions,
 };
 pub use server::{CloseReport, Server, Stopper};
 pub use stats::{CoreStats, ServerStats};

@@ -4,6 +4,7 @@ use crate::{
     control::Control,
     core::{self, Core},
     error::StartError,
+    listen::{self, Address, Sockets},
     options::{Cores, DriverKind, Options},
     stats::{Counters, ServerStats},
 };
@@ -13,15 +14,13 @@ use ringwheel_executor::{
 };
 use std::{
     io,
-    net::{SocketAddr, ToSocketAddrs},
+    net::SocketAddr,
+    os::fd::OwnedFd,
     path::Path,
     sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
 };
-
-/// Connections the kernel may hold ready for each core; the kernel caps it at net.core.somaxconn.
-const BACKLOG: u32 = 4096;
 
 /// Cores for each thread that packs on the fly, and the most of those: each file is packed once, and cores come first.
 const PACKED_BESIDE: usize = 4;
@@ -56,7 +55,9 @@ pub struct Server {
     threads: Vec<thread::JoinHandle<()>>,
     /// Those that pack on the fly.
     packing: Vec<thread::JoinHandle<()>>,
-    address: SocketAddr,
+    addresses: Vec<Address>,
+    /// The path of a Unix socket that is removed as the close begins.
+    path: Option<listen::OwnPath>,
     driver: DriverKind,
     features: Vec<&'static str>,
     notes: Vec<String>,
@@ -74,7 +75,6 @@ pub struct CloseReport {
 
 /// What a core reports once it listens.
 struct Ready {
-    address: SocketAddr,
     driver: DriverKind,
     features: Vec<&'static str>,
     notes: Vec<String>,
@@ -84,22 +84,19 @@ struct Ready {
 struct Seat {
     index: usize,
     cpu: Option<usize>,
-    address: SocketAddr,
-    reuse_port: bool,
+    sockets: Vec<OwnedFd>,
     options: Arc<Options>,
     control: Arc<Control>,
 }
 
 impl Server {
-    /// Checks the options and the root, binds the address, and starts a thread per core. Returns when all of them listen.
+    /// Checks the options and the root, opens what it listens on, and starts a thread per core. Returns when all of them listen.
     ///
     /// # Errors
     /// [`StartError`], one for each cause, with its remedy in its `Display`. Nothing is left running then.
     pub fn start(options: Options) -> Result<Server, StartError> {
-        let (cores, address) = checked(&options)?;
-        if cores.len() > 1 {
-            probe(address)?;
-        }
+        let cores = checked(&options)?;
+        let sockets = Sockets::open(&options, cores.len())?;
         let compressor = Compressor::new(options.cache.compressed_bytes);
         let control = Arc::new(Control::new(cores.len(), compressor));
         let options = Arc::new(options);
@@ -107,7 +104,8 @@ impl Server {
             control: Arc::clone(&control),
             threads: Vec::with_capacity(cores.len()),
             packing: Vec::new(),
-            address,
+            addresses: sockets.addresses(),
+            path: None,
             driver: DriverKind::Poll,
             features: Vec::new(),
             notes: Vec::new(),
@@ -122,13 +120,16 @@ impl Server {
             }
         }
         for (index, cpu) in cores.iter().copied().enumerate() {
-            // The first core takes the port; the others join it.
-            let address = server.address;
+            let fail = |error: io::Error| StartError::Core {
+                core: index,
+                reason: format!(
+                    "its sockets cannot be duplicated ({error}); raise the limit on open files (ulimit -n)"
+                ),
+            };
             let seat = Seat {
                 index,
                 cpu,
-                address,
-                reuse_port: cores.len() > 1,
+                sockets: sockets.of_core(index, cores.len()).map_err(fail)?,
                 options: Arc::clone(&options),
                 control: Arc::clone(&control),
             };
@@ -142,12 +143,12 @@ impl Server {
                 Err(StartError::Core { core: index, reason: "its thread ended while starting".to_owned() })
             })?;
             if index == 0 {
-                server.address = ready.address;
                 server.driver = ready.driver;
                 server.features = ready.features;
                 server.notes = ready.notes;
             }
         }
+        server.path = sockets.into_path();
         Ok(server)
     }
 
@@ -157,12 +158,18 @@ impl Server {
     /// # Errors
     /// [`StartError`], as from `start`, but for [`StartError::Bind`] and [`StartError::Core`].
     pub fn check(options: &Options) -> Result<Vec<Option<usize>>, StartError> {
-        checked(options).map(|(cores, _)| cores)
+        checked(options)
     }
 
-    /// The address it listens on, with the port the system chose when 0 was asked for.
+    /// The TCP address it listens on, with the port the system chose when 0 was asked for; the first of several, and `0.0.0.0:0` when it
+    /// listens on Unix sockets only.
     pub fn local_address(&self) -> SocketAddr {
-        self.address
+        listen::first_tcp(&self.addresses)
+    }
+
+    /// Every address it listens on.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
     }
 
     /// Which backend serves.
@@ -196,6 +203,7 @@ impl Server {
     pub fn close(&mut self, deadline: Duration) -> CloseReport {
         let before: u64 = self.control.cores.iter().map(|core| core.cut.get()).sum();
         self.finish(deadline);
+        self.path = None;
         let mut panicked = 0;
         for thread in self.threads.drain(..) {
             panicked += u32::from(thread.join().is_err());
@@ -266,18 +274,14 @@ fn sit(seat: Seat, report: &mpsc::SyncSender<Result<Ready, StartError>>) {
     };
     let (driver, features, notes) = (executor.driver_kind(), executor.features(), executor.notes());
     let ran = executor.run(async {
-        let Seat { index, address, reuse_port, options, control, .. } = seat;
-        let opened = Core::open(options, control, index);
-        let listen = net::ListenOptions { reuse_port, backlog: BACKLOG };
-        let ready = opened.and_then(|core| {
-            net::Listener::bind(address, listen)
-                .and_then(|listener| Ok((core, listener.local_address()?, listener)))
-                .map_err(|error| StartError::Bind { address, error })
-        });
+        let Seat { index, sockets, options, control, .. } = seat;
+        let listeners: io::Result<Vec<_>> = sockets.into_iter().map(net::Listener::from_socket).collect();
+        let listeners = listeners.map_err(|error| reason(error.to_string()));
+        let ready = listeners.and_then(|listeners| Ok((Core::open(options, control, index)?, listeners)));
         match ready {
-            Ok((core, address, listener)) => {
-                drop(report.send(Ok(Ready { address, driver, features, notes })));
-                core::run(core, listener).await;
+            Ok((core, listeners)) => {
+                drop(report.send(Ok(Ready { driver, features, notes })));
+                core::run(core, listeners).await;
             }
             Err(error) => drop(report.send(Err(error))),
         }
@@ -327,14 +331,15 @@ fn usable_cpus() -> Vec<usize> {
 }
 
 /// The CPU of each core, and the address.
-fn checked(options: &Options) -> Result<(Vec<Option<usize>>, SocketAddr), StartError> {
+fn checked(options: &Options) -> Result<Vec<Option<usize>>, StartError> {
     options.validate()?;
     for site in options.all_sites() {
         for root in site.roots.iter().chain(site.mounts.iter().map(|mount| &mount.root)) {
             check_root(root)?;
         }
     }
-    Ok((choose_cores(&options.cores)?, resolve(&options.host, options.port)?))
+    listen::check(options)?;
+    choose_cores(&options.cores)
 }
 
 fn choose_cores(cores: &Cores) -> Result<Vec<Option<usize>>, StartError> {
@@ -371,26 +376,4 @@ fn check_root(root: &Path) -> Result<(), StartError> {
     #[cfg(unix)]
     rustix::fs::access(root, rustix::fs::Access::EXEC_OK).map_err(|errno| fail(errno.into()))?;
     Ok(())
-}
-
-fn resolve(host: &str, port: u16) -> Result<SocketAddr, StartError> {
-    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-    let fail = |error: io::Error| StartError::Host { host: host.to_owned(), error };
-    let mut found = (bare, port).to_socket_addrs().map_err(fail)?;
-    found.next().ok_or_else(|| fail(io::ErrorKind::NotFound.into()))
-}
-
-/// Finds a busy port before the cores bind it with SO_REUSEPORT, which would share it with another server of this user
-/// without a word.
-fn probe(address: SocketAddr) -> Result<(), StartError> {
-    if address.port() == 0 {
-        return Ok(());
-    }
-    let fail = |error: io::Error| StartError::Bind { address, error };
-    let domain = socket2::Domain::for_address(address);
-    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).map_err(fail)?;
-    // As the cores do: connections of an earlier server in TIME_WAIT are no obstacle.
-    socket.set_reuse_address(true).map_err(fail)?;
-    socket.bind(&address.into()).map_err(fail)?;
-    socket.listen(1).map_err(fail)
 }

@@ -2,7 +2,9 @@
 use crate::{error::coded, times::NativeBucket};
 use napi::{Env, Result, Task, bindgen_prelude::AsyncTask};
 use napi_derive::napi;
-use ringwheel_fileserver::{CoreStats, Cores, DriverKind, Options, Server, ServerStats, StartError, Stopper};
+use ringwheel_fileserver::{
+    Address, CoreStats, Cores, DriverKind, Options, Server, ServerStats, StartError, Stopper,
+};
 use std::{
     collections::HashMap,
     net::SocketAddr,
@@ -65,7 +67,7 @@ pub struct NativeCoreStats {
 pub struct NativeFileServer {
     server: Arc<Mutex<Option<Server>>>,
     stopper: Stopper,
-    address: SocketAddr,
+    addresses: Vec<Address>,
     driver: DriverKind,
     features: Vec<String>,
     notes: Vec<String>,
@@ -89,7 +91,7 @@ impl Task for Start {
     fn resolve(&mut self, _env: Env, server: Server) -> Result<NativeFileServer> {
         Ok(NativeFileServer {
             stopper: server.stopper(),
-            address: server.local_address(),
+            addresses: server.addresses().to_vec(),
             driver: server.driver(),
             features: server.features().iter().map(ToString::to_string).collect(),
             notes: server.notes().to_vec(),
@@ -158,16 +160,25 @@ pub fn check_file_server(options: String) -> Result<AsyncTask<Check>> {
 
 #[napi]
 impl NativeFileServer {
-    /// The port it listens on.
+    /// The port it listens on; 0 without TCP.
     #[napi(getter)]
     pub fn port(&self) -> u32 {
-        u32::from(self.address.port())
+        self.tcp().map_or(0, |address| u32::from(address.port()))
     }
 
-    /// The address it listens on.
+    /// The address it listens on; empty without TCP.
     #[napi(getter)]
     pub fn host(&self) -> String {
-        self.address.ip().to_string()
+        self.tcp().map(|address| address.ip().to_string()).unwrap_or_default()
+    }
+
+    /// The path of its first Unix socket.
+    #[napi(getter)]
+    pub fn unix(&self) -> Option<String> {
+        self.addresses.iter().find_map(|address| match address {
+            Address::Unix(path) => Some(path.to_string_lossy().into_owned()),
+            Address::Tcp(_) => None,
+        })
     }
 
     /// Cores that serve.
@@ -215,6 +226,15 @@ impl NativeFileServer {
     #[napi]
     pub fn hurry(&self, deadline_ms: f64) {
         self.stopper.finish(deadline(deadline_ms));
+    }
+}
+
+impl NativeFileServer {
+    fn tcp(&self) -> Option<SocketAddr> {
+        self.addresses.iter().find_map(|address| match address {
+            Address::Tcp(address) => Some(*address),
+            Address::Unix(_) => None,
+        })
     }
 }
 

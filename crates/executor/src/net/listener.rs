@@ -3,7 +3,12 @@ use super::{Stream, outcome};
 use crate::{current, operation::Multishot};
 use ringwheel_driver::{Handle, Operation, op::socket::Accept};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use std::{future::poll_fn, io, net::SocketAddr};
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    os::fd::{AsFd, OwnedFd},
+};
 
 /// Options of [`Listener::bind`].
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +25,7 @@ impl Default for ListenOptions {
     }
 }
 
-/// A listening TCP socket. Dropping it closes it, and refuses what it has accepted and nobody took.
+/// A listening socket of TCP, or a Unix one that [`Listener::from_socket`] took. Dropping it closes it, and refuses what it has accepted and nobody took.
 ///
 /// ```
 /// use ringwheel_executor::{Executor, net::{ListenOptions, Listener, Stream}, spawn};
@@ -70,9 +75,21 @@ impl Listener {
     /// # Errors
     /// The system's; without a current executor, [`crate::SpawnError::NoExecutor`] inside an `io::Error`.
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<Listener> {
+        Listener::from_socket(listener.into())
+    }
+
+    /// Takes a stream socket of any family that listens already, a Unix one too; it is made non-blocking. Listeners of several
+    /// executors may have duplicates of one socket: each connection goes to one of them.
+    ///
+    /// # Errors
+    /// ENOTSOCK for another kind of descriptor, `InvalidInput` for a socket that does not listen or has no connections; without a current
+    /// executor, [`crate::SpawnError::NoExecutor`] inside an `io::Error`.
+    pub fn from_socket(socket: OwnedFd) -> io::Result<Listener> {
         let core = current::get()?;
-        listener.set_nonblocking(true)?;
-        let handle = core.adopt(listener.into());
+        let socket = Socket::from(socket);
+        check_listening(&socket)?;
+        socket.set_nonblocking(true)?;
+        let handle = core.adopt(socket.into());
         Ok(Listener { handle, arrivals: Multishot::new(core) })
     }
 
@@ -102,4 +119,39 @@ impl Listener {
     pub fn local_address(&self) -> io::Result<SocketAddr> {
         SockRef::from(&self.handle).local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::Unsupported.into())
     }
+}
+
+/// Checks that a descriptor is a stream socket after listen(2); two inline system calls. Where the system does not tell, whether it
+/// listens is found by the first accept.
+///
+/// # Errors
+/// ENOTSOCK for another kind of descriptor, `InvalidInput` for another kind of socket or one that does not listen.
+///
+/// ```
+/// use ringwheel_executor::net::check_listening;
+/// check_listening(&std::net::TcpListener::bind("127.0.0.1:0")?)?;
+/// assert!(check_listening(&std::net::UdpSocket::bind("127.0.0.1:0")?).is_err());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn check_listening(socket: &impl AsFd) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    let wrong = if socket.r#type()? != Type::STREAM {
+        "it is a socket without connections; a stream socket is needed"
+    } else if !is_listening(&socket)? {
+        "it is a socket that does not listen; call listen(2) before it is passed on"
+    } else {
+        return Ok(());
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidInput, wrong))
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+fn is_listening(socket: &Socket) -> io::Result<bool> {
+    socket.is_listener()
+}
+
+/// Found by the first accept where the system does not tell.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+fn is_listening(_: &Socket) -> io::Result<bool> {
+    Ok(true)
 }

@@ -24,12 +24,14 @@
 //! })??;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+mod inherited;
 mod listener;
 mod progress;
 mod send_file;
 mod stream;
 
-pub use listener::{ListenOptions, Listener};
+pub use inherited::inherit;
+pub use listener::{ListenOptions, Listener, check_listening};
 pub use std::net::Shutdown;
 pub use stream::Stream;
 

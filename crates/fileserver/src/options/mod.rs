@@ -28,6 +28,31 @@ pub enum Cores {
     List(Vec<usize>),
 }
 
+/// A Unix socket to listen on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct UnixOptions {
+    /// Its path, of 1 to 107 bytes (103 on macOS). A socket that nobody listens on is taken over; the path is removed as the server closes.
+    pub path: PathBuf,
+    /// Who may connect: those who may write, up to `0o777`. `None`: as the process's umask says.
+    #[serde(default)]
+    pub mode: Option<u32>,
+}
+
+/// Bytes of a Unix socket's path, by sockaddr_un.
+const UNIX_PATH_MAX: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+
+impl UnixOptions {
+    fn validate(&self) -> Result<(), Invalid> {
+        let bytes = self.path.as_os_str().as_encoded_bytes();
+        if bytes.is_empty() || bytes.len() > UNIX_PATH_MAX || bytes.contains(&0) {
+            let allowed = format!("a path of 1 to {UNIX_PATH_MAX} bytes, without NUL");
+            return Err(wrong("unix.path", format!("{:?} ({} bytes)", self.path, bytes.len()), &allowed));
+        }
+        within("unix.mode", self.mode.unwrap_or(0), 0, 0o777)
+    }
+}
+
 /// Everything [`crate::Server::start`] can be told. Only the root of the site has no default.
 ///
 /// ```
@@ -43,6 +68,11 @@ pub struct Options {
     pub host: String,
     /// `0..=65535`; 0 takes a free port. Default 8080.
     pub port: u16,
+    /// A Unix socket to listen on instead of `host` and `port`.
+    pub unix: Option<UnixOptions>,
+    /// Descriptors of sockets that listen already, TCP or Unix, to serve from instead of an address of its own; at most 1024. They are
+    /// duplicated: closing the server leaves these open, and what connects then waits in their queues.
+    pub fds: Vec<i32>,
     /// Default [`Cores::All`].
     pub cores: Cores,
     /// The value of the Server header; `None` leaves it out. Default `ringwheel`.
@@ -68,6 +98,8 @@ impl Default for Options {
         Options {
             host: "127.0.0.1".to_owned(),
             port: 8080,
+            unix: None,
+            fds: Vec::new(),
             cores: Cores::default(),
             server: Some("ringwheel".to_owned()),
             proxy_protocol: false,
@@ -104,6 +136,16 @@ impl Options {
                     within("cores (a CPU of the list)", *cpu, 0, 4095)?;
                 }
             }
+        }
+        if let Some(unix) = &self.unix {
+            unix.validate()?;
+        }
+        within("fds (length of the list)", self.fds.len(), 0, 1024)?;
+        for fd in &self.fds {
+            within("fds (an entry of the list)", *fd, 0, i32::MAX)?;
+        }
+        if self.unix.is_some() && !self.fds.is_empty() {
+            return Err(wrong("unix", "beside fds", "one of the two"));
         }
         field_value("server", self.server.as_deref())?;
         self.cache.validate()?;
