@@ -145,3 +145,30 @@ test('a handle for a message that cannot be sent leaves no descriptor behind, an
     await executor.close();`);
   ended(t, result);
 });
+
+test('a handle whose transfer a program has put its own in the place of does not end the process', async (t) => {
+  const result = await run(`
+    const { MessageChannel } = require('node:worker_threads');
+    const { open } = require(${JSON.stringify(join(root, 'dist/fs.js'))});
+    const handle = await open(__filename);
+    let transfer;
+    for (let of = handle; of !== null; of = Object.getPrototypeOf(of)) {
+      transfer ??= Object.getOwnPropertySymbols(of).find(({ description }) => description === 'messaging_transfer_symbol');
+    }
+    assert.strictEqual(typeof transfer, 'symbol');
+    handle[transfer] = () => ({ data: 1, deserializeInfo: 'none:None' });
+    const { port1, port2 } = new MessageChannel();
+    const refused = require('node:events').once(port2, 'messageerror');
+    port1.postMessage(handle, [handle]);
+    await refused;
+    const other = await open(__filename);
+    other[transfer] = () => { throw new Error('not today'); };
+    assert.throws(() => port1.postMessage(other, [other]), { message: 'not today' });
+    await sleep(1);
+    await other.close();
+    port1.close();
+    port2.close();
+    await handle.close();
+    await executor.close();`);
+  ended(t, result);
+});

@@ -80,6 +80,18 @@ interface Bare {
   [hidden: symbol]: () => unknown;
 }
 
+// Taken at load: a program may put another in its place.
+const { structuredClone } = globalThis;
+
+/** Closes a native handle that was to go to another thread, unless Node has taken it: closing that one would end the process, and only a transfer tells. */
+function closeUnlessTaken(handle: InstanceType<NodeFileHandle['Native']>): void {
+  try {
+    structuredClone(handle, { transfer: [handle as never] }).close();
+  } catch {
+    // It was taken: whoever has it closes it.
+  }
+}
+
 function define({ Base, Native, HANDLE }: NodeFileHandle): Maker {
   const REF = hidden(Base.prototype, 'kRef');
   const UNREF = hidden(Base.prototype, 'kUnref');
@@ -315,11 +327,11 @@ function define({ Base, Native, HANDLE }: NodeFileHandle): Maker {
       }
       const leaving = new Native(descriptor);
       this.#leaving = leaving;
-      // Where the message cannot be sent after all nobody asks for it. Node takes this handle before that one, whose close would end the process then.
+      // Where the message cannot be sent after all nobody asks for it.
       queueMicrotask(() => {
         if (this.#leaving !== leaving) return;
         this.#leaving = undefined;
-        leaving.close();
+        closeUnlessTaken(leaving);
       });
       return [leaving];
     }
@@ -337,7 +349,7 @@ function define({ Base, Native, HANDLE }: NodeFileHandle): Maker {
         return sent;
       } catch (error) {
         self[HANDLE] = this.#kernel;
-        leaving.close();
+        closeUnlessTaken(leaving);
         throw error;
       }
     }
