@@ -70,6 +70,7 @@ export type {
   ServerAdminOptions,
   ServerCacheOptions,
   ServerCompressOptions,
+  ServerCorsOptions,
   ServerLimits,
   SiteOptions,
   VirtualHostOptions,

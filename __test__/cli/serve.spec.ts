@@ -213,6 +213,22 @@ test('--compress compresses on the fly, as it is told', async (t) => {
   }
 });
 
+test('--cors lets everybody in, or those who are named; --security-headers says its own', async (t) => {
+  const origin = 'https://a.example';
+  for (const [flags, allowed] of [
+    [['--cors'], '*'],
+    [['--cors', origin, '--cors', 'http://localhost:1'], origin],
+    [[], null],
+  ] as const) {
+    const { running, facts } = await serving([site(), '--port', '0', '--cores', '1', '--security-headers', ...flags]);
+    const { headers } = await fetch(facts.url, { headers: { origin } });
+    t.is(headers.get('access-control-allow-origin'), allowed);
+    t.is(headers.get('x-frame-options'), 'SAMEORIGIN');
+    running.child.kill('SIGTERM');
+    t.is((await running.ended).code, 0);
+  }
+});
+
 test('without --json it says url, driver, cores and features', async (t) => {
   const running = new Running(process.execPath, [join(root, 'dist/lib/cli/main.js'), 'serve', site(), '--port', '0']);
   await running.line();

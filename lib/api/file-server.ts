@@ -286,7 +286,7 @@ function descriptors(fd: NonNullable<FileServerOptions['fd']>, where: string): r
 }
 
 function nativeSite(site: SiteOptions & { driver?: unknown }): object {
-  const { root, mounts, single, ignores, etag, immutable, headers, compress, driver: _, ...others } = site;
+  const { root, mounts, single, ignores, etag, immutable, headers, compress, cors, driver: _, ...others } = site;
   const roots = typeof root === 'string' ? [root] : root;
   return {
     ...others,
@@ -297,6 +297,7 @@ function nativeSite(site: SiteOptions & { driver?: unknown }): object {
     etag: etag === false ? 'off' : etag,
     immutable: immutable === true ? 'all' : immutable || undefined,
     compress: nativeCompress(compress),
+    cors: cors === true ? {} : cors || undefined,
     headers:
       headers && Object.entries(headers).map(([pattern, fields]) => ({ pattern, fields: Object.entries(fields) })),
   };
@@ -325,8 +326,21 @@ function withoutNull(group: unknown): object | undefined {
 }
 
 function ourSite(native: Record<string, unknown>): Record<string, unknown> {
-  const { hosts, roots, mounts, single, ignores, etag, immutable, headers, maxAge, cacheControl, compress, ...others } =
-    native;
+  const {
+    hosts,
+    roots,
+    mounts,
+    single,
+    ignores,
+    etag,
+    immutable,
+    headers,
+    maxAge,
+    cacheControl,
+    compress,
+    cors,
+    ...others
+  } = native;
   const many = (roots as string[]).length > 1;
   return {
     ...((hosts as string[]).length === 0 ? {} : { hosts }),
@@ -345,6 +359,7 @@ function ourSite(native: Record<string, unknown>): Record<string, unknown> {
     maxAge: maxAge ?? undefined,
     cacheControl: cacheControl ?? undefined,
     compress: ourCompress(compress as Record<string, unknown> | null),
+    cors: cors !== null && { ...(cors as object), maxAge: (cors as { maxAge: number | null }).maxAge ?? undefined },
     ...others,
   };
 }

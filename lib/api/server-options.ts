@@ -83,6 +83,26 @@ export interface RedirectOptions {
   status?: 301 | 302 | 303 | 307 | 308;
 }
 
+/** What scripts of other origins may do (Cross-Origin Resource Sharing). GET and HEAD are allowed, as there is nothing else. */
+export interface ServerCorsOptions {
+  /**
+   * Origins as browsers send them, such as `https://app.example`; at most 100. Default `[]`: everybody. Where there are several, answers vary
+   * by Origin, and requests with an Origin cost a head that is written for them.
+   */
+  origins?: readonly string[];
+  /** Request fields that a preflight allows, at most 64. Default `['*']`: all but Authorization. */
+  headers?: readonly string[];
+  /**
+   * Response fields that scripts may read beside the usual ones, at most 64. Default
+   * `['Accept-Ranges', 'Content-Encoding', 'Content-Range', 'ETag']`, which clients that read ranges need.
+   */
+  exposed?: readonly string[];
+  /** Allows requests with cookies or a password, too. Only beside `origins` and `headers`. Default false. */
+  credentials?: boolean;
+  /** Seconds for which browsers remember a preflight, from 0 to 86400. Default: their own, 5 in most. */
+  maxAge?: number;
+}
+
 /** What one site serves, and how: all that may differ between the hosts of a server. */
 export interface SiteOptions {
   /**
@@ -170,6 +190,14 @@ export interface SiteOptions {
    * `headers`) are left alone. Default false.
    */
   compress?: boolean | ServerCompressOptions;
+  /** Who may read the answers from other origins, errors included: true means everybody. Default false: nobody. */
+  cors?: boolean | ServerCorsOptions;
+  /**
+   * Sends `X-Frame-Options: SAMEORIGIN`, `Referrer-Policy: strict-origin-when-cross-origin` and `Cross-Origin-Opener-Policy:
+   * same-origin-allow-popups` with every file (`X-Content-Type-Options: nosniff` is always sent). `headers` change or take them away, and have
+   * what depends on the site: Content-Security-Policy, Permissions-Policy, and Strict-Transport-Security behind TLS. Default false.
+   */
+  securityHeaders?: boolean;
 }
 
 /** A site for hosts of its own. */
@@ -274,6 +302,17 @@ const SITE_RULES: Record<string, Rule> = {
       maxBytes: whole(0, 16 * 2 ** 20),
     }),
   ),
+  cors: either(
+    truth,
+    shape({
+      origins: listOf(text, 100),
+      headers: listOf(text, 64),
+      exposed: listOf(text, 64),
+      credentials: truth,
+      maxAge: whole(0, 86_400),
+    }),
+  ),
+  securityHeaders: truth,
 };
 
 /** @internal */

@@ -33,6 +33,8 @@ export interface ServeOptions {
   readonly zstd?: boolean;
   readonly gzip?: boolean;
   readonly compress?: true | Readonly<Record<string, number | false>>;
+  readonly cors?: true | { readonly origins: readonly string[] };
+  readonly securityHeaders?: true;
   readonly mount?: Readonly<Record<string, string>>;
   /** True is commander's default of a `--no-` option: the server's own. */
   readonly serverHeader: boolean | string;

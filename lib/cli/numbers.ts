@@ -53,6 +53,14 @@ export function numberOrOff(
   return { ...(before === true ? {} : before), [pair[1] as string]: value };
 }
 
+/** Collects the origins of an option that means everybody without them. */
+export function origins(text: string, before: true | { origins: readonly string[] } = true): { origins: string[] } {
+  if (!text.includes('://')) {
+    throw new InvalidArgumentError('It has to be an origin such as https://app.example; a directory goes before it.');
+  }
+  return { origins: [...(before === true ? [] : before.origins), text] };
+}
+
 /** Collects an option that may be given more than once. One value each time: a list would swallow the directory after it. */
 export function repeated(text: string, before: readonly string[] = []): string[] {
   return [...before, text];

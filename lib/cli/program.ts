@@ -15,6 +15,7 @@ import {
   namedNumber,
   numberOrOff,
   octal,
+  origins,
   redirect,
   repeated,
   wholeNumber,
@@ -154,6 +155,12 @@ export function commands(defaults: Defaults): Command {
       'compress text on the fly, may be repeated: brotli (0 to 11), gzip (1 to 9), =off for one, minBytes, maxBytes',
       numberOrOff,
     )
+    .option(
+      '--cors [origin]',
+      'whose scripts may read the answers, may be repeated; everybody when none is named',
+      origins,
+    )
+    .option('--security-headers', 'X-Frame-Options, Referrer-Policy and Cross-Origin-Opener-Policy with every file')
     .option('--mount <path=directory>', 'another directory under a path such as /media/, may be repeated', named)
     .option('--server-header <value>', 'the Server header')
     .option('--no-server-header', 'leave the Server header out')

@@ -48,8 +48,8 @@ pub use error::StartError;
 pub use latency::LatencyStats;
 pub use listen::Address;
 pub use options::{
-    CacheOptions, CompressOptions, Cores, Dotfiles, DriverKind, EtagKind, HeaderRule, Immutable, Limits,
-    Mount, Options, RedirectRule, SiteOptions, UnixOptions,
+    CacheOptions, CompressOptions, Cores, CorsOptions, Dotfiles, DriverKind, EtagKind, HeaderRule, Immutable,
+    Limits, Mount, Options, RedirectRule, SiteOptions, UnixOptions,
 };
 pub use server::{CloseReport, Server, Stopper};
 pub use stats::{CoreStats, ServerStats};

@@ -81,6 +81,7 @@ pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Optio
             let Shelf { clock, small, path, .. } = &mut *shelf;
             if let Some(target) = target::split(request.target)
                 && let site = core.sites.of(request.site(&target))
+                && site.is_usual(&request)
                 && let Some(entry) = small.get(key_of(site, &target, path))
                 && now.saturating_duration_since(entry.checked) < core.revalidate
                 && let Some(small) = entry.choose(|| site.preference(&request))
@@ -161,7 +162,7 @@ fn answer(
         let persistence = persist(connection, request, keep && !status.closes());
         let page = Page { status, fields, head_only: request.method == Method::Head, persistence };
         let date = *shelf.clock.text();
-        page::write(connection.writer(), &page, &date, &site.lines);
+        page::write(connection.writer(), &page, &date, site.lines_of(request));
         count(core, status);
         Step::Done(None)
     };
@@ -191,7 +192,14 @@ fn answer(
                 let head = Page { status, fields, head_only, persistence };
                 let file = bytes.description();
                 let date = *shelf.clock.text();
-                page::write_head(connection.writer(), &head, file, &page.cache_control, &date, &site.lines);
+                page::write_head(
+                    connection.writer(),
+                    &head,
+                    file,
+                    &page.cache_control,
+                    &date,
+                    site.lines_of(request),
+                );
                 count(core, status);
                 let whole = ByteRange { start: 0, end: file.size };
                 let content = if head_only || file.size == 0 { Content::None } else { Content::Piece(whole) };
@@ -203,7 +211,9 @@ fn answer(
     match request.method {
         Method::Get | Method::Head => {}
         Method::Options => {
-            return reply(connection, shelf, Status::NoContent, &[("Allow", page::ALLOW.as_bytes())]);
+            let fields: Vec<(&str, &[u8])> =
+                site.options_fields.iter().map(|(name, value)| (*name, &**value)).collect();
+            return reply(connection, shelf, Status::NoContent, &fields);
         }
         Method::Other => {
             return fail(connection, shelf, loaded, Status::MethodNotAllowed);
@@ -265,8 +275,12 @@ fn decide(
 ) -> (Status, Content) {
     let persistence = persist(connection, request, keep);
     let date = *shelf.clock.text();
-    let context =
-        Context { lines: &site.lines, date: &date, persistence, ranges_max: core.options.limits.ranges };
+    let context = Context {
+        lines: site.lines_of(request),
+        date: &date,
+        persistence,
+        ranges_max: core.options.limits.ranges,
+    };
     answer::write(connection.writer(), request, file, &context)
 }
 

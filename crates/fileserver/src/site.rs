@@ -5,10 +5,10 @@ use crate::{
     http::{
         coding::{Codings, Preference},
         head::FixedLines,
-        mime,
+        mime, page,
         parse::Request,
     },
-    options::{Immutable, Options, SiteOptions},
+    options::{CorsOptions, Immutable, Options, SiteOptions},
     pattern::Pattern,
     redirect::Redirects,
 };
@@ -90,6 +90,10 @@ pub(crate) struct Site {
     pub(crate) prefix: Box<[u8]>,
     pub(crate) options: SiteOptions,
     pub(crate) lines: FixedLines,
+    /// Those of answers to the origins that are allowed, where more than one is.
+    origins: FxHashMap<Box<[u8]>, FixedLines>,
+    /// The fields of the answer to OPTIONS.
+    pub(crate) options_fields: Vec<(&'static str, Vec<u8>)>,
     /// What a representation may be packed by: ahead or on the fly.
     pub(crate) codings: Codings,
     /// What packed files are looked for.
@@ -121,12 +125,17 @@ impl Site {
             Some((Pattern::new(&rule.pattern).ok()?, rule.fields.clone()))
         });
         let redirects = options.redirects.iter().filter_map(|rule| rule.compile().ok());
+        let (lines, origins) = lines(server.server.as_deref(), options.cors.as_ref());
+        let mut options_fields = vec![("Allow", page::ALLOW.as_bytes().to_vec())];
+        options_fields.extend(options.cors.iter().flat_map(CorsOptions::preflight));
         let immutable = if options.immutable == Immutable::All { ", immutable" } else { "" };
         let mut site = Site {
             error_pages: ErrorPages::default(),
             index,
             prefix: if index == 0 { Box::default() } else { index.to_string().as_bytes().into() },
-            lines: FixedLines::of(server.server.as_deref()),
+            lines,
+            origins,
+            options_fields,
             codings: options
                 .codings()
                 .and(options.compress.map_or(Codings::NONE, |compress| compress.codings())),
@@ -168,6 +177,17 @@ impl Site {
         Preference::of(&request.accept_encoding).within(self.codings)
     }
 
+    /// Whether the ready-made response says what this request's is to say.
+    #[inline]
+    pub(crate) fn is_usual(&self, request: &Request<'_>) -> bool {
+        self.origins.is_empty() || request.origin.is_none()
+    }
+
+    /// The lines of the answer to a request.
+    pub(crate) fn lines_of(&self, request: &Request<'_>) -> &FixedLines {
+        request.origin.and_then(|origin| self.origins.get(origin)).unwrap_or(&self.lines)
+    }
+
     /// True for the path of a mount without its last slash.
     pub(crate) fn is_mount(&self, path: &[u8]) -> bool {
         self.mounts.iter().any(|(mount, _)| mount.strip_suffix(b"/") == Some(path))
@@ -192,7 +212,8 @@ impl Site {
             cache_control = Some(value);
         }
         let mut content_type = None;
-        let mut fields: Vec<(&str, &str)> = Vec::new();
+        let mut fields: Vec<(&str, &str)> =
+            if self.options.security_headers { SECURITY.to_vec() } else { Vec::new() };
         for (name, value) in
             self.rules.iter().filter(|(pattern, _)| pattern.matches(path)).flat_map(|(_, fields)| fields)
         {
@@ -231,6 +252,34 @@ impl Site {
             _ => Codings::NONE,
         }
     }
+}
+
+/// What does no harm to a page that is not meant to be shown inside another site's, nor to share a window with one.
+const SECURITY: [(&str, &str); 3] = [
+    ("X-Frame-Options", "SAMEORIGIN"),
+    ("Referrer-Policy", "strict-origin-when-cross-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin-allow-popups"),
+];
+
+/// The lines of a site, and those of the answers to each origin where they differ. Where all get the same nothing varies.
+fn lines(server: Option<&str>, cors: Option<&CorsOptions>) -> (FixedLines, FxHashMap<Box<[u8]>, FixedLines>) {
+    let mut lines = FixedLines::of(server);
+    let mut origins = FxHashMap::default();
+    match cors {
+        None => {}
+        Some(cors) if cors.origins.len() < 2 => {
+            lines.server.extend(cors.lines(cors.origins.first().map_or("*", String::as_str)));
+        }
+        Some(cors) => {
+            lines.server.extend_from_slice(b"Vary: Origin\r\n");
+            for origin in &cors.origins {
+                let mut own = lines.clone();
+                own.server.extend(cors.lines(origin));
+                origins.insert(origin.as_bytes().into(), own);
+            }
+        }
+    }
+    (lines, origins)
 }
 
 /// Field lines with their ends.
@@ -328,6 +377,27 @@ mod tests {
         assert_eq!(lines(&site, "d/index.html"), "Cache-Control: no-cache\r\nX-B: 2\r\n");
         assert_eq!(site.about(b"raw/a.html").content_type, "text/plain");
         assert_eq!(lines(&site, "raw/a.css"), "X-A: 1\r\nX-B: 2\r\n");
+    }
+
+    #[test]
+    fn security_headers_come_first_so_that_rules_change_them() {
+        let site = site(|options| {
+            options.security_headers = true;
+            options.headers = vec![HeaderRule {
+                pattern: "/embed/**".into(),
+                fields: vec![
+                    ("X-Frame-Options".into(), None),
+                    ("referrer-policy".into(), Some("no-referrer".into())),
+                ],
+            }];
+        });
+        assert!(
+            lines(&site, "a.html")
+                .starts_with("X-Frame-Options: SAMEORIGIN\r\nReferrer-Policy: strict-origin")
+        );
+        let embedded =
+            "Cross-Origin-Opener-Policy: same-origin-allow-popups\r\nreferrer-policy: no-referrer\r\n";
+        assert_eq!(lines(&site, "embed/a.html"), embedded);
     }
 
     #[test]

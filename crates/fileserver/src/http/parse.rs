@@ -70,6 +70,8 @@ pub struct Request<'b> {
     pub range: Option<&'b [u8]>,
     /// Host; empty when HTTP/1.0 has none.
     pub host: &'b [u8],
+    /// Origin, when there is exactly one.
+    pub origin: Option<&'b [u8]>,
 }
 
 impl<'b> Request<'b> {
@@ -144,6 +146,7 @@ pub fn parse<'b>(buffer: &'b [u8], limits: &Limits) -> Parsed<'b> {
         accept_encoding: List::default(),
         range: None,
         host: b"",
+        origin: None,
     };
     match read_fields(head.headers, &mut request) {
         Ok(()) => Parsed::Complete(request, length),
@@ -186,6 +189,7 @@ fn read_fields<'b>(fields: &[httparse::Header<'b>], request: &mut Request<'b>) -
                 }
                 request.expects_continue = true;
             }
+            6 if name.eq_ignore_ascii_case("origin") => keep_one(&mut request.origin, field.value),
             8 if name.eq_ignore_ascii_case("if-match") => {
                 join(&mut request.conditions.if_match, field.value)?
             }

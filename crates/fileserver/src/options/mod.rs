@@ -2,6 +2,7 @@
 //!
 //! All of it can be read from JSON (`serde`) and written as such, in the names that lib/api/server-options.ts has.
 mod compress;
+mod cors;
 mod limits;
 mod site;
 
@@ -11,6 +12,7 @@ use std::{borrow::Cow, path::PathBuf};
 
 pub use crate::http::etag::EtagKind;
 pub use compress::CompressOptions;
+pub use cors::CorsOptions;
 pub use limits::{CacheOptions, Limits};
 pub use ringwheel_executor::DriverKind;
 pub use site::{Dotfiles, HeaderRule, Immutable, Mount, RedirectRule, SiteOptions};

@@ -1,5 +1,5 @@
 //! What one site serves, and how: everything that may differ between the hosts of a server.
-use super::{CompressOptions, Invalid, Options, field_value, within, wrong};
+use super::{CompressOptions, CorsOptions, Invalid, Options, field_value, within, wrong};
 use crate::{
     fallback::ErrorPages,
     http::{
@@ -124,6 +124,11 @@ pub struct SiteOptions {
     pub gzip: bool,
     /// Compression on the fly, beside files that were packed ahead, which are taken first. Default none.
     pub compress: Option<CompressOptions>,
+    /// Who may read the answers from other origins. Default none: nobody.
+    pub cors: Option<CorsOptions>,
+    /// `X-Frame-Options: SAMEORIGIN`, `Referrer-Policy: strict-origin-when-cross-origin` and `Cross-Origin-Opener-Policy:
+    /// same-origin-allow-popups` with every file, before the fields of `headers`. Default false.
+    pub security_headers: bool,
 }
 
 impl Default for SiteOptions {
@@ -149,6 +154,8 @@ impl Default for SiteOptions {
             zstd: false,
             gzip: false,
             compress: None,
+            cors: None,
+            security_headers: false,
         }
     }
 }
@@ -225,6 +232,15 @@ impl SiteOptions {
         }
         if let Some(compress) = &self.compress {
             compress.validate()?;
+        }
+        if let Some(cors) = &self.cors {
+            cors.validate()?;
+            let said = |(name, _): &(String, _)| name.to_ascii_lowercase().starts_with("access-control-");
+            if let Some((name, _)) =
+                self.headers.iter().flat_map(|rule| &rule.fields).find(|field| said(field))
+            {
+                return Err(wrong("headers", format!("{name:?} beside cors"), "one of the two"));
+            }
         }
         for (extension, essence) in &self.mime {
             plain_name("mime (an extension)", extension)?;

@@ -23,6 +23,32 @@ fn what_is_out_of_range_is_named_with_its_range() {
     assert!(refused(|o| o.site.extensions = vec!["a/b".into()]).contains("plain file names"));
     assert!(refused(|o| o.site.single = Some("../x".into())).contains("a file below the root"));
     assert!(refused(|o| o.site.ignores = None).contains("single beside it"));
+    let cors = |change: fn(&mut CorsOptions)| refused(|o| change(o.site.cors.insert(CorsOptions::default())));
+    for origin in
+        ["*", "null", "https://a.example/", "https://A.example", "a.example", "https://", "https://a b"]
+    {
+        assert!(
+            refused(
+                |o| o.site.cors = Some(CorsOptions { origins: vec![origin.into()], ..Default::default() })
+            )
+            .contains("origins as browsers send them"),
+            "{origin}"
+        );
+    }
+    assert!(cors(|c| c.headers = vec!["a b".into()]).contains("at most 64 field names"));
+    assert!(cors(|c| c.exposed = vec!["a\r\nb: c".into()]).contains("cors.exposed"));
+    assert!(cors(|c| c.max_age = Some(86_401)).contains("0 to 86400"));
+    assert!(cors(|c| c.credentials = true).contains("one by one"));
+    assert!(
+        refused(|o| {
+            o.site.cors = Some(CorsOptions::default());
+            o.site.headers = vec![HeaderRule {
+                pattern: "*".into(),
+                fields: vec![("access-control-allow-origin".into(), Some("*".into()))],
+            }];
+        })
+        .contains("beside cors")
+    );
     let compress = |change: fn(&mut CompressOptions)| {
         refused(|o| change(o.site.compress.insert(CompressOptions::default())))
     };
