@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url';
 import test from 'ava';
 import { folder } from '../drivers';
 import { BAD_PATHS } from './bad-paths';
-import { type Fs, ring, same, sameHere } from './twins';
+import { type Fs, ring, same, sameHere, timeOf } from './twins';
 
 type At = (name?: string) => string;
 type Any = (...args: unknown[]) => Promise<unknown>;
@@ -215,7 +215,7 @@ test.serial('chmod, chown, lchown, utimes, lutimes, lchmod', async (t) => {
           async (fs, at) => {
             await of(fs, name)(at(entry), time, 1000.25);
             const { atimeNs, mtimeNs } = await fs.lstat(at(entry), { bigint: true });
-            return name === 'lutimes' || entry === 'file' ? [atimeNs, mtimeNs] : undefined;
+            return name === 'lutimes' || entry === 'file' ? [atimeNs, mtimeNs].map(timeOf) : undefined;
           },
           few,
           `${name} ${entry} ${String(time)}`,
