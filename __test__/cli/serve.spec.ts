@@ -1,5 +1,5 @@
 // `ringwheel serve`: serves, says with what, drains on the first signal and stops at once on the second.
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -121,7 +121,7 @@ test('extensions, --single and --ignores reach the server', async (t) => {
   t.is((await running.ended).code, 0);
 });
 
-test('--redirects, with and without a status, and --error-pages reach the server', async (t) => {
+test('--redirects, with and without a status, --error-pages and --listing reach the server', async (t) => {
   const directory = site();
   writeFileSync(join(directory, 'lost.html'), 'lost');
   const options = [
@@ -131,6 +131,7 @@ test('--redirects, with and without a status, and --error-pages reach the server
     '/shop https://shop.example/ 308',
     '--error-pages',
     '404=lost.html',
+    '--listing',
   ];
   const { running, facts } = await serving([directory, '--port', '0', '--cores', '1', ...options]);
   const seen = async (path: string) => {
@@ -141,6 +142,8 @@ test('--redirects, with and without a status, and --error-pages reach the server
   t.deepEqual(await seen('/shop'), [308, 'https://shop.example/']);
   const missing = await fetch(`${facts.url}/none`);
   t.deepEqual([missing.status, await missing.text()], [404, 'lost']);
+  mkdirSync(join(directory, 'shelf'));
+  t.regex(await (await fetch(`${facts.url}/shelf/`)).text(), /Index of/);
   running.child.kill('SIGTERM');
   t.is((await running.ended).code, 0);
 });

@@ -146,6 +146,14 @@ export interface SiteOptions {
    * read. The page comes from the cache. Default none.
    */
   errorPages?: Readonly<Partial<Record<400 | 403 | 404 | 405 | 500 | 503, string>>>;
+  /**
+   * A directory without an index shows what it holds: to browsers as a page (light or dark, without scripts), to who accepts
+   * `application/json` and no HTML as `{ path, entries: [{ name, href, type, size, mtime }], more }`. `?sort=name|size|time`,
+   * `?order=asc|desc` and `?format=html|json` choose. Shown is what a request would find: names of all roots and mounts, links that stay
+   * below their root, dotfiles only with `dotfiles: 'allow'`; at most 10000 names, those that come first, and how many more there are.
+   * Goes before `single`. Read and written on other threads, one directory a core at a time, and kept for `cache.revalidateMs`. Default false.
+   */
+  listing?: boolean;
   /** Names that begin with a dot: `deny` (404, but `/.well-known/`; default), `allow`, `ignore` (404 without exception). */
   dotfiles?: 'deny' | 'allow' | 'ignore';
   /**
@@ -283,6 +291,7 @@ const SITE_RULES: Record<string, Rule> = {
     10_000,
   ),
   errorPages: mapOf(oneOf('400', '403', '404', '405', '500', '503'), text, 6),
+  listing: truth,
   dotfiles: oneOf('deny', 'allow', 'ignore'),
   etag: either(off, oneOf('time', 'inode', 'content')),
   maxAge: whole(0, 2 ** 31),

@@ -22,6 +22,7 @@ export interface ServeOptions {
   readonly ignores?: readonly string[];
   readonly redirects?: readonly RedirectOptions[];
   readonly errorPages?: Readonly<Record<string, string>>;
+  readonly listing?: true;
   readonly dotfiles?: 'deny' | 'allow' | 'ignore';
   readonly etag?: 'time' | 'inode' | 'content' | 'off';
   readonly maxAge?: number;

@@ -52,6 +52,7 @@ Examples:
   ringwheel serve dist --compress          the same made on the fly, once for each file
   ringwheel serve public --mount /media/=/srv/media
   ringwheel serve dist --single --ignores '/api/**'
+  ringwheel serve downloads --listing      names, sizes and times; JSON for who accepts no HTML
   ringwheel serve dist --error-pages 404=404.html --error-pages 500=oops.html
   ringwheel serve dist --redirects '/blog/:year/* https://blog.example/:splat 301'
   ringwheel serve out --extensions html    /about is about.html
@@ -120,6 +121,7 @@ export function commands(defaults: Defaults): Command {
       'file below the directory that answers with 400, 403, 404, 405, 500 or 503, may be repeated',
       named,
     )
+    .option('--listing', 'a directory without an index shows what it holds, as a page or as JSON')
     .addOption(
       new Option('--dotfiles <policy>', 'names that begin with a dot (default: deny)').choices([
         'deny',

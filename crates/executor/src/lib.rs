@@ -6,6 +6,7 @@
 #![cfg(unix)]
 #![warn(missing_docs)]
 
+mod blocking;
 pub mod bridge;
 pub mod channel;
 mod core;
@@ -35,6 +36,7 @@ pub mod topology;
 mod turn;
 mod waker_ring;
 
+pub use blocking::spawn_blocking;
 pub use channel::submit::{Remote, SubmitError, submit_to};
 pub use error::{JoinError, PanicPayload, QueueError, RunError, SpawnError, StartError};
 pub use executor::{

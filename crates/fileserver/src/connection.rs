@@ -202,10 +202,11 @@ async fn converse(connection: &mut Connection) -> io::Result<()> {
                 hungry = true;
             }
             Next::Flush => connection.flush(false).await?,
-            Next::Load { site, key, preference } => {
+            Next::Load { site, key, preference, view } => {
                 connection.flush(false).await?;
                 connection.enter(Phase::Send);
-                loaded = Some(fallback::load(&Rc::clone(connection.core()), site, &key, preference).await);
+                loaded =
+                    Some(fallback::load(&Rc::clone(connection.core()), site, &key, preference, view).await);
             }
             Next::Page { site, status, preference } => {
                 connection.flush(false).await?;

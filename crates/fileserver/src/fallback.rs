@@ -1,9 +1,10 @@
-//! Pipeline step 3c: what answers where nothing is found: the one page of a single-page application, or the site's page for a status.
+//! Pipeline step 3c: what answers where nothing is found: the one page of a single-page application, a listing, or the site's page for a status.
 use crate::{
     body::Bytes,
     core::Core,
     file::Loaded,
     http::{coding::Preference, status::Status},
+    listing::{self, View},
     load,
     options::SiteOptions,
     pattern::Pattern,
@@ -49,9 +50,22 @@ fn page_path(relative: &str) -> Box<[u8]> {
 
 /// Loads what a site has under a key, or else its single page. The page is kept under its own key alone: names that no file has are
 /// chosen by clients, and must neither fill the cache nor meet in its hash.
-pub(crate) async fn load(core: &Rc<Core>, index: usize, key: &[u8], preference: Preference) -> Loaded {
+///
+/// A `view` is given where a directory may be listed; a listing goes before the single page, since the directory is there.
+pub(crate) async fn load(
+    core: &Rc<Core>,
+    index: usize,
+    key: &[u8],
+    preference: Preference,
+    view: Option<View>,
+) -> Loaded {
     let mut loaded = load::load(core, index, key, preference).await;
     let site = core.sites.at(index);
+    if let Loaded::Failed(Status::NotFound) = loaded
+        && let Some(view) = view
+    {
+        loaded = listing::load(core, site, key, view).await;
+    }
     if let Loaded::Failed(Status::NotFound) = loaded
         && let Some(single) = site.single.as_ref().filter(|single| single.answers(&key[site.prefix.len()..]))
     {

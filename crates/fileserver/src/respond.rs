@@ -14,6 +14,7 @@ use crate::{
         range::ByteRange,
         status::Status,
     },
+    listing::View,
     load::{self, Check},
     outbox::TOGETHER_MAX,
     site::Site,
@@ -37,6 +38,8 @@ pub(crate) enum Next {
         key: Box<[u8]>,
         /// Which of its representations.
         preference: Preference,
+        /// How the directory is shown, where it may be.
+        view: Option<View>,
     },
     /// The head is in the outbox, this follows it; then a request body of this length is thrown away.
     Body(Body, u64),
@@ -100,8 +103,11 @@ pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Optio
                 continue;
             }
         }
-        match answer(connection, &core, &mut shelf, &request, loaded.take()) {
-            Step::Load { site, key, preference } => return (used, Next::Load { site, key, preference }),
+        let head = &buffer[used..used + length];
+        match answer(connection, &core, &mut shelf, (&request, head), loaded.take()) {
+            Step::Load { site, key, preference, view } => {
+                return (used, Next::Load { site, key, preference, view });
+            }
             Step::Page { site, status, preference } => {
                 return (used, Next::Page { site, status, preference });
             }
@@ -137,7 +143,7 @@ fn key_of<'a>(site: &Site, target: &target::Target<'a>, room: &'a mut Vec<u8>) -
 
 /// What answering one request came to.
 enum Step {
-    Load { site: usize, key: Box<[u8]>, preference: Preference },
+    Load { site: usize, key: Box<[u8]>, preference: Preference, view: Option<View> },
     Page { site: usize, status: Status, preference: Preference },
     Done(Option<Body>),
 }
@@ -147,7 +153,7 @@ fn answer(
     connection: &mut Connection,
     core: &Rc<Core>,
     shelf: &mut Shelf,
-    request: &Request<'_>,
+    (request, head): (&Request<'_>, &[u8]),
     loaded: Option<Loaded>,
 ) -> Step {
     let mut keep = request.keep_alive && !core.draining.get();
@@ -237,8 +243,10 @@ fn answer(
                 loaded
             }
             None => {
-                let key = shelf.path.as_slice().into();
-                return Step::Load { site: site.index, key, preference: site.preference(request) };
+                let key: Box<[u8]> = shelf.path.as_slice().into();
+                let listed = site.options.listing && key.ends_with(b"/");
+                let view = listed.then(|| View::of(head, target.query));
+                return Step::Load { site: site.index, key, preference: site.preference(request), view };
             }
         },
     };

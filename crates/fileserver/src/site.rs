@@ -150,7 +150,7 @@ impl Site {
             redirects: Redirects::of(redirects.collect()),
             options: options.clone(),
         };
-        site.error_pages = ErrorPages::of_options(options, |path| site.error_cache_control(path));
+        site.error_pages = ErrorPages::of_options(options, |path| site.cache_control_or(path, "no-store"));
         Ok(site)
     }
 
@@ -188,17 +188,23 @@ impl Site {
         request.origin.and_then(|origin| self.origins.get(origin)).unwrap_or(&self.lines)
     }
 
+    /// The names of mounts, or of directories on the way to them, in the directory of this path, which is empty or ends with a slash.
+    pub(crate) fn mounts_in<'a>(&'a self, path: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let below = self.mounts.iter().filter_map(move |(mount, _)| mount.strip_prefix(path));
+        below.filter_map(|rest| rest.split(|&byte| byte == b'/').next()).filter(|name| !name.is_empty())
+    }
+
     /// True for the path of a mount without its last slash.
     pub(crate) fn is_mount(&self, path: &[u8]) -> bool {
         self.mounts.iter().any(|(mount, _)| mount.strip_suffix(b"/") == Some(path))
     }
 
-    /// The line of Cache-Control of an error page of this path: what a rule says, else that nobody keeps it, whatever the age of files is.
-    fn error_cache_control(&self, path: &[u8]) -> Vec<u8> {
+    /// The line of Cache-Control of what is no file of the site: what a rule says for its path, else `value`, whatever the age of files is.
+    pub(crate) fn cache_control_or(&self, path: &[u8], value: &str) -> Vec<u8> {
         let mut rules =
             self.rules.iter().filter(|(pattern, _)| pattern.matches(path)).flat_map(|(_, fields)| fields);
         let ruled = rules.rfind(|(name, _)| name.eq_ignore_ascii_case("cache-control"));
-        let value = ruled.map_or(Some("no-store"), |(_, value)| value.as_deref());
+        let value = ruled.map_or(Some(value), |(_, value)| value.as_deref());
         rendered(value.map(|value| ("Cache-Control", value)))
     }
 

@@ -46,6 +46,22 @@ impl Directory {
         Ok(Directory { fd: rustix::fs::openat(CWD, &path, flags, Mode::empty())? })
     }
 
+    /// The same directory once more, for another thread.
+    ///
+    /// # Errors
+    /// The system's: EMFILE.
+    pub fn try_clone(&self) -> io::Result<Directory> {
+        Ok(Directory { fd: self.fd.try_clone()? })
+    }
+
+    /// [`Directory::open_beneath`] without an executor: works on any thread, and the descriptor is the caller's.
+    ///
+    /// # Errors
+    /// Those of [`Directory::open_beneath`].
+    pub fn descriptor_beneath(&self, path: &CStr, flags: i32) -> io::Result<OwnedFd> {
+        open_beneath(&self.fd, path, OFlags::from_bits_retain(flags.cast_unsigned()) | OFlags::CLOEXEC)
+    }
+
     /// Opens `path` beneath this directory: openat2(2) with RESOLVE_BENEATH, inline, since a look-up in the kernel's cache is
     /// cheaper than handing it to the ring. `flags` are open(2)'s, O_CLOEXEC is added; give O_NONBLOCK unless you know
     /// that the path names no FIFO. Created files get mode 0o666 less the umask. Where there is no openat2 (other systems, Linux before
@@ -56,9 +72,7 @@ impl Directory {
     /// renames raced with it 16 times in a row.
     pub fn open_beneath(&self, path: &CStr, flags: i32) -> io::Result<File> {
         let core = current::get()?;
-        let fd =
-            open_beneath(&self.fd, path, OFlags::from_bits_retain(flags.cast_unsigned()) | OFlags::CLOEXEC)?;
-        let handle = core.adopt(fd);
+        let handle = core.adopt(self.descriptor_beneath(path, flags)?);
         Ok(File::new(core, handle))
     }
 }

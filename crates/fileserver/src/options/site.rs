@@ -102,6 +102,8 @@ pub struct SiteOptions {
     pub redirects: Vec<RedirectRule>,
     /// Files below the roots that are the bodies of answers with the statuses 400, 403, 404, 405, 500 and 503. Default none.
     pub error_pages: BTreeMap<u16, String>,
+    /// A directory without an index shows what it holds. Default false.
+    pub listing: bool,
     /// Default [`Dotfiles::Deny`].
     pub dotfiles: Dotfiles,
     /// What ETags are made from.
@@ -143,6 +145,7 @@ impl Default for SiteOptions {
             ignores: Some(Vec::new()),
             redirects: Vec::new(),
             error_pages: BTreeMap::new(),
+            listing: false,
             dotfiles: Dotfiles::default(),
             etag: EtagKind::default(),
             max_age: None,
