@@ -91,6 +91,21 @@ test.serial('near ranges become one read, far ones do not', async (t) => {
   );
 });
 
+test.serial('gaps that there is no memory for are not read', async (t) => {
+  const executor = executorOf(t);
+  const bytes = pattern(3 * MIB);
+  await using file = await File.open(fileOf(bytes));
+  const ranges = Array.from({ length: 300 }, (_, index) => ({ position: index * 10_000, length: 100 }));
+  for (const options of [{ amplification: 16_384 }, { amplification: MIB, mergeBytes: 65_536 }]) {
+    const { submitted } = executor.stats();
+    using batch = await file.readMany(ranges, options);
+    t.true(same(batch, ranges, bytes));
+    t.is(executor.stats().submitted - submitted, 300);
+  }
+  const whole = Array.from({ length: 30 }, (_, index) => ({ position: index * 100_000, length: 100_000 }));
+  await t.throwsAsync(async () => file.readMany(whole), { code: 'ERR_RINGWHEEL_NO_MEMORY' });
+});
+
 test.serial('views are cut where the file ends', async (t) => {
   executorOf(t);
   const bytes = pattern(10_000);

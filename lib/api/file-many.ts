@@ -50,11 +50,17 @@ export function readRanges(
     throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message);
   }
   const plan = takePlan(count);
-  plan.make(ranges, count, limits.mergeBytes, limits.amplification, file.direct?.alignment ?? 0);
-  const sizes = plan.chunks.map(sizeOf);
-  let bytes = 0;
-  for (const size of sizes) bytes += size;
+  const alignment = file.direct?.alignment ?? 0;
+  plan.make(ranges, count, limits.mergeBytes, limits.amplification, alignment);
   const most = Math.min(limits.memory, link.slabs.bytesMax);
+  let sizes = plan.chunks.map(sizeOf);
+  let bytes = sumOf(sizes);
+  if (bytes > most && limits.amplification > 0) {
+    // The gaps between ranges are what there is no memory for: they are not worth an error.
+    plan.merge(limits.mergeBytes, 0, alignment);
+    sizes = plan.chunks.map(sizeOf);
+    bytes = sumOf(sizes);
+  }
   if (bytes > most) {
     const message =
       `file.readMany: the ranges need ${bytes} bytes of leased memory, and a batch may have ${most}: read them in several ` +
@@ -66,6 +72,12 @@ export function readRanges(
   return new Promise((resolve, reject) => {
     new Reading(link, file, plan, limits.concurrency, signal, resolve, reject).start(sizes);
   });
+}
+
+function sumOf(sizes: readonly number[]): number {
+  let sum = 0;
+  for (const size of sizes) sum += size;
+  return sum;
 }
 
 /** One call on its way. */

@@ -385,7 +385,7 @@ export class File implements AsyncDisposable {
     const link = this.#usable('readAll');
     if (this.#state.direct !== undefined) return readRestDirectly(link, this.#state, limit, signal);
     const read = await readRest(link, this.#state, { limit, signal });
-    return wholeOf(read, 'file.readAll', limit, this.#state.path);
+    return wholeOf(read, 'file.readAll', limit, this.#state.path, 'read');
   }
 
   /**

@@ -60,6 +60,7 @@ export class Plan {
   readonly #positions: Float64Array;
   /** The ranges by their positions. */
   readonly #order: Uint32Array;
+  #sorted = true;
   /** Where each bucket of a sort begins. */
   readonly #starts: Uint32Array;
 
@@ -80,8 +81,13 @@ export class Plan {
     alignment: number,
   ): void {
     this.count = count;
-    const order = this.#takeIn(ranges) ? undefined : this.#order;
-    this.#deal(this.#merge(order, mergeBytes, amplification, alignment));
+    this.#sorted = this.#takeIn(ranges);
+    this.merge(mergeBytes, amplification, alignment);
+  }
+
+  /** Plans the reads of the same ranges anew, with other limits. */
+  merge(mergeBytes: number, amplification: number, alignment: number): void {
+    this.#deal(this.#merge(this.#sorted ? undefined : this.#order, mergeBytes, amplification, alignment));
   }
 
   /** Bytes of a range that came. */

@@ -19,14 +19,15 @@ const UNKNOWN_MOST = 2 ** 31 - 1;
 /** @internal */
 export const READ_FILE_RULES: Record<string, Rule> = { limit: whole(0, Number.MAX_SAFE_INTEGER), signal: abortSignal };
 
-/** What a whole-file read gave, or its error. @internal */
+/** What a whole-file read gave, or its error; `first` is what fails where no step is told. @internal */
 export function wholeOf(
   read: Buffer | string | number | FailedAt,
   where: string,
   limit: number,
   path: string,
+  first: 'open' | 'read',
 ): Uint8Array {
-  if (typeof read === 'number') throw systemError(read, 'read', path);
+  if (typeof read === 'number') throw systemError(read, first, path);
   if (read instanceof FailedAt) {
     if (read.size === undefined) throw systemError(read.errno, read.syscall === 'lstat' ? 'fstat' : read.syscall, path);
     throw tooLarge(where, read.size, limit === Number.MAX_SAFE_INTEGER ? UNKNOWN_MOST : limit);

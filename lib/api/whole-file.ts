@@ -92,7 +92,7 @@ export async function readFile(path: string | URL | Uint8Array, options?: ReadFi
   const { limit = Number.MAX_SAFE_INTEGER, signal } = checked('readFile', options, READ_FILE_RULES);
   const { text, bytes } = pathOf(path, 'readFile');
   const link = openLink('readFile');
-  return wholeOf(await readThrough(link, bytes, { limit, signal }), 'readFile', limit, text);
+  return wholeOf(await readThrough(link, bytes, { limit, signal }), 'readFile', limit, text, 'open');
 }
 
 /**
@@ -131,7 +131,7 @@ export async function copyFile(
  *
  * The content is written to a file of another name in the same directory (`.ringwheel-….tmp`), brought to the device (fdatasync(2)), and renamed. When
  * anything fails, that file is removed, and the old one is as it was; only a process or worker that ends meanwhile leaves it behind. A symbolic link
- * stays one: what it leads to is replaced. Permission bits are kept, owner and group where the process may set them; further names of the old file
+ * stays one: what it leads to is replaced, and one that leads nowhere is ENOENT. Permission bits are kept, owner and group where the process may set them; further names of the old file
  * (hard links), its ACLs and extended attributes are not.
  *
  * @param path - A string, a `file:` URL, or the bytes of a path. The directory must be writable.

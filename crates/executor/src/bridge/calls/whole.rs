@@ -6,6 +6,7 @@ use super::{
 use ringwheel_command::layout::SAFE_INTEGER_MAX;
 use ringwheel_driver::op::file::close;
 use rustix::{
+    event::{self, PollFd, PollFlags, Timespec},
     fs::{self, CWD, FileType, Mode, OFlags, Stat},
     io::{self, Errno, Result},
 };
@@ -19,6 +20,8 @@ use std::{
 const CHUNK: usize = 1 << 20;
 /// A longer file is read on the pool: copying these takes some 30 µs.
 const READ_HERE_BYTES: u64 = 256 * 1024;
+/// How often who waits for a pipe looks at whether the caller still wants it.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 /// The first room for a file that does not say how long it is, such as those in /proc.
 const UNKNOWN_FIRST: usize = 16_384;
 /// The most of such a file where the caller sets no limit: /dev/zero has no end.
@@ -161,18 +164,33 @@ pub(super) fn read_path(
     cancelled: &AtomicBool,
     out: &mut Out<'_>,
 ) -> Result<i32> {
-    let regular = |file: &OwnedFd| {
-        fs::fstat(file).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
-    };
-    let (file, _kept) = match early {
-        Some(file) if regular(&file) => (file, None),
-        // A FIFO or a device, which NONBLOCK changes: opened again to wait, and kept until then, since a writer may have seen it.
-        early => {
-            let flags = OFlags::from_bits_retain(flags) | OFlags::CLOEXEC;
-            (out.at(Step::Open, open(path, flags, Mode::from_raw_mode(0o666)))?, early)
+    let flags = OFlags::from_bits_retain(flags) | OFlags::CLOEXEC;
+    let early = early.or_else(|| open_early(path, flags));
+    let kind = early
+        .as_ref()
+        .and_then(|file| fs::fstat(file).ok())
+        .map(|stat| FileType::from_raw_mode(stat.st_mode));
+    let (file, _kept) = match (early, kind) {
+        (Some(file), Some(FileType::RegularFile)) => (file, None),
+        // It was opened without waiting for a writer, whom the first look waits for, then: poll(2) tells of no end before one has come.
+        #[cfg(target_os = "linux")]
+        (Some(file), Some(FileType::Fifo)) => {
+            return read_to_end(file.as_fd(), limit, true, cancelled, out);
         }
+        // A device, which NONBLOCK changes: opened again, and kept until then, since somebody may have seen it.
+        (early, _) => (out.at(Step::Open, open(path, flags, Mode::from_raw_mode(0o666)))?, early),
     };
     read_rest(file.as_fd(), limit, cancelled, out)
+}
+
+/// Opens what is only read without waiting for the other end of a FIFO: nobody could end that wait.
+fn open_early(path: &CStr, flags: OFlags) -> Option<OwnedFd> {
+    let waits = OFlags::ACCMODE | OFlags::CREATE | OFlags::TRUNC | OFlags::NONBLOCK;
+    if flags.intersects(waits) {
+        return None;
+    }
+    // What fails, fails again in the plain open, which has the last word.
+    fs::open(path, flags | OFlags::NONBLOCK, Mode::empty()).ok()
 }
 
 /// Reads what is left of an open file: as many bytes as it says it has, or to the end when it does not say, as Node does.
@@ -183,9 +201,12 @@ pub(super) fn read_rest(
     out: &mut Out<'_>,
 ) -> Result<i32> {
     let stat: Stat = out.at(Step::Stat, fs::fstat(file))?;
-    let says = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_size > 0;
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    let says = kind == FileType::RegularFile && stat.st_size > 0;
     if !says {
-        return read_to_end(file, limit, cancelled, out);
+        let waits = matches!(kind, FileType::Fifo | FileType::Socket | FileType::CharacterDevice)
+            && fs::fcntl_getfl(file).is_ok_and(|flags| !flags.contains(OFlags::NONBLOCK));
+        return read_to_end(file, limit, waits, cancelled, out);
     }
     let size = stat.st_size as u64;
     if size > limit {
@@ -243,7 +264,31 @@ fn fill(file: BorrowedFd<'_>, room: &mut [u8], cancelled: &AtomicBool) -> Result
     Ok(done)
 }
 
-fn read_to_end(file: BorrowedFd<'_>, limit: u64, cancelled: &AtomicBool, out: &mut Out<'_>) -> Result<i32> {
+/// Waits until there is something to read, or an end, and looks now and then whether the caller still wants it: a read that has begun could
+/// not be ended, and would take from the pipe what comes for the next reader.
+fn wait_readable(file: BorrowedFd<'_>, cancelled: &AtomicBool) -> Result<()> {
+    loop {
+        let mut files = [PollFd::from_borrowed_fd(file, PollFlags::IN)];
+        let ready = event::poll(&mut files, Some(&LOOK));
+        if cancelled.load(Ordering::Relaxed) {
+            return Err(Errno::CANCELED);
+        }
+        match ready {
+            Ok(0) | Err(Errno::INTR) => {}
+            // What cannot be polled says in the read what is wrong with it.
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// `waits` is for what another program or a person writes: it is waited for without a read under way.
+fn read_to_end(
+    file: BorrowedFd<'_>,
+    limit: u64,
+    waits: bool,
+    cancelled: &AtomicBool,
+    out: &mut Out<'_>,
+) -> Result<i32> {
     let limit = if limit == NO_LIMIT { UNKNOWN_MOST } else { limit };
     let mut bytes: Vec<u8> = Vec::with_capacity(UNKNOWN_FIRST);
     loop {
@@ -256,9 +301,13 @@ fn read_to_end(file: BorrowedFd<'_>, limit: u64, cancelled: &AtomicBool, out: &m
         if bytes.capacity() == bytes.len() {
             bytes.try_reserve(bytes.len()).map_err(|_| Errno::NOMEM)?;
         }
+        if waits {
+            wait_readable(file, cancelled)?;
+        }
         match io::read(file, rustix::buffer::spare_capacity(&mut bytes)) {
             Ok(0) => break,
             Ok(_) | Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) if waits => {} // Another reader was faster.
             Err(error) => return out.at(Step::Read, Err(error)),
         }
     }
