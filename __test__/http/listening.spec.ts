@@ -44,7 +44,7 @@ test('a path is taken from a server that is gone, and from nobody and nothing el
   running.child.kill('SIGKILL');
   await running.ended;
   t.true(existsSync(unix), 'killed, it leaves its path');
-  const server = await serverOf(t, root, { unix, port: undefined });
+  const server = await serverOf(t, root, { unix });
   t.is((await (await Client.connect(t, unix)).get('/a')).status, 200);
   await server.close({ deadlineMs: 0 });
   writeFileSync(unix, 'a file');
