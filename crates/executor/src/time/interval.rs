@@ -15,7 +15,7 @@ const SHORTEST: Duration = Duration::from_micros(50);
 /// let mut executor = Executor::start(Default::default())?;
 /// executor.run(async {
 ///     let mut beats = time::interval(Duration::from_millis(2));
-///     assert_eq!(beats.tick().await, 1);
+///     assert!(beats.tick().await >= 1); // 1, unless the machine was busy elsewhere.
 ///     time::sleep(Duration::from_millis(10)).await; // Slower than the beat.
 ///     assert!(beats.tick().await >= 4);
 /// })?;
