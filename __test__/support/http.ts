@@ -31,7 +31,8 @@ export async function serverOf(
   root: string,
   options: Partial<FileServerOptions> = {},
 ): Promise<FileServer> {
-  const server = await FileServer.start({ root, port: 0, cores: 1, ...options });
+  const place = options.unix === undefined && options.fd === undefined ? { port: 0 } : {};
+  const server = await FileServer.start({ root, ...place, cores: 1, ...options });
   t.teardown(() => server.close({ deadlineMs: 0 }));
   return server;
 }
