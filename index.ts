@@ -72,7 +72,9 @@ export type {
   ServerCompressOptions,
   ServerCorsOptions,
   ServerLimits,
+  ServerTlsOptions,
   SiteOptions,
+  UnixSocketOptions,
   VirtualHostOptions,
 } from './lib/api/server-options.js';
 export { Stats } from './lib/api/stats.js';

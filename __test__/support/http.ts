@@ -79,6 +79,11 @@ export class Client {
     return new Client(socket);
   }
 
+  /** Over a connection that is there already. */
+  static over(socket: Socket): Client {
+    return new Client(socket);
+  }
+
   send(text: string | Uint8Array): this {
     this.socket.write(text);
     return this;

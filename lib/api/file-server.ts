@@ -66,17 +66,19 @@ function cutAll(): void {
  */
 export class FileServer implements AsyncDisposable {
   readonly #native: NativeFileServer;
+  readonly #secure: boolean;
   readonly #alive: NodeJS.Timeout;
   #stats: ServerStats;
   #closing: Promise<void> | undefined;
   #admin: Admin | undefined;
 
-  private constructor(key: typeof KEY, native: NativeFileServer) {
+  private constructor(key: typeof KEY, native: NativeFileServer, secure: boolean) {
     if (key !== KEY) {
       const message = 'FileServer has no public constructor: use FileServer.start(options)';
       throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message, FileServer);
     }
     this.#native = native;
+    this.#secure = secure;
     this.#stats = native.stats() as ServerStats;
     // The threads are not this loop's: a timer that never matters keeps it alive, as a listening socket would.
     this.#alive = setInterval(() => {}, 2 ** 31 - 1);
@@ -90,14 +92,14 @@ export class FileServer implements AsyncDisposable {
    * @returns The server, once every core listens.
    * @throws ERR_RINGWHEEL_INVALID_OPTION when an option is unknown or out of range.
    * @throws A system error: `listen` EADDRINUSE, EACCES, EADDRNOTAVAIL, of a Unix socket ENOENT too, of a descriptor EBADF, ENOTSOCK; `open` ENOENT, ENOTDIR, EACCES of the root.
-   * @throws ERR_RINGWHEEL_SERVER when the host has no address or a core does not start; the message says what helps.
+   * @throws ERR_RINGWHEEL_SERVER when the host has no address, a certificate or key cannot be used, or a core does not start; the message says what helps.
    */
   static async start(options: FileServerOptions): Promise<FileServer> {
     const known = checked('FileServer.start', options, SERVER_RULES);
     requireRoot('FileServer.start', known);
     const given = nativeOptions(known, 'FileServer.start');
     try {
-      const server = new FileServer(KEY, await binding().startFileServer(given));
+      const server = new FileServer(KEY, await binding().startFileServer(given), [known.tls ?? []].flat().length > 0);
       if (known.admin !== undefined) await server.#tell(known.admin);
       const started = events['ringwheel:server:start'];
       if (started.hasSubscribers) started.publish({ url: server.url, driver: server.driver, cores: server.cores });
@@ -154,14 +156,15 @@ export class FileServer implements AsyncDisposable {
   }
 
   /**
-   * Where it answers, such as `http://127.0.0.1:8080`; for `0.0.0.0` and `::` the loopback address stands there. `unix:/run/site.sock` when
+   * Where it answers, such as `http://127.0.0.1:8080`, or `https://…` with `tls`; for `0.0.0.0` and `::` the loopback address stands there. `unix:/run/site.sock` when
    * it listens on a Unix socket; the first of several.
    */
   get url(): string {
     const { host, port, unix } = this.#native;
     if (host === '') return `unix:${unix}`;
+    const scheme = this.#secure ? 'https' : 'http';
     const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
-    return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
+    return `${scheme}://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
   }
 
   /** The port it listens on: the system's choice when 0 was asked for. 0 when it listens on Unix sockets only. */
@@ -203,6 +206,21 @@ export class FileServer implements AsyncDisposable {
   stats(): ServerStats {
     this.#stats = this.#native.stats() ?? this.#stats;
     return this.#stats;
+  }
+
+  /**
+   * Reads the certificates and keys of `tls` again, for the handshakes to come; connections that are open go on. Without `tls` it does nothing.
+   *
+   * @returns When they are in use.
+   * @throws ERR_RINGWHEEL_SERVER when a file cannot be used; the message says which and why, and those that were in use stay in use. ERR_RINGWHEEL_CLOSED after close.
+   */
+  async reload(): Promise<void> {
+    if (this.#closing !== undefined) throw ourError('ERR_RINGWHEEL_CLOSED', 'server.reload: the server is closed');
+    try {
+      await this.#native.reload();
+    } catch (error) {
+      throw startError(error, {} as FileServerOptions, 'server.reload');
+    }
   }
 
   /**
@@ -254,7 +272,21 @@ function requireRoot(where: string, options: FileServerOptions): void {
 
 /** The options as crates/fileserver reads them. What is left out has its default. */
 function nativeOptions(options: FileServerOptions, where: string): string {
-  const { host, port, unix, fd, cores, serverHeader, proxyProtocol, cache, limits, sites, admin: _, ...site } = options;
+  const {
+    host,
+    port,
+    unix,
+    fd,
+    cores,
+    serverHeader,
+    proxyProtocol,
+    tls,
+    cache,
+    limits,
+    sites,
+    admin: _,
+    ...site
+  } = options;
   const places = [host ?? port, unix, fd].filter((each) => each !== undefined);
   if (places.length > 1) {
     throw ourError(
@@ -270,6 +302,7 @@ function nativeOptions(options: FileServerOptions, where: string): string {
     cores: typeof cores === 'number' ? { count: cores } : cores && { list: cores },
     server: serverHeader === false ? null : serverHeader,
     proxyProtocol,
+    tls: tls && [tls].flat().map(({ cert, key }) => ({ cert: resolve(cert), key: resolve(key) })),
     cache,
     limits,
     driver: driverOf(options),
@@ -305,10 +338,11 @@ function nativeSite(site: SiteOptions & { driver?: unknown }): object {
 
 /** The way back of {@link nativeOptions}, of options that have all their defaults. */
 function ourOptions(native: Record<string, unknown>): FileServerOptions {
-  const { cores, server, site, sites, host, port, unix, fds, ...others } = native;
+  const { cores, server, site, sites, host, port, unix, fds, tls, ...others } = native;
   const fd = (fds as number[]).length > 0 ? fds : undefined;
   const known = {
     ...(unix === null && fd === undefined ? { host, port } : { unix: withoutNull(unix), fd }),
+    tls: (tls as object[]).length > 0 ? tls : undefined,
     ...ourSite(site as Record<string, unknown>),
     ...others,
     cores: typeof cores === 'string' ? undefined : Object.values(cores as object)[0],

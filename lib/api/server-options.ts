@@ -222,6 +222,14 @@ export interface ServerAdminOptions {
   host?: string;
 }
 
+/** A certificate and its key, as paths of PEM files. */
+export interface ServerTlsOptions {
+  /** The server's certificate, and behind it those of its issuers. */
+  cert: string;
+  /** Its private key: PKCS #8, PKCS #1 or SEC 1, not encrypted. */
+  key: string;
+}
+
 /** A Unix socket with its mode. */
 export interface UnixSocketOptions {
   /** Its path. */
@@ -258,6 +266,12 @@ export interface FileServerOptions extends SiteOptions {
    * reaches. Default false.
    */
   proxyProtocol?: boolean;
+  /**
+   * HTTPS, and nothing else on that address: TLS 1.2 and 1.3, ALPN `http/1.1`, sessions resumed by tickets. One certificate, or at most 100, of which a
+   * client gets the first that is valid for the name it asks for (SNI), else the first. {@link FileServer.reload} reads them again. A handshake has `limits.headerTimeoutMs`;
+   * HTTP gets a 400. Default: HTTP.
+   */
+  tls?: ServerTlsOptions | readonly ServerTlsOptions[];
   /** What is kept in memory. */
   cache?: ServerCacheOptions;
   /** What one client may cost. */
@@ -324,6 +338,8 @@ const SITE_RULES: Record<string, Rule> = {
   securityHeaders: truth,
 };
 
+const TLS_RULE = shape({ cert: path, key: path }, ['cert', 'key']);
+
 /** @internal */
 export const SERVER_RULES: Record<string, Rule> = {
   ...SITE_RULES,
@@ -341,6 +357,7 @@ export const SERVER_RULES: Record<string, Rule> = {
   cores: either(whole(1, 1024), listOf(whole(0, 4095), 1024)),
   serverHeader: either(off, text),
   proxyProtocol: truth,
+  tls: either(TLS_RULE, listOf(TLS_RULE, 100)),
   sites: listOf(shape({ ...SITE_RULES, hosts: listOf(text, 1000) }, ['root', 'hosts']), 1000),
   cache: shape({
     bytes: whole(0, 2 ** 40),

@@ -40,6 +40,8 @@ export interface ServeOptions {
   /** True is commander's default of a `--no-` option: the server's own. */
   readonly serverHeader: boolean | string;
   readonly proxyProtocol?: true;
+  readonly tlsCert?: readonly string[];
+  readonly tlsKey?: readonly string[];
   readonly cache?: Readonly<Record<string, number>>;
   readonly limit?: Readonly<Record<string, number>>;
   readonly admin?: { readonly host?: string; readonly port: number };
@@ -56,6 +58,8 @@ export function flagged(directory: string | undefined, options: ServeOptions): S
   const {
     unix,
     unixMode,
+    tlsCert = [],
+    tlsKey = [],
     cores,
     cpus,
     etag,
@@ -70,8 +74,11 @@ export function flagged(directory: string | undefined, options: ServeOptions): S
     ...same
   } = options;
   if (unixMode !== undefined && unix === undefined) throw new Failure('--unix-mode needs --unix', 2);
+  if (tlsCert.length !== tlsKey.length) throw new Failure('each --tls-cert needs its --tls-key, in the same order', 2);
+  const tls = tlsCert.map((cert, index) => ({ cert: resolve(cert), key: resolve(tlsKey[index] ?? '') }));
   const given = {
     ...same,
+    tls: tls.length > 0 ? tls : undefined,
     unix:
       unix === undefined ? undefined : { path: resolve(unix), ...(unixMode === undefined ? {} : { mode: unixMode }) },
     root: directory === undefined ? undefined : resolve(directory),

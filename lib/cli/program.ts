@@ -57,6 +57,7 @@ Examples:
   ringwheel serve dist --redirects '/blog/:year/* https://blog.example/:splat 301'
   ringwheel serve out --extensions html    /about is about.html
   ringwheel serve public --unix /run/site/http.sock --unix-mode 660
+  ringwheel serve public --port 443 --tls-cert full.pem --tls-key key.pem
   ringwheel serve public --fd systemd      from the sockets of a systemd socket unit
   ringwheel serve --config site.ts --check what a configuration means, without serving
 
@@ -167,6 +168,8 @@ export function commands(defaults: Defaults): Command {
     .option('--server-header <value>', 'the Server header')
     .option('--no-server-header', 'leave the Server header out')
     .option('--proxy-protocol', 'each connection begins with a PROXY protocol header, version 1 or 2')
+    .option('--tls-cert <file>', 'HTTPS with this certificate (PEM; its issuers behind it), may be repeated', repeated)
+    .option('--tls-key <file>', 'its key (PEM, not encrypted), as often as --tls-cert', repeated)
     .option(
       '--cache <name=number>',
       'of the cache, may be repeated: bytes, fileBytesMax, openFiles, revalidateMs or compressedBytes',

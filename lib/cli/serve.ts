@@ -6,7 +6,7 @@ import type { FileServerOptions } from '../api/server-options.js';
 import { version } from '../api/version.js';
 import { shownConfig } from './check.js';
 import { loadConfig, merged } from './config.js';
-import { explain, Failure, type Given, type Place } from './failure.js';
+import { explain, Failure, type Given, type Place, report } from './failure.js';
 import { flagged, type ServeOptions } from './flags.js';
 
 /** Exit codes of a process that a signal ended, as shells count them. */
@@ -53,6 +53,7 @@ export async function serve(directory: string | undefined, options: ServeOptions
   const signals = new Signals();
   const facts = factsOf(server, place.directory, loaded?.file);
   process.stdout.write(options.json ? `${JSON.stringify(facts)}\n` : banner(facts));
+  if (config.tls !== undefined) process.on('SIGHUP', () => reload(server));
   await signals.first;
   process.stderr.write('\nringwheel: finishing what is being sent; once more stops at once\n');
   const drained = server.close({ deadlineMs: drainMs ?? DRAIN_MS });
@@ -62,6 +63,14 @@ export async function serve(directory: string | undefined, options: ServeOptions
   const cut = await Promise.race([server.close({ deadlineMs: 0 }).then(() => true), sleep(CUT_MS, false)]);
   if (!cut) process.kill(process.pid, 'SIGKILL');
   process.exit(exitCode);
+}
+
+/** Reads the certificates again, and says what came of it. */
+function reload(server: FileServer): void {
+  server.reload().then(
+    () => process.stderr.write('ringwheel: the certificates were read again\n'),
+    (error: Error) => report(new Failure(`the certificates stay as they were: ${error.message}`)),
+  );
 }
 
 /** The CPUs that a placement gives, one for each core. */

@@ -266,6 +266,7 @@ export interface NativeFileServer {
   readonly notes: string[];
   /** Null once a close has begun. */
   stats(): NativeServerStats | null;
+  reload(): Promise<void>;
   close(deadlineMs: number): Promise<NativeServerStats>;
   hurry(deadlineMs: number): void;
 }

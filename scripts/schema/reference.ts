@@ -18,6 +18,8 @@ const RENAMED: Readonly<Record<string, string>> = {
   mount: 'mounts',
   cpus: 'cores',
   drain: 'drainMs',
+  tlsCert: 'tls',
+  tlsKey: 'tls',
 };
 
 /** The page with a table that is true now. */

@@ -7,14 +7,18 @@ use crate::{
     file::{LargeFile, SmallFile},
     http::{answer::Content, head::Description, range::ByteRange},
     outbox::TOGETHER_MAX,
+    tls,
     watch::Phase,
 };
-use ringwheel_executor::{JoinHandle, try_spawn};
+use ringwheel_executor::{JoinHandle, Target, try_spawn};
 use std::{io, rc::Rc};
 
 /// Bytes of one window: large enough that its system calls do not count, small enough that one download cannot hold a core
 /// for long.
 pub(crate) const WINDOW: u64 = 1 << 20;
+
+/// Bytes of a file that are put into TLS records at once: four of the largest.
+const PIECE: usize = 64 << 10;
 
 /// Where the bytes come from.
 #[derive(Clone, Debug)]
@@ -102,7 +106,11 @@ async fn send_file(connection: &mut Connection, large: &Rc<LargeFile>, piece: By
             ahead = read_ahead(large, at + length, piece.end);
         }
         connection.enter(Phase::Send);
-        let sent = connection.stream().send_file(&large.file, at, length).await?;
+        let sent = if connection.tls.is_some() {
+            Box::pin(send_sealed(connection, large, at, length)).await?
+        } else {
+            connection.stream().send_file(&large.file, at, length).await?
+        };
         connection.counters().bytes.add(sent);
         at += sent;
         if sent < length {
@@ -111,6 +119,30 @@ async fn send_file(connection: &mut Connection, large: &Rc<LargeFile>, piece: By
         }
     }
     Ok(())
+}
+
+/// What sendfile does not do: a window read piece by piece, and sent in TLS records. Returns how many of its bytes went.
+async fn send_sealed(
+    connection: &mut Connection,
+    large: &LargeFile,
+    offset: u64,
+    length: u64,
+) -> io::Result<u64> {
+    let mut sent = 0;
+    let mut buffer = Vec::with_capacity(PIECE);
+    while sent < length {
+        buffer.clear();
+        let (read, target) = large.file.read_at(Target::Vec(buffer), offset + sent).await;
+        let count = (read? as u64).min(length - sent);
+        let Target::Vec(bytes) = target else { return Err(io::ErrorKind::Other.into()) };
+        if count == 0 {
+            break;
+        }
+        tls::send_sealed(connection, &bytes[..offset_in(&bytes, count)], sent + count < length).await?;
+        sent += count;
+        buffer = bytes;
+    }
+    Ok(sent)
 }
 
 /// Starts reading the window at `start` in, unless the range ends before it or the window is there already.

@@ -1,7 +1,7 @@
 //! One connection: the numbered pipeline from received bytes to sent bytes.
 //!
 //! 1. Receive: bytes arrive in a provided buffer; they are copied only when a request is not whole. Where it is asked for, a PROXY
-//!    header comes first (`proxy.rs`), once a connection.
+//!    header comes first (`proxy.rs`), then a TLS handshake (`tls/`), once a connection.
 //! 2. Parse: one head, borrowed (`http/parse.rs`).
 //! 3. Find: the raw path in the cache; else decode it (`target.rs`), look again, load (`load.rs`).
 //! 4. Decide: preconditions and ranges (`http/answer.rs`).
@@ -21,6 +21,7 @@ use crate::{
     proxy::{self, Header},
     respond::{Next, refuse, take},
     stats::Counters,
+    tls::{self, Received, Session},
     watch::Phase,
 };
 use ringwheel_executor::{net::Shutdown, net::Stream, time};
@@ -43,6 +44,8 @@ pub(crate) struct Connection {
     pub(crate) last: bool,
     /// The client has sent, or may still send, what nobody will read.
     pub(crate) unread: bool,
+    /// Between the socket and what is served, where the server speaks TLS.
+    pub(crate) tls: Option<Box<Session>>,
 }
 
 impl Connection {
@@ -75,14 +78,34 @@ impl Connection {
         let length = self.outbox.len();
         if length > 0 {
             self.enter(Phase::Send);
-            self.outbox.flush(&self.guard.watch.stream, more).await?;
+            if self.tls.is_some() {
+                let mut outbox = std::mem::take(&mut self.outbox);
+                let sent = Box::pin(tls::send_sealed(self, outbox.bytes(), more)).await;
+                outbox.clear();
+                self.outbox = outbox;
+                sent?;
+            } else {
+                self.outbox.flush(&self.guard.watch.stream, more).await?;
+            }
             self.counters().bytes.add(length as u64);
         }
         Ok(())
     }
 
+    /// The next bytes of the client; `None` after its end.
+    #[inline]
+    async fn receive(&mut self) -> io::Result<Option<Received>> {
+        if self.tls.is_some() {
+            return Box::pin(tls::receive(self)).await;
+        }
+        Ok(self.stream().receive().await?.map(Received::Chunk))
+    }
+
     /// Sends what is in the outbox ahead of a file: inline like the file, so that a response costs one turn.
     pub(crate) async fn flush_ahead(&mut self) -> io::Result<()> {
+        if self.tls.is_some() {
+            return self.flush(true).await;
+        }
         self.enter(Phase::Send);
         let length = self.outbox.len();
         let all = self.outbox.flush_now(&self.guard.watch.stream)?;
@@ -131,11 +154,16 @@ impl Connection {
 
 /// Serves one connection to its end.
 pub(crate) async fn serve(guard: Guard) {
-    let mut connection = Connection { guard, outbox: Outbox::default(), last: false, unread: false };
+    let mut connection =
+        Connection { guard, outbox: Outbox::default(), last: false, unread: false, tls: None };
     match converse(&mut connection).await {
-        // The peer ended, or everything it asked for is sent and it will not send more.
-        Ok(()) if !connection.unread => {}
-        Ok(()) => linger(&connection).await,
+        Ok(()) => {
+            tls::say_goodbye(&mut connection);
+            // Unless the peer ended, or everything it asked for is sent and it will not send more.
+            if connection.unread {
+                linger(&connection).await;
+            }
+        }
         Err(_) => connection.counters().cut.add(1),
     }
     connection.rest();
@@ -148,6 +176,9 @@ async fn converse(connection: &mut Connection) -> io::Result<()> {
     if connection.core().options.proxy_protocol && !introduced(connection, &mut input).await? {
         return Ok(());
     }
+    if connection.core().control.keys.is_some() && !Box::pin(tls::handshake(connection, &mut input)).await? {
+        return Ok(());
+    }
     let mut hungry = input.is_empty();
     loop {
         // Step 1.
@@ -155,7 +186,7 @@ async fn converse(connection: &mut Connection) -> io::Result<()> {
             if input.is_empty() && connection.core().draining.get() {
                 return Ok(());
             }
-            let chunk = match connection.stream().receive().await {
+            let chunk = match connection.receive().await {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => return ended(connection, &input).await,
                 // A reset while nothing is owed is an end like another.
@@ -279,7 +310,7 @@ async fn skip(connection: &mut Connection, input: &mut Vec<u8>, length: u64) -> 
     let mut rest = length - here as u64;
     connection.enter(Phase::Head);
     while rest > 0 {
-        let Some(chunk) = connection.stream().receive().await? else { return Ok(false) };
+        let Some(chunk) = connection.receive().await? else { return Ok(false) };
         let here = usize::try_from(rest).unwrap_or(usize::MAX).min(chunk.len());
         input.extend_from_slice(&chunk[here..]);
         rest -= here as u64;

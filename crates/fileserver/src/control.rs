@@ -1,5 +1,5 @@
 //! What the server's owner and its cores share: the stop signals, the connection count, the counters.
-use crate::{compress::Compressor, stats::Counters};
+use crate::{compress::Compressor, stats::Counters, tls::Keys};
 use ringwheel_executor::event::Event;
 use std::{
     sync::{
@@ -18,16 +18,19 @@ pub(crate) struct Control {
     deadline: Mutex<Option<Instant>>,
     pub(crate) cores: Vec<Counters>,
     pub(crate) compressor: Compressor,
+    /// Only where the server speaks TLS.
+    pub(crate) keys: Option<Keys>,
 }
 
 impl Control {
-    pub(crate) fn new(cores: usize, compressor: Compressor) -> Control {
+    pub(crate) fn new(cores: usize, compressor: Compressor, keys: Option<Keys>) -> Control {
         Control {
             drain: Event::new(),
             connections: AtomicUsize::new(0),
             deadline: Mutex::new(None),
             cores: std::iter::repeat_with(Counters::default).take(cores).collect(),
             compressor,
+            keys,
         }
     }
 
@@ -66,7 +69,7 @@ mod tests {
 
     #[test]
     fn the_connection_limit_is_exact() {
-        let control = Control::new(1, Compressor::new(0));
+        let control = Control::new(1, Compressor::new(0), None);
         assert!(control.enter(2) && control.enter(2) && !control.enter(2));
         control.leave();
         assert!(control.enter(2) && !control.enter(2));
@@ -74,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_deadline_is_only_ever_shortened() {
-        let (control, now) = (Control::new(1, Compressor::new(0)), Instant::now());
+        let (control, now) = (Control::new(1, Compressor::new(0), None), Instant::now());
         control.finish_by(now + Duration::from_secs(5));
         control.finish_by(now + Duration::from_secs(50));
         assert!(control.drain.is_set());

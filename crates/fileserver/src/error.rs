@@ -54,6 +54,13 @@ pub enum StartError {
         /// What is wrong with it.
         error: io::Error,
     },
+    /// A certificate or a key cannot be used.
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, with its remedy.
+        reason: String,
+    },
     /// A core's thread or executor did not start.
     Core {
         /// The CPU or index of the core.
@@ -124,6 +131,7 @@ impl fmt::Display for StartError {
                 }
                 None => write!(f, "descriptor {fd} cannot be served from: {error}"),
             },
+            StartError::Tls { path, reason } => write!(f, "{path:?} {reason}"),
             StartError::Core { core, reason } => write!(f, "core {core} did not start: {reason}"),
         }
     }
@@ -157,7 +165,7 @@ impl std::error::Error for StartError {
             | StartError::Unix { error, .. }
             | StartError::Descriptor { error, .. }
             | StartError::Bind { error, .. } => Some(error),
-            StartError::Option { .. } | StartError::Core { .. } => None,
+            StartError::Option { .. } | StartError::Tls { .. } | StartError::Core { .. } => None,
         }
     }
 }
@@ -172,6 +180,7 @@ impl StartError {
             StartError::Bind { .. } | StartError::Unix { .. } | StartError::Descriptor { .. } => {
                 "ERR_RINGWHEEL_LISTEN"
             }
+            StartError::Tls { .. } => "ERR_RINGWHEEL_TLS",
             StartError::Core { .. } => "ERR_RINGWHEEL_CORE",
         }
     }
@@ -179,7 +188,9 @@ impl StartError {
     /// The path that it is about, where it is about one.
     pub fn path(&self) -> Option<&Path> {
         match self {
-            StartError::Root { path, .. } | StartError::Unix { path, .. } => Some(path),
+            StartError::Root { path, .. } | StartError::Unix { path, .. } | StartError::Tls { path, .. } => {
+                Some(path)
+            }
             _ => None,
         }
     }
@@ -192,7 +203,7 @@ impl StartError {
             | StartError::Unix { error, .. }
             | StartError::Descriptor { error, .. }
             | StartError::Bind { error, .. } => error.raw_os_error(),
-            StartError::Option { .. } | StartError::Core { .. } => None,
+            StartError::Option { .. } | StartError::Tls { .. } | StartError::Core { .. } => None,
         }
     }
 }

@@ -5,7 +5,7 @@
 //! | step | where | what |
 //! | --- | --- | --- |
 //! | 0 accept | `listen/`, `core.rs` | a connection becomes a task on the core that accepted it |
-//! | 1 receive | `connection.rs`, [`proxy`] | bytes in a provided buffer; before them a PROXY header, where it is asked for |
+//! | 1 receive | `connection.rs`, [`proxy`] | bytes in a provided buffer; before them a PROXY header and a TLS handshake (`tls/`), where they are asked for |
 //! | 2 parse | [`http::parse`] | one head, borrowed |
 //! | 3 find | `site.rs`, `cache.rs`, [`target`], `load.rs`, `fallback.rs`, `listing/`, `on_the_fly.rs`, [`redirect`] | the site of the host; raw path in the cache, else canonical path (which may have moved), else the disk, once for all who wait; packed on the fly where that is asked for |
 //! | 4 decide | [`http::answer`] | preconditions and ranges |
@@ -43,6 +43,7 @@ mod server;
 mod site;
 mod stats;
 pub mod target;
+mod tls;
 mod watch;
 
 pub use error::StartError;
@@ -50,7 +51,7 @@ pub use latency::LatencyStats;
 pub use listen::Address;
 pub use options::{
     CacheOptions, CompressOptions, Cores, CorsOptions, Dotfiles, DriverKind, EtagKind, HeaderRule, Immutable,
-    Limits, Mount, Options, RedirectRule, SiteOptions, UnixOptions,
+    Limits, Mount, Options, RedirectRule, SiteOptions, TlsOptions, UnixOptions,
 };
 pub use server::{CloseReport, Server, Stopper};
 pub use stats::{CoreStats, ServerStats};

@@ -57,6 +57,20 @@ impl Outbox {
         result.map(drop)
     }
 
+    /// What is waiting, to be sent in another shape.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match &self.shared {
+            Some((shared, range)) => &shared[range.clone()],
+            None => &self.bytes,
+        }
+    }
+
+    /// Throws away what is waiting, and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.shared = None;
+        self.bytes.clear();
+    }
+
     /// Sends at once as much of what is waiting as the socket takes; a file's bytes follow. True: all of it went.
     pub(crate) fn flush_now(&mut self, stream: &Stream) -> io::Result<bool> {
         if let Some((shared, range)) = &mut self.shared {

@@ -7,6 +7,7 @@ use crate::{
     listen::{self, Address, Sockets},
     options::{Cores, DriverKind, Options},
     stats::{Counters, ServerStats},
+    tls::{self, Keys},
 };
 use ringwheel_executor::{
     Executor, net,
@@ -97,8 +98,9 @@ impl Server {
     pub fn start(options: Options) -> Result<Server, StartError> {
         let cores = checked(&options)?;
         let sockets = Sockets::open(&options, cores.len())?;
+        let keys = Keys::open(&options.tls)?;
         let compressor = Compressor::new(options.cache.compressed_bytes);
-        let control = Arc::new(Control::new(cores.len(), compressor));
+        let control = Arc::new(Control::new(cores.len(), compressor, keys));
         let options = Arc::new(options);
         let mut server = Server {
             control: Arc::clone(&control),
@@ -196,6 +198,15 @@ impl Server {
     pub fn stats(&self) -> ServerStats {
         let cores = self.control.cores.iter().map(Counters::read).collect();
         ServerStats::sum(cores, self.control.compressor.bytes())
+    }
+
+    /// Reads the certificates and keys again, for the handshakes to come; connections that are open stay as they are. Blocks while it
+    /// reads the files.
+    ///
+    /// # Errors
+    /// [`StartError::Tls`] when a file cannot be used: all that were in use stay in use then.
+    pub fn reload(&self) -> Result<(), StartError> {
+        self.control.keys.as_ref().map_or(Ok(()), Keys::reload)
     }
 
     /// Stops accepting, closes idle connections, lets responses finish, and cuts what is left after `deadline`. Blocks until
@@ -338,6 +349,7 @@ fn checked(options: &Options) -> Result<Vec<Option<usize>>, StartError> {
             check_root(root)?;
         }
     }
+    tls::check(&options.tls)?;
     listen::check(options)?;
     choose_cores(&options.cores)
 }

@@ -101,6 +101,26 @@ impl Task for Start {
     }
 }
 
+/// Reads a server's certificates again, on libuv's pool.
+pub struct Reload {
+    server: Arc<Mutex<Option<Server>>>,
+}
+
+impl Task for Reload {
+    type Output = ();
+    type JsValue = ();
+
+    fn compute(&mut self) -> Result<()> {
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        let server = server.as_ref().ok_or_else(|| coded("CLOSED", "the server is closed"))?;
+        server.reload().map_err(|error| not_started(&error))
+    }
+
+    fn resolve(&mut self, _env: Env, _: ()) -> Result<()> {
+        Ok(())
+    }
+}
+
 /// Drains a server on libuv's pool.
 pub struct Close {
     server: Option<Server>,
@@ -213,6 +233,12 @@ impl NativeFileServer {
     pub fn stats(&self) -> Option<NativeServerStats> {
         let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
         server.as_ref().map(|server| counters(&server.stats(), server.cores()))
+    }
+
+    /// Reads the certificates again; resolves when they are in use.
+    #[napi]
+    pub fn reload(&self) -> AsyncTask<Reload> {
+        AsyncTask::new(Reload { server: Arc::clone(&self.server) })
     }
 
     /// Stops accepting, lets responses finish, cuts what is left after the deadline. Resolves with the last counters.

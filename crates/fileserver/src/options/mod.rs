@@ -41,6 +41,16 @@ pub struct UnixOptions {
     pub mode: Option<u32>,
 }
 
+/// A certificate and its key, both in PEM files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TlsOptions {
+    /// The server's certificate, and behind it those of its issuers.
+    pub cert: PathBuf,
+    /// The private key: PKCS #8, PKCS #1 or SEC 1, not encrypted.
+    pub key: PathBuf,
+}
+
 /// Bytes of a Unix socket's path, by sockaddr_un.
 const UNIX_PATH_MAX: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
@@ -82,6 +92,9 @@ pub struct Options {
     /// Each connection must begin with a PROXY protocol header of version 1 or 2, and one that does not is closed without a word. Only for
     /// a port that nobody but the proxy reaches. Default false.
     pub proxy_protocol: bool,
+    /// Certificates with their keys: the server speaks HTTPS, and nothing else, when there is one; at most 100. Of several, a client gets the first
+    /// that is valid for the name it asks for, else the first.
+    pub tls: Vec<TlsOptions>,
     /// The caches.
     pub cache: CacheOptions,
     /// Limits on clients.
@@ -105,6 +118,7 @@ impl Default for Options {
             cores: Cores::default(),
             server: Some("ringwheel".to_owned()),
             proxy_protocol: false,
+            tls: Vec::new(),
             cache: CacheOptions::default(),
             limits: Limits::default(),
             driver: None,
@@ -149,6 +163,7 @@ impl Options {
         if self.unix.is_some() && !self.fds.is_empty() {
             return Err(wrong("unix", "beside fds", "one of the two"));
         }
+        within("tls (length of the list)", self.tls.len(), 0, 100)?;
         field_value("server", self.server.as_deref())?;
         self.cache.validate()?;
         self.limits.validate()?;
