@@ -11,7 +11,7 @@ import { FileServer, type FileServerOptions } from '../../index';
 import { root as checkout, main, Running } from '../support/command';
 import { bytesOf, Client, serverOf, siteOf } from '../support/http';
 
-const fixture = (name: string): string => join(checkout, '__test__/fixtures/tls', name);
+const fixture = (name: string): string => join(checkout, '__test__/support/tls', name);
 const pair = (name: string) => ({ cert: fixture(`${name}.cert.pem`), key: fixture(`${name}.key.pem`) });
 const LOCALHOST = pair('localhost');
 const OTHER = pair('other.test');

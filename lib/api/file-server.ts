@@ -12,6 +12,7 @@ import { ourError, systemError } from './errors.js';
 import { events } from './events.js';
 import { driverOf } from './executor.js';
 import { passedOn } from './inherited.js';
+import type { LatencyBucket } from './latency.js';
 import { type FileServerOptions, SERVER_RULES, type ServerAdminOptions, type SiteOptions } from './server-options.js';
 import { checked, whole } from './validate.js';
 
@@ -33,7 +34,10 @@ export interface ServerStats extends NativeServerStats {
 }
 
 /** How long answers took, of one request in 64. */
-export interface AnswerLatency extends NativeAnswerLatency {}
+export interface AnswerLatency extends NativeAnswerLatency {
+  /** The histogram as Prometheus has it: from 1 µs to 10 s in steps of 1, 2 and 5, how many took no longer. `samples` counts the longer ones too. */
+  buckets: LatencyBucket[];
+}
 
 /** What one core of a server has done. */
 export interface CoreStats extends NativeCoreStats {}
