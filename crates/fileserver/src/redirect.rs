@@ -5,16 +5,13 @@
 //! is encoded again where it is put in: no request chooses the host it is sent to, or ends the line.
 use crate::{
     http::status::Status,
-    target::{self, PATH},
+    target::{self, NAME, PATH},
 };
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use percent_encoding::{AsciiSet, percent_encode};
 use rustc_hash::FxHashMap;
 
 /// What the rest of a path is called that `*` stands for.
 const SPLAT: &str = "splat";
-
-/// What a capture may not hold as it is in a query.
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// One segment of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,7 +144,7 @@ impl Redirect {
         let mut separator = b'?';
         if !self.query.is_empty() {
             location.push(separator);
-            fill(&mut location, &self.query, &captures, QUERY);
+            fill(&mut location, &self.query, &captures, NAME);
             separator = b'&';
         }
         if let Some(query) = query.filter(|query| !query.is_empty()) {

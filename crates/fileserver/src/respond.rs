@@ -172,10 +172,12 @@ fn answer(
         count(core, status);
         Step::Done(None)
     };
-    if !site.redirects.is_empty()
+    let decoded = target.map(|target| target::decode(target.path, site.options.dotfiles, &mut shelf.path));
+    // What was loaded for this request was looked for because nothing had moved.
+    if loaded.is_none()
+        && !site.redirects.is_empty()
         && request.method != Method::Options
-        && let Some(target) = target
-        && target::decode(target.path, site.options.dotfiles, &mut shelf.path).is_ok()
+        && let (Some(target), Some(Ok(()))) = (target, decoded)
         && let Some((status, location)) = site.redirects.find(&shelf.path, target.query)
     {
         return reply(connection, shelf, status, &[("Location", &location)]);
@@ -226,10 +228,10 @@ fn answer(
         }
     }
     // Step 3.
-    let Some(target) = target else {
+    let (Some(target), Some(decoded)) = (target, decoded) else {
         return fail(connection, shelf, loaded, Status::BadRequest);
     };
-    match target::decode(target.path, site.options.dotfiles, &mut shelf.path) {
+    match decoded {
         Ok(()) => {}
         Err(Refusal::Malformed) => return fail(connection, shelf, loaded, Status::BadRequest),
         Err(Refusal::Absent) => return fail(connection, shelf, loaded, Status::NotFound),

@@ -96,7 +96,7 @@ impl Server {
     /// # Errors
     /// [`StartError`], one for each cause, with its remedy in its `Display`. Nothing is left running then.
     pub fn start(options: Options) -> Result<Server, StartError> {
-        let cores = checked(&options)?;
+        let cores = Server::check(&options)?;
         let sockets = Sockets::open(&options, cores.len())?;
         let keys = Keys::open(&options.tls)?;
         let compressor = Compressor::new(options.cache.compressed_bytes);
@@ -160,7 +160,15 @@ impl Server {
     /// # Errors
     /// [`StartError`], as from `start`, but for [`StartError::Bind`] and [`StartError::Core`].
     pub fn check(options: &Options) -> Result<Vec<Option<usize>>, StartError> {
-        checked(options)
+        options.validate()?;
+        for site in options.all_sites() {
+            for root in site.roots.iter().chain(site.mounts.iter().map(|mount| &mount.root)) {
+                check_root(root)?;
+            }
+        }
+        tls::check(&options.tls)?;
+        listen::check(options)?;
+        choose_cores(&options.cores)
     }
 
     /// The TCP address it listens on, with the port the system chose when 0 was asked for; the first of several, and `0.0.0.0:0` when it
@@ -339,19 +347,6 @@ fn usable_cpus() -> Vec<usize> {
     {
         Vec::new()
     }
-}
-
-/// The CPU of each core, and the address.
-fn checked(options: &Options) -> Result<Vec<Option<usize>>, StartError> {
-    options.validate()?;
-    for site in options.all_sites() {
-        for root in site.roots.iter().chain(site.mounts.iter().map(|mount| &mount.root)) {
-            check_root(root)?;
-        }
-    }
-    tls::check(&options.tls)?;
-    listen::check(options)?;
-    choose_cores(&options.cores)
 }
 
 fn choose_cores(cores: &Cores) -> Result<Vec<Option<usize>>, StartError> {

@@ -6,9 +6,10 @@
 use crate::options::Dotfiles;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
+/// All but the unreserved characters of RFC 3986: what is encoded of a name, or of a value in a query.
+pub(crate) const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// What is encoded of a path that goes into a Location.
-pub(crate) const PATH: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(crate) const PATH: &AsciiSet = &NAME.remove(b'/');
 
 /// A request target, cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

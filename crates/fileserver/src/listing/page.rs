@@ -3,12 +3,9 @@ use super::{
     Sort, View,
     read::{Contents, Entry},
 };
-use crate::http::date;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use crate::{http::date, target::NAME};
+use percent_encoding::percent_encode;
 use std::fmt::Write;
-
-/// What is encoded of a name in a relative link: colons too, or it could be a scheme.
-const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The page loads nothing, runs nothing, sends nothing: a name that would get around the escaping gains nothing.
 pub(super) const POLICY: &[u8] =
@@ -56,6 +53,7 @@ pub(super) fn html(path: &[u8], contents: &Contents, view: View) -> Vec<u8> {
 
 fn row(page: &mut String, entry: &Entry) {
     let slash = if entry.directory { "/" } else { "" };
+    // Colons, too, are encoded, or a relative link could begin with a scheme.
     let (link, name) = (percent_encode(&entry.name, NAME), escaped(&entry.name));
     let _ = write!(page, "<tr><td><a href=\"{link}{slash}\">{name}{slash}</a></td>");
     match entry.directory {
