@@ -11,7 +11,7 @@ const WINDOW = 60;
 const history = new History();
 const requests = new Chart(element('requests-chart'), number, 10);
 const sent = new Chart(element('bytes-chart'), bytes, 2);
-let last: Answer | undefined;
+let hasAnswered = false;
 
 function element(id: string): HTMLElement {
   const found = document.getElementById(id);
@@ -43,7 +43,7 @@ async function ask(): Promise<Answer | undefined> {
 async function look(): Promise<void> {
   const answer = await ask();
   history.add(Date.now() / 1000, answer);
-  if (answer !== undefined) last = answer;
+  hasAnswered ||= answer !== undefined;
   showState(answer);
   showCharts();
   if (answer !== undefined) {
@@ -59,9 +59,9 @@ async function look(): Promise<void> {
 
 function showState(answer: Answer | undefined): void {
   element('state').className = answer === undefined ? 'lost' : answer.state;
-  say('state-text', answer === undefined ? 'cannot be reached: trying again' : answer.state);
+  const lost = hasAnswered ? 'cannot be reached: trying again' : 'no answer yet: trying again';
+  say('state-text', answer === undefined ? lost : answer.state);
   document.title = `${answer === undefined ? '✕' : number(history.now(({ requests }) => requests))} · ringwheel`;
-  if (answer === undefined && last === undefined) say('state-text', 'no answer yet: trying again');
 }
 
 function showFacts({ version, url, driver, startedAt, now, notes }: Answer): void {
@@ -120,7 +120,7 @@ function showLatency({ latency }: ServerStats): void {
   );
 }
 
-function showCounts({ statuses }: ServerStats): void {
+function showCounts(stats: ServerStats): void {
   const row = (name: string, read: (stats: ServerStats) => number, total: number, isError: boolean) => {
     const line = make('tr', isError ? 'error' : '');
     const head = make('th', '', name);
@@ -128,20 +128,16 @@ function showCounts({ statuses }: ServerStats): void {
     line.append(head, make('td', 'number', number(history.now(read))), make('td', 'number', number(total)));
     return line;
   };
-  const codes = Object.entries(statuses).map(([code, total]) =>
-    row(code, (stats) => stats.statuses[code] ?? 0, total, code >= '500'),
+  const codes = Object.entries(stats.statuses).map(([code, total]) =>
+    row(code, (each) => each.statuses[code] ?? 0, total, code >= '500'),
   );
   element('statuses').replaceChildren(...codes);
   const ends: [string, (stats: ServerStats) => number][] = [
-    ['a timeout', (stats) => stats.timeouts],
-    ['a cut in mid-answer', (stats) => stats.cut],
-    ['a refusal: no room', (stats) => stats.shed],
+    ['a timeout', (each) => each.timeouts],
+    ['a cut in mid-answer', (each) => each.cut],
+    ['a refusal: no room', (each) => each.shed],
   ];
-  element('ends').replaceChildren(...ends.map(([name, read]) => row(name, read, read(lastStats()), false)));
-}
-
-function lastStats(): ServerStats {
-  return (last as Answer).stats;
+  element('ends').replaceChildren(...ends.map(([name, read]) => row(name, read, read(stats), false)));
 }
 
 function showCores({ cores }: ServerStats): void {

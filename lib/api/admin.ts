@@ -6,12 +6,10 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { Registry } from 'prom-client';
+import { reachableAt } from './address.js';
 import type { FileServer } from './file-server.js';
-import type { ServerAdminOptions } from './server-options.js';
+import { ADMIN_HOST, type ServerAdminOptions } from './server-options.js';
 import { version } from './version.js';
-
-/** Where it listens when nobody says. @internal */
-export const ADMIN_HOST = '127.0.0.1';
 
 /** Milliseconds for a request, and for a connection between two. */
 const PATIENCE_MS = 10_000;
@@ -31,6 +29,7 @@ export class Admin {
   readonly #http: Server;
   readonly #server: FileServer;
   readonly #startedAt = Date.now();
+  readonly #version = version();
   readonly #pages: Readonly<Record<string, Page>> = {
     '/': () => page(),
     '/metrics': () => this.#metrics(),
@@ -60,9 +59,8 @@ export class Admin {
   }
 
   get url(): string {
-    const { address, port, family } = this.#http.address() as AddressInfo;
-    const reachable = address === '0.0.0.0' ? '127.0.0.1' : address === '::' ? '::1' : address;
-    return `http://${family === 'IPv6' ? `[${reachable}]` : reachable}:${port}`;
+    const { address, port } = this.#http.address() as AddressInfo;
+    return `http://${reachableAt(address, port)}`;
   }
 
   close(): void {
@@ -102,7 +100,7 @@ export class Admin {
     const { url, driver, features, notes, ready } = this.#server;
     const [startedAt, now] = [this.#startedAt, Date.now()];
     const state = ready ? 'serving' : 'draining';
-    return { version: version(), url, driver, features, notes, state, startedAt, now, stats: this.#server.stats() };
+    return { version: this.#version, url, driver, features, notes, state, startedAt, now, stats: this.#server.stats() };
   }
 
   async #metrics(): Promise<Answer> {

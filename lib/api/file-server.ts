@@ -1,5 +1,4 @@
 // class FileServer: starts the native server, keeps the process alive for it, and drains it.
-import { resolve } from 'node:path';
 import {
   binding,
   type NativeAnswerLatency,
@@ -7,17 +6,20 @@ import {
   type NativeFileServer,
   type NativeServerStats,
 } from '../wire/binding.js';
-import { ADMIN_HOST, Admin } from './admin.js';
+import { reachableAt } from './address.js';
+import type { Admin } from './admin.js';
 import { ourError, systemError } from './errors.js';
 import { events } from './events.js';
-import { driverOf } from './executor.js';
-import { passedOn } from './inherited.js';
 import type { LatencyBucket } from './latency.js';
-import { type FileServerOptions, SERVER_RULES, type ServerAdminOptions, type SiteOptions } from './server-options.js';
-import { checked, whole } from './validate.js';
-
-/** How long close lets responses finish when it is not told. */
-const DRAIN_MS = 10_000;
+import { nativeOptions, ourOptions } from './native-options.js';
+import {
+  ADMIN_HOST,
+  DRAIN_MS,
+  type FileServerOptions,
+  SERVER_RULES,
+  type ServerAdminOptions,
+} from './server-options.js';
+import { checked, pathsWithin, whole } from './validate.js';
 
 /** Options of {@link FileServer.close}. */
 export interface ServerCloseOptions {
@@ -99,8 +101,7 @@ export class FileServer implements AsyncDisposable {
    * @throws ERR_RINGWHEEL_SERVER when the host has no address, a certificate or key cannot be used, or a core does not start; the message says what helps.
    */
   static async start(options: FileServerOptions): Promise<FileServer> {
-    const known = checked('FileServer.start', options, SERVER_RULES);
-    requireRoot('FileServer.start', known);
+    const known = complete('FileServer.start', options);
     const given = nativeOptions(known, 'FileServer.start');
     try {
       const server = new FileServer(KEY, await binding().startFileServer(given), [known.tls ?? []].flat().length > 0);
@@ -129,8 +130,7 @@ export class FileServer implements AsyncDisposable {
    * ```
    */
   static async check(options: FileServerOptions): Promise<FileServerOptions> {
-    const known = checked('FileServer.check', options, SERVER_RULES);
-    requireRoot('FileServer.check', known);
+    const known = complete('FileServer.check', options);
     const given = nativeOptions(known, 'FileServer.check');
     try {
       const admin = known.admin && { admin: { host: ADMIN_HOST, ...known.admin } };
@@ -142,6 +142,8 @@ export class FileServer implements AsyncDisposable {
 
   async #tell(options: ServerAdminOptions): Promise<void> {
     try {
+      // Here and not at the top: node:http is slow to load, and few ask for it.
+      const { Admin } = await import('./admin.js');
       this.#admin = await Admin.start(this, options);
     } catch (error) {
       await this.close({ deadlineMs: 0 });
@@ -166,9 +168,7 @@ export class FileServer implements AsyncDisposable {
   get url(): string {
     const { host, port, unix } = this.#native;
     if (host === '') return `unix:${unix}`;
-    const scheme = this.#secure ? 'https' : 'http';
-    const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
-    return `${scheme}://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
+    return `${this.#secure ? 'https' : 'http'}://${reachableAt(host, port)}`;
   }
 
   /** The port it listens on: the system's choice when 0 was asked for. 0 when it listens on Unix sockets only. */
@@ -269,147 +269,11 @@ export class FileServer implements AsyncDisposable {
   }
 }
 
-function requireRoot(where: string, options: FileServerOptions): void {
-  if (options.root !== undefined) return;
+/** Options that are in their ranges, with absolute paths. */
+function complete(where: string, options: FileServerOptions): FileServerOptions {
+  const known = checked(where, options, SERVER_RULES);
+  if (known.root !== undefined) return pathsWithin(known, '.', SERVER_RULES);
   throw ourError('ERR_RINGWHEEL_INVALID_OPTION', `${where}: root is required: the directory to serve`);
-}
-
-/** The options as crates/fileserver reads them. What is left out has its default. */
-function nativeOptions(options: FileServerOptions, where: string): string {
-  const {
-    host,
-    port,
-    unix,
-    fd,
-    cores,
-    serverHeader,
-    proxyProtocol,
-    tls,
-    cache,
-    limits,
-    sites,
-    admin: _,
-    ...site
-  } = options;
-  const places = [host ?? port, unix, fd].filter((each) => each !== undefined);
-  if (places.length > 1) {
-    throw ourError(
-      'ERR_RINGWHEEL_INVALID_OPTION',
-      `${where}: host and port, unix, and fd are three places to listen on: name one`,
-    );
-  }
-  return JSON.stringify({
-    host,
-    port,
-    unix: typeof unix === 'string' ? { path: resolve(unix) } : unix && { ...unix, path: resolve(unix.path) },
-    fds: fd === undefined ? undefined : descriptors(fd, where),
-    cores: typeof cores === 'number' ? { count: cores } : cores && { list: cores },
-    server: serverHeader === false ? null : serverHeader,
-    proxyProtocol,
-    tls: tls && [tls].flat().map(({ cert, key }) => ({ cert: resolve(cert), key: resolve(key) })),
-    cache,
-    limits,
-    driver: driverOf(options),
-    site: nativeSite(site),
-    sites: sites?.map(nativeSite),
-  });
-}
-
-function descriptors(fd: NonNullable<FileServerOptions['fd']>, where: string): readonly number[] {
-  if (typeof fd === 'string') return passedOn(where, fd.includes(':') ? fd.slice(fd.indexOf(':') + 1) : undefined);
-  const numbers = typeof fd === 'number' ? [fd] : fd;
-  if (numbers.length > 0) return numbers;
-  throw ourError('ERR_RINGWHEEL_INVALID_OPTION', `${where}: fd is an empty list; name at least one descriptor`);
-}
-
-function nativeSite(site: SiteOptions & { driver?: unknown }): object {
-  const { root, mounts, single, ignores, etag, immutable, headers, compress, cors, driver: _, ...others } = site;
-  const roots = typeof root === 'string' ? [root] : root;
-  return {
-    ...others,
-    roots: roots.map((each) => resolve(each)),
-    mounts: mounts && Object.entries(mounts).map(([path, each]) => ({ path, root: resolve(each) })),
-    single: single === true ? 'index.html' : single === false ? undefined : single,
-    ignores: ignores === false ? null : ignores,
-    etag: etag === false ? 'off' : etag,
-    immutable: immutable === true ? 'all' : immutable || undefined,
-    compress: nativeCompress(compress),
-    cors: cors === true ? {} : cors || undefined,
-    headers:
-      headers && Object.entries(headers).map(([pattern, fields]) => ({ pattern, fields: Object.entries(fields) })),
-  };
-}
-
-/** The way back of {@link nativeOptions}, of options that have all their defaults. */
-function ourOptions(native: Record<string, unknown>): FileServerOptions {
-  const { cores, server, site, sites, host, port, unix, fds, tls, ...others } = native;
-  const fd = (fds as number[]).length > 0 ? fds : undefined;
-  const known = {
-    ...(unix === null && fd === undefined ? { host, port } : { unix: withoutNull(unix), fd }),
-    tls: (tls as object[]).length > 0 ? tls : undefined,
-    ...ourSite(site as Record<string, unknown>),
-    ...others,
-    cores: typeof cores === 'string' ? undefined : Object.values(cores as object)[0],
-    serverHeader: server ?? false,
-    sites: (sites as Record<string, unknown>[]).map(ourSite),
-  };
-  return JSON.parse(JSON.stringify(known));
-}
-
-/** Rust's `None` is JSON's null; here it is no key. */
-function withoutNull(group: unknown): object | undefined {
-  return group === null
-    ? undefined
-    : Object.fromEntries(Object.entries(group as object).filter(([, value]) => value !== null));
-}
-
-function ourSite(native: Record<string, unknown>): Record<string, unknown> {
-  const {
-    hosts,
-    roots,
-    mounts,
-    single,
-    ignores,
-    etag,
-    immutable,
-    headers,
-    maxAge,
-    cacheControl,
-    compress,
-    cors,
-    ...others
-  } = native;
-  const many = (roots as string[]).length > 1;
-  return {
-    ...((hosts as string[]).length === 0 ? {} : { hosts }),
-    root: many ? roots : (roots as string[])[0],
-    mounts: Object.fromEntries((mounts as { path: string; root: string }[]).map(({ path, root }) => [path, root])),
-    single: single ?? false,
-    ignores: ignores ?? false,
-    etag: etag === 'off' ? false : etag,
-    immutable: immutable === 'all' ? true : immutable === 'off' ? false : immutable,
-    headers: Object.fromEntries(
-      (headers as { pattern: string; fields: [string, string | null][] }[]).map(({ pattern, fields }) => [
-        pattern,
-        Object.fromEntries(fields),
-      ]),
-    ),
-    maxAge: maxAge ?? undefined,
-    cacheControl: cacheControl ?? undefined,
-    compress: ourCompress(compress as Record<string, unknown> | null),
-    cors: cors !== null && { ...(cors as object), maxAge: (cors as { maxAge: number | null }).maxAge ?? undefined },
-    ...others,
-  };
-}
-
-function nativeCompress(compress: SiteOptions['compress']): object | undefined {
-  if (compress === undefined || typeof compress === 'boolean') return compress ? {} : undefined;
-  const orNull = (level: false | number | undefined) => (level === false ? null : level);
-  return { ...compress, brotli: orNull(compress.brotli), gzip: orNull(compress.gzip) };
-}
-
-function ourCompress(native: Record<string, unknown> | null): object | false {
-  return native === null ? false : { ...native, brotli: native.brotli ?? false, gzip: native.gzip ?? false };
 }
 
 /** What crates/node says of a start that failed. */

@@ -1,4 +1,5 @@
 // `ringwheel/metrics`: the figures of an executor, its queues and file servers as metrics of a prom-client registry.
+import { authorityOf } from './address.js';
 import { ourError } from './errors.js';
 import { Executor, type ExecutorStats, runningExecutor } from './executor.js';
 import { type CoreStats, FileServer, type ServerStats } from './file-server.js';
@@ -261,9 +262,8 @@ function ofExecutor(prefix: string, labels: Labels, find: () => Executor | undef
   ];
 }
 
-/** The families of file servers. @internal */
-export function ofServers(prefix: string, labels: Labels, servers: () => readonly FileServer[]): Family[] {
-  const addressOf = ({ host, port }: FileServer) => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`);
+function ofServers(prefix: string, labels: Labels, servers: () => readonly FileServer[]): Family[] {
+  const addressOf = ({ host, port }: FileServer) => authorityOf(host, port);
   const one = ([name, type, help, value]: Row<ServerStats>) =>
     numbers(prefix + name, type, help, labels, (add: Add) => {
       for (const server of servers()) add(value(server.stats()), { address: addressOf(server) });

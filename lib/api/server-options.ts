@@ -293,6 +293,11 @@ export interface FileServerOptions extends SiteOptions {
 
 const DAY_MS = 86_400_000;
 
+/** How long a close lets responses finish when it is not told, milliseconds. @internal */
+export const DRAIN_MS = 10_000;
+/** Where the admin listener listens when nobody says. @internal */
+export const ADMIN_HOST = '127.0.0.1';
+
 const SITE_RULES: Record<string, Rule> = {
   root: either(path, listOf(path, 16)),
   mounts: mapOf(text, path, 64),

@@ -33,7 +33,12 @@ export async function loadConfig(named: string | false | undefined): Promise<Loa
       2,
     );
   }
-  const known = attempt(() => checked<ServeConfig>(file, config, CONFIG_RULES));
+  let known: ServeConfig;
+  try {
+    known = checked<ServeConfig>(file, config, CONFIG_RULES);
+  } catch (error) {
+    throw new Failure((error as Error).message, 2);
+  }
   const { root = '.', ...others } = known;
   return { file, config: pathsWithin({ root, ...others }, dirname(path), CONFIG_RULES) };
 }
@@ -113,14 +118,6 @@ function unreadable(file: string, error: unknown): Failure {
   if (code === 'ENOENT')
     return new Failure(`there is no configuration ${quoted(file)}: check --config, or create it`, 2);
   return new Failure(`the configuration ${quoted(file)} cannot be read: ${message}`, 2);
-}
-
-function attempt<T>(work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    throw new Failure((error as Error).message, 2);
-  }
 }
 
 /** Options with keys of their own, of which the command line's go over the file's one by one. */

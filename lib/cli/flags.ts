@@ -75,19 +75,18 @@ export function flagged(directory: string | undefined, options: ServeOptions): S
   } = options;
   if (unixMode !== undefined && unix === undefined) throw new Failure('--unix-mode needs --unix', 2);
   if (tlsCert.length !== tlsKey.length) throw new Failure('each --tls-cert needs its --tls-key, in the same order', 2);
-  const tls = tlsCert.map((cert, index) => ({ cert: resolve(cert), key: resolve(tlsKey[index] ?? '') }));
+  const tls = tlsCert.map((cert, index) => ({ cert, key: tlsKey[index] as string }));
   const given = {
     ...same,
     tls: tls.length > 0 ? tls : undefined,
-    unix:
-      unix === undefined ? undefined : { path: resolve(unix), ...(unixMode === undefined ? {} : { mode: unixMode }) },
+    unix: unix !== undefined && unixMode !== undefined ? { path: unix, mode: unixMode } : unix,
     root: directory === undefined ? undefined : resolve(directory),
     cores: cpus ?? cores,
     etag: etag === 'off' ? false : etag,
     serverHeader: serverHeader === true ? undefined : serverHeader,
     limits: limit,
     headers: header,
-    mounts: mount && Object.fromEntries(Object.entries(mount).map(([path, root]) => [path, resolve(root)])),
+    mounts: mount,
     drainMs: drain,
   };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));

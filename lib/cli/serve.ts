@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FileServer } from '../api/file-server.js';
-import type { FileServerOptions } from '../api/server-options.js';
+import { DRAIN_MS, type FileServerOptions } from '../api/server-options.js';
 import { version } from '../api/version.js';
 import { shownConfig } from './check.js';
 import { loadConfig, merged } from './config.js';
@@ -11,9 +11,6 @@ import { flagged, type ServeOptions } from './flags.js';
 
 /** Exit codes of a process that a signal ended, as shells count them. */
 const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
-
-/** How long a stop waits for answers being sent when nobody says. */
-const DRAIN_MS = 10_000;
 
 /** Cutting connections takes a turn of each core; no longer than this is waited for it. */
 const CUT_MS = 1000;
