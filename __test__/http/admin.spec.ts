@@ -1,4 +1,5 @@
 // The admin listener: what each path answers, to whom, and for how long.
+import { get } from 'node:http';
 import { connect } from 'node:net';
 import test from 'ava';
 import { Registry } from 'prom-client';
@@ -81,4 +82,19 @@ test('where it cannot listen the server does not start, and leaves nothing', asy
   await t.throwsAsync(FileServer.start({ root, admin: {} as never }), {
     message: /admin\.port must be a whole number/,
   });
+});
+
+test('on loopback it answers to addresses and localhost, not to names that were made to point here', async (t) => {
+  const { url } = await started(t);
+  const status = (host: string) =>
+    new Promise((settle, reject) => {
+      get(`${url}/stats.json`, { headers: { host } }, (answer) => {
+        answer.resume();
+        settle(answer.statusCode);
+      }).on('error', reject);
+    });
+  for (const host of ['127.0.0.1:9', 'localhost', 'LOCALHOST:9000', 'admin.localhost', '[::1]:9000', '10.0.0.5'])
+    t.is(await status(host), 200, host);
+  for (const host of ['evil.example', 'evil.example:9000', 'localhost.evil.example', '127.0.0.1.evil.example'])
+    t.is(await status(host), 421, host);
 });

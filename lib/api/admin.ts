@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, BlockList, isIP } from 'node:net';
 import { join } from 'node:path';
 import type { Registry } from 'prom-client';
 import { reachableAt } from './address.js';
@@ -13,6 +13,10 @@ import { version } from './version.js';
 
 /** Milliseconds for a request, and for a connection between two. */
 const PATIENCE_MS = 10_000;
+
+const LOOPBACK = new BlockList();
+LOOPBACK.addSubnet('127.0.0.0', 8);
+LOOPBACK.addAddress('::1', 'ipv6');
 
 /** What one path answers. */
 type Page = () => Answer | Promise<Answer>;
@@ -74,7 +78,9 @@ export class Admin {
     const isRead = request.method === 'GET' || request.method === 'HEAD';
     let answer: Answer;
     try {
-      if (!isRead) {
+      if (this.#isRebound(request)) {
+        answer = plain('this listener is for this machine: ask for it by address, or as localhost\n', 421);
+      } else if (!isRead) {
         response.setHeader('Allow', 'GET, HEAD');
         answer = plain('only GET and HEAD\n', 405);
       } else {
@@ -94,6 +100,17 @@ export class Admin {
       'X-Content-Type-Options': 'nosniff',
     });
     response.end(request.method === 'HEAD' ? undefined : body);
+  }
+
+  /**
+   * Whether a name of somebody else's was made to point here: a page of theirs, in a browser on this machine, could read what is for
+   * this machine alone (DNS rebinding).
+   */
+  #isRebound({ headers: { host = '' } }: IncomingMessage): boolean {
+    const { address, family } = this.#http.address() as AddressInfo;
+    if (!LOOPBACK.check(address, family === 'IPv6' ? 'ipv6' : 'ipv4')) return false;
+    const name = host.replace(/:\d*$/, '').replace(/^\[|\]$/g, '');
+    return isIP(name) === 0 && !/^(.+\.)?localhost\.?$/i.test(name);
   }
 
   #figures(): object {
