@@ -1,9 +1,11 @@
 // The admin listener: what each path answers, to whom, and for how long.
 import { get } from 'node:http';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import test from 'ava';
 import { Registry } from 'prom-client';
 import { FileServer } from '../../index';
+import { collectMetrics } from '../../metrics';
 import { Client, serverOf, siteOf } from '../support/http';
 
 const started = async (t: Parameters<typeof serverOf>[0]) => {
@@ -97,4 +99,23 @@ test('on loopback it answers to addresses and localhost, not to names that were 
     t.is(await status(host), 200, host);
   for (const host of ['evil.example', 'evil.example:9000', 'localhost.evil.example', '127.0.0.1.evil.example'])
     t.is(await status(host), 421, host);
+});
+
+test('figures of one scrape are taken once, and a server on a Unix socket is told by its path', async (t) => {
+  const unix = join(siteOf(t, {}), 'site.sock');
+  const server = await FileServer.start({ root: siteOf(t, { 'a.txt': 'a' }), unix, cores: 1 });
+  t.teardown(() => server.close({ deadlineMs: 0 }));
+  let reads = 0;
+  const stats = server.stats.bind(server);
+  server.stats = () => {
+    reads++;
+    return stats();
+  };
+  const registry = new Registry();
+  collectMetrics(registry, { servers: [server] });
+  for (const scrape of [1, 2]) {
+    const text = await registry.metrics();
+    t.true(text.includes(`ringwheel_server_connections{address="unix:${unix}"} 0`));
+    t.is(reads, scrape);
+  }
 });

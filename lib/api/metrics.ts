@@ -224,15 +224,35 @@ function whileOpen(executor: Executor | undefined, work: (executor: Executor) =>
   }
 }
 
+/** Reads once what several metrics of one scrape are taken from, so that they fit each other: a registry asks all of them in one go. */
+function onceAScrape<Of extends object, Figures>(read: (of: Of) => Figures): (of: Of) => Figures {
+  let taken: Map<Of, Figures> | undefined;
+  return (of) => {
+    if (taken === undefined) {
+      taken = new Map();
+      queueMicrotask(() => {
+        taken = undefined;
+      });
+    }
+    let figures = taken.get(of);
+    if (figures === undefined) {
+      figures = read(of);
+      taken.set(of, figures);
+    }
+    return figures;
+  };
+}
+
 function ofExecutor(prefix: string, labels: Labels, find: () => Executor | undefined): Family[] {
+  const statsOf = onceAScrape((executor: Executor) => executor.stats());
   const one = ([name, type, help, value]: Row<ExecutorStats>) =>
     numbers(prefix + name, type, help, labels, (add: Add) => {
-      whileOpen(find(), (executor) => add(value(executor.stats())));
+      whileOpen(find(), (executor) => add(value(statsOf(executor))));
     });
   const ofDisk = ([name, type, help, value]: Row<NonNullable<ExecutorStats['adaptive']>>) =>
     numbers(prefix + name, type, help, labels, (add: Add) => {
       whileOpen(find(), (executor) => {
-        const { adaptive } = executor.stats();
+        const { adaptive } = statsOf(executor);
         if (adaptive) add(value(adaptive));
       });
     });
@@ -263,16 +283,17 @@ function ofExecutor(prefix: string, labels: Labels, find: () => Executor | undef
 }
 
 function ofServers(prefix: string, labels: Labels, servers: () => readonly FileServer[]): Family[] {
-  const addressOf = ({ host, port }: FileServer) => authorityOf(host, port);
+  const addressOf = ({ host, port, unix }: FileServer) => (host === '' ? `unix:${unix}` : authorityOf(host, port));
+  const statsOf = onceAScrape((server: FileServer) => server.stats());
   const one = ([name, type, help, value]: Row<ServerStats>) =>
     numbers(prefix + name, type, help, labels, (add: Add) => {
-      for (const server of servers()) add(value(server.stats()), { address: addressOf(server) });
+      for (const server of servers()) add(value(statsOf(server)), { address: addressOf(server) });
     });
   const perCore = ([name, type, help, value]: Row<CoreStats>) =>
     numbers(prefix + name, type, help, labels, (add: Add) => {
       for (const server of servers()) {
         const address = addressOf(server);
-        for (const [core, stats] of server.stats().cores.entries()) add(value(stats), { address, core: `${core}` });
+        for (const [core, stats] of statsOf(server).cores.entries()) add(value(stats), { address, core: `${core}` });
       }
     });
   return [
@@ -283,12 +304,12 @@ function ofServers(prefix: string, labels: Labels, servers: () => readonly FileS
       'How long answers took, from the arrival of a request to its last byte in the kernel; one in 64 is timed.',
       labels,
       (add) => {
-        for (const server of servers()) add(server.stats().latency, { address: addressOf(server) });
+        for (const server of servers()) add(statsOf(server).latency, { address: addressOf(server) });
       },
     ),
     numbers(`${prefix}server_responses_total`, 'counter', 'Responses by status code.', labels, (add) => {
       for (const server of servers()) {
-        for (const [code, count] of Object.entries(server.stats().statuses)) {
+        for (const [code, count] of Object.entries(statsOf(server).statuses)) {
           add(count, { address: addressOf(server), code });
         }
       }
