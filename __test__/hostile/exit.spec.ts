@@ -40,6 +40,27 @@ test('operations begun in beforeExit keep the process alive once more', async (t
   t.is(result.stdout, '4\n');
 });
 
+test('a listener that collects garbage hears beforeExit once', async (t) => {
+  const fs = JSON.stringify(require.resolve('../../dist/fs.js'));
+  for (const work of [
+    'await sleep(1);',
+    'await (await File.open(__filename)).close();',
+    `await require(${fs}).stat(__filename);`,
+    `await (await require(${fs}).open(__filename)).close();`,
+    `await require(${fs}).readFile(process.execPath);`,
+  ]) {
+    const result = await script(
+      `let rounds = 0;
+      process.on('beforeExit', () => { rounds++; gc(); });
+      process.on('exit', () => console.log(rounds));
+      ${work}`,
+      ['--expose-gc'],
+    );
+    ended(t, result);
+    t.is(result.stdout, '1\n', work);
+  }
+});
+
 test('an uncaught exception in a continuation reaches uncaughtException, and the executor lives on', async (t) => {
   const result = await script(`
     const file = await File.open(__filename);

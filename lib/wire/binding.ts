@@ -339,9 +339,34 @@ function load(): Binding {
 
 function attempt(specifier: string, name: string): Binding {
   try {
-    return require(specifier) as Binding;
+    return keepingProbe(() => require(specifier) as Binding);
   } catch (cause) {
     throw loadError(`${inspect(specifier)} does not load: ${(cause as Error).message}`, name, cause);
+  }
+}
+
+/** The object of {@link keepingProbe}. */
+const kept: object[] = [];
+
+/**
+ * Loads the addon, and keeps the object on which napi-rs tries `Reflect.getOwnPropertyDescriptor` meanwhile: it has a native getter, whose end
+ * Node-API puts off to an immediate. A program whose `beforeExit` listener collects garbage would be kept alive for it, and hear `beforeExit` twice.
+ */
+function keepingProbe<T>(load: () => T): T {
+  const { getOwnPropertyDescriptor } = Reflect;
+  const set = (value: typeof getOwnPropertyDescriptor): boolean =>
+    Reflect.set(Reflect, 'getOwnPropertyDescriptor', value);
+  let loading = true;
+  // napi-rs goes on using this one.
+  const watched = set((target: object, key: PropertyKey) => {
+    if (loading) kept[0] = target;
+    return getOwnPropertyDescriptor(target, key);
+  });
+  try {
+    return load();
+  } finally {
+    loading = false;
+    if (watched) set(getOwnPropertyDescriptor);
   }
 }
 
