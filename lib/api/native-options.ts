@@ -106,6 +106,7 @@ function ourSite(native: Record<string, unknown>): Record<string, unknown> {
     cacheControl,
     compress,
     cors,
+    trailingSlash,
     ...others
   } = native;
   const many = (roots as string[]).length > 1;
@@ -123,6 +124,7 @@ function ourSite(native: Record<string, unknown>): Record<string, unknown> {
         Object.fromEntries(fields),
       ]),
     ),
+    trailingSlash: trailingSlash ?? undefined,
     maxAge: maxAge ?? undefined,
     cacheControl: cacheControl ?? undefined,
     compress: ourCompress(compress as Record<string, unknown> | null),

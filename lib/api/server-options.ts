@@ -123,6 +123,18 @@ export interface SiteOptions {
    */
   extensions?: readonly string[];
   /**
+   * Each page has one name, and its other names redirect (301, with the query) to it: `/about.html` to `/about`, `/docs/index.html` to
+   * `/docs/`. Without `extensions` these are `['html']`. A name redirects only where the other one leads to that very file: where there is
+   * also a file `about`, `/about.html` stays. Default false.
+   */
+  cleanUrls?: boolean;
+  /**
+   * Whether the name of a page (what an index or one of `extensions` answers) ends with a slash; the other form redirects to it. true:
+   * `/about/` is about.html. false: `/docs` is docs/index.html, whose relative links then start from `/`. Files with their whole names have no
+   * slash. Default: directories have one (`/docs/`), files have none (`/about`).
+   */
+  trailingSlash?: boolean;
+  /**
    * The page of a single-page application: a file below `root` that answers GET and HEAD, with 200, where no file does; true means
    * `index.html`. Default false. Each such answer costs one look at the disk for the name and each of `extensions`; the page itself comes
    * from the cache.
@@ -303,6 +315,8 @@ const SITE_RULES: Record<string, Rule> = {
   mounts: mapOf(text, path, 64),
   index: listOf(text, 16),
   extensions: listOf(text, 16),
+  cleanUrls: truth,
+  trailingSlash: truth,
   single: either(truth, text),
   ignores: either(off, listOf(text, 256)),
   redirects: listOf(

@@ -18,6 +18,8 @@ export interface ServeOptions {
   readonly driver?: 'auto' | 'uring' | 'poll';
   readonly index?: readonly string[];
   readonly extensions?: readonly string[];
+  readonly cleanUrls?: true;
+  readonly trailingSlash?: boolean;
   readonly single?: true | string;
   readonly ignores?: readonly string[];
   readonly redirects?: readonly RedirectOptions[];

@@ -56,6 +56,7 @@ Examples:
   ringwheel serve dist --error-pages 404=404.html --error-pages 500=oops.html
   ringwheel serve dist --redirects '/blog/:year/* https://blog.example/:splat 301'
   ringwheel serve out --extensions html    /about is about.html
+  ringwheel serve out --clean-urls         the same, and /about.html redirects to /about
   ringwheel serve public --unix /run/site/http.sock --unix-mode 660
   ringwheel serve public --port 443 --tls-cert full.pem --tls-key key.pem
   ringwheel serve public --fd systemd      from the sockets of a systemd socket unit
@@ -110,6 +111,9 @@ export function commands(defaults: Defaults): Command {
     .addOption(new Option('--driver <name>', 'instead of RINGWHEEL_DRIVER').choices(['auto', 'uring', 'poll']))
     .option('--index <name>', 'file that stands for its directory, may be repeated (default: index.html)', repeated)
     .option('--extensions <list>', 'tried for a name that is no file, such as html,htm', commaList)
+    .option('--clean-urls', 'one name for each page: /about.html redirects to /about, /docs/index.html to /docs/')
+    .option('--trailing-slash', 'names of pages end with a slash (default: those of directories do)')
+    .option('--no-trailing-slash', 'no name of a page ends with a slash')
     .option('--single [file]', 'what answers where no file does (default: index.html)')
     .option('--ignores <pattern>', 'where --single does not answer, such as /api/**, may be repeated', repeated)
     .option(

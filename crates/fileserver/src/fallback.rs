@@ -96,7 +96,7 @@ async fn own(core: &Rc<Core>, site: &Site, path: &[u8], preference: Preference) 
     }
     match load::load(core, site.index, &key, preference).await {
         // A page that is no file (a directory) answers nothing, so there is nowhere to redirect to.
-        Loaded::Directory => Loaded::Failed(Status::NotFound),
+        Loaded::Moved(_) => Loaded::Failed(Status::NotFound),
         page => page,
     }
 }

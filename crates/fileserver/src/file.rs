@@ -269,8 +269,8 @@ pub(crate) enum Loaded {
     Small(Rc<SmallFile>, Rc<[u8]>),
     /// A large file.
     Large(Rc<LargeFile>),
-    /// A directory, asked for without its slash.
-    Directory,
+    /// The canonical path where it is instead: a directory's with its slash, or a page's one name.
+    Moved(Rc<[u8]>),
     /// Nothing to serve.
     Failed(Status),
     /// Nothing to serve, and the site's own page says so.

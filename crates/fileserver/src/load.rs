@@ -1,11 +1,10 @@
-//! Pipeline step 3b: a canonical path to an open file or a ready-made response, once for all who wait for it.
-//!
-//! Names are looked up by inline system calls (openat2 beneath the root, statx): for names the kernel knows they cost less
-//! than any way to make them asynchronous. Bytes are read through the ring, since a disk may be behind them.
+//! Pipeline step 3b: a canonical path to an open file or a ready-made response, once for all who wait for it. Names are looked up inline
+//! (`find.rs`); bytes are read through the ring, since a disk may be behind them.
 use crate::{
     cache::Bounded,
-    core::{Core, Shelf, is_out_of_descriptors},
+    core::{Core, Shelf},
     file::{Entry, LargeFile, Loaded, Seen, Small, Stamp, describe, make_small},
+    find::{Found, Lost, find, lost, open_in},
     http::{
         coding::{Coding, Codings, Preference},
         etag::EtagKind,
@@ -16,107 +15,13 @@ use crate::{
     site::{About, Site},
 };
 use ringwheel_executor::{Target, fs, time, try_spawn};
-use rustix::{fs::OFlags, io::Errno};
 use std::{
     cell::{Cell, OnceCell, RefCell},
-    ffi::CString,
     future::poll_fn,
     io,
     rc::Rc,
     task::{Poll, Waker},
 };
-
-/// A regular file found under a path.
-struct Found {
-    file: fs::File,
-    metadata: fs::Metadata,
-    /// Without its first slash; the index's own for a directory.
-    path: Vec<u8>,
-    /// In which of the site's places for this path.
-    place: usize,
-}
-
-/// Why a path leads to no file.
-enum Lost {
-    Directory,
-    Failed(Status),
-    /// No descriptor to look with: says nothing about the file.
-    Descriptors,
-}
-
-/// Looks a canonical path of a site up. A path that ends with a slash means the directory's index; one without that leads to no file,
-/// the file with one of the extensions.
-fn find(site: &Site, path: &[u8]) -> Result<Found, Lost> {
-    let relative = &path[1..];
-    if !path.ends_with(b"/") {
-        let found = if site.is_mount(relative) { Err(Lost::Directory) } else { open(site, relative) };
-        if !matches!(found, Err(Lost::Failed(Status::NotFound) | Lost::Directory)) {
-            return found;
-        }
-        for extension in &site.options.extensions {
-            match open(site, &[relative, b".", extension.as_bytes()].concat()) {
-                Err(Lost::Failed(Status::NotFound) | Lost::Directory) => {}
-                other => return other,
-            }
-        }
-        return found;
-    }
-    for index in &site.options.index {
-        match open(site, &[relative, index.as_bytes()].concat()) {
-            Err(Lost::Failed(Status::NotFound) | Lost::Directory) => {}
-            other => return other,
-        }
-    }
-    Err(Lost::Failed(Status::NotFound))
-}
-
-/// Looks for a file where the site may have it.
-fn open(site: &Site, relative: &[u8]) -> Result<Found, Lost> {
-    for (place, (directory, rest)) in site.places(relative).enumerate() {
-        match open_in(directory, rest) {
-            Ok((file, metadata)) => return Ok(Found { file, metadata, path: relative.to_vec(), place }),
-            Err(Lost::Failed(Status::NotFound)) => {}
-            Err(lost) => return Err(lost),
-        }
-    }
-    Err(Lost::Failed(Status::NotFound))
-}
-
-fn open_in(directory: &fs::Directory, path: &[u8]) -> Result<(fs::File, fs::Metadata), Lost> {
-    let Ok(path) = CString::new(path) else { return Err(Lost::Failed(Status::BadRequest)) };
-    // O_NONBLOCK: opening a FIFO must not wait for its writer. What is not a regular file is refused below.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let flags = i32::try_from(flags.bits()).unwrap_or(0);
-    let file = directory.open_beneath(&path, flags).map_err(|error| lost(&error))?;
-    let metadata = file.metadata().map_err(|error| lost(&error))?;
-    match metadata.kind {
-        fs::Kind::File => Ok((file, metadata)),
-        fs::Kind::Directory => Err(Lost::Directory),
-        fs::Kind::Other => Err(Lost::Failed(Status::NotFound)),
-    }
-}
-
-/// The errno table of open and statx. A name that leaves the root (EXDEV) does not exist as far as clients are concerned.
-fn lost(error: &io::Error) -> Lost {
-    if is_out_of_descriptors(error) {
-        return Lost::Descriptors;
-    }
-    Lost::Failed(match Errno::from_io_error(error) {
-        Some(
-            Errno::NOENT
-            | Errno::NOTDIR
-            | Errno::XDEV
-            | Errno::LOOP
-            | Errno::NAMETOOLONG
-            | Errno::NXIO
-            | Errno::INVAL
-            | Errno::ILSEQ,
-        ) => Status::NotFound,
-        Some(Errno::ACCESS | Errno::PERM) => Status::Forbidden,
-        Some(Errno::NOMEM | Errno::AGAIN) => Status::ServiceUnavailable,
-        _ => Status::InternalServerError,
-    })
-}
 
 /// What a look at the path of a cached file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,7 +85,7 @@ fn look(site: &Site, path: &[u8]) -> Result<Look, Lost> {
                 }
                 Err(Lost::Descriptors) => return Err(Lost::Descriptors),
                 // Older, empty, no file or not ours to read: the file itself is there.
-                Ok(_) | Err(Lost::Directory | Lost::Failed(_)) => {}
+                Ok(_) | Err(_) => {}
             }
         }
     }
@@ -310,8 +215,9 @@ async fn fly(core: &Core, site: &Site, key: &[u8], preference: Preference) -> Lo
             Err(lost) => {
                 forget(core, &mut core.shelf.borrow_mut(), key);
                 return match lost {
+                    Lost::Moved(path) => Loaded::Moved(path.into()),
                     Lost::Failed(status) => Loaded::Failed(status),
-                    Lost::Directory | Lost::Descriptors => Loaded::Directory,
+                    Lost::Directory | Lost::Descriptors => Loaded::Failed(Status::NotFound),
                 };
             }
         };

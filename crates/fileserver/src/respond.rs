@@ -256,8 +256,8 @@ fn answer(
         Loaded::Failed(status) | Loaded::Page(status, _) => {
             return fail(connection, shelf, Some(loaded), status);
         }
-        Loaded::Directory => {
-            let location = target::directory_location(&shelf.path[site.prefix.len()..], target.query);
+        Loaded::Moved(path) => {
+            let location = target::location(&path, target.query);
             return reply(connection, shelf, Status::MovedPermanently, &[("Location", &location)]);
         }
         // Steps 4 and 5.

@@ -150,6 +150,9 @@ impl Site {
             redirects: Redirects::of(redirects.collect()),
             options: options.clone(),
         };
+        if options.clean_urls && options.extensions.is_empty() {
+            site.options.extensions = vec!["html".to_owned()];
+        }
         site.error_pages = ErrorPages::of_options(options, |path| site.cache_control_or(path, "no-store"));
         Ok(site)
     }

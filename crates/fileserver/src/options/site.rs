@@ -93,6 +93,11 @@ pub struct SiteOptions {
     /// Extensions without their dot that are tried, in order, for a name that is no file: `html` finds `about.html` for `/about`, before a
     /// directory `about` redirects. At most 16. Default none.
     pub extensions: Vec<String>,
+    /// Each page has one name, and its others redirect to it: `/about.html` to `/about`, `/docs/index.html` to `/docs/`. Without `extensions` these are
+    /// `html`. Default false.
+    pub clean_urls: bool,
+    /// Whether names of pages (what an index or one of `extensions` answers) end with a slash. `None`: directories do, files do not. Default none.
+    pub trailing_slash: Option<bool>,
     /// The file below the roots that answers GET and HEAD, with 200, where no file does: the page of a single-page application. Default none.
     pub single: Option<String>,
     /// Where [`SiteOptions::single`] does not answer: for names with an extension, below `/.well-known/`, and for these patterns (at most
@@ -141,6 +146,8 @@ impl Default for SiteOptions {
             mounts: Vec::new(),
             index: vec!["index.html".to_owned()],
             extensions: Vec::new(),
+            clean_urls: false,
+            trailing_slash: None,
             single: None,
             ignores: Some(Vec::new()),
             redirects: Vec::new(),
