@@ -129,6 +129,7 @@ const PLACES = [
   'mine/listed',
   'mine/listed/file',
   'mine/mixed',
+  'mine/held',
   'mine/link',
 ] as const;
 
@@ -209,6 +210,14 @@ export function prepare(at: At, ...directories: readonly string[]): void {
   directory('mine/mixed', 0o755, NOBODY);
   directory('mine/mixed/closed', 0o700);
   file('mine/mixed/closed/file', 0o644);
+  // What is beside it goes, and what is in a directory that has to stay does not.
+  file('mine/mixed/before', 0o644, NOBODY);
+  directory('mine/mixed/later', 0o755, NOBODY);
+  file('mine/mixed/later/file', 0o644, NOBODY);
+  directory('mine/held', 0o755, NOBODY);
+  directory('mine/held/below', 0o755, NOBODY);
+  file('mine/held/below/file', 0o644, NOBODY);
+  chmodSync(at('mine/held'), 0o555);
   symlinkSync('mixed/closed/file', at('mine/link'));
   lchownSync(at('mine/link'), NOBODY, NOBODY);
 }

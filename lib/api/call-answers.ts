@@ -16,6 +16,7 @@ const STEPS = [
   'too large',
   'fsync',
   'close',
+  'mkdtemp',
 ] as const;
 const TOO_LARGE = STEPS.indexOf('too large');
 /** Closing the file failed, too. */

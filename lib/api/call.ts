@@ -162,8 +162,8 @@ export function realpath(link: Link, path: Path): Promise<Buffer | number> {
 }
 
 /** mkdtemp(3); `prefix` is without the letters that the system chooses. @internal */
-export function mkdtemp(link: Link, prefix: Path): Promise<Buffer | number> {
-  return simple(link, { number: CALL_MKDTEMP, answer: copied }, prefix);
+export function mkdtemp(link: Link, prefix: Path): Promise<Buffer | Failed> {
+  return call(link, { number: CALL_MKDTEMP, answer: copied }, prefix);
 }
 
 /** chmod(2). @internal */

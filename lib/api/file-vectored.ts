@@ -3,7 +3,7 @@
 // Many pieces of memory, one system call: readv, writev and append. A scratch range carries the table of the parts and, behind it, the bytes of those
 // that are plain arrays (crates/command/src/parts.rs); leases are named where they are. Only what a range cannot carry takes another command.
 import { isArrayBufferView, isUint8Array } from 'node:util/types';
-import { bytesOfView, copied, lengthOf } from '../ring/bytes.js';
+import { bytesIfThere, copied, lengthOf } from '../ring/bytes.js';
 import { BUFFER_GONE, type Link } from '../ring/link.js';
 import { type FileState, HELD, type Hold, IN_OPERATION } from '../ring/state.js';
 import { Turns } from '../ring/turns.js';
@@ -128,12 +128,7 @@ function badLease(method: string, name: string, hold: Hold, before: readonly Par
 /** The bytes of any view, whatever a subclass or a property of its own says of it. Empty when it is detached. */
 function bytesOf(value: unknown): Uint8Array | undefined {
   if (isUint8Array(value)) return value;
-  if (!isArrayBufferView(value)) return undefined;
-  try {
-    return bytesOfView(value);
-  } catch {
-    return new Uint8Array(0);
-  }
+  return isArrayBufferView(value) ? (bytesIfThere(value) ?? new Uint8Array(0)) : undefined;
 }
 
 function handBack(link: Link, parts: readonly Part[]): void {

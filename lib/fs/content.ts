@@ -96,10 +96,15 @@ export async function writeAll(
   }
   for await (const part of data) {
     if (isAborted(signal)) await throwAbort(signal);
-    const bytes = ArrayBuffer.isView(part) ? bytesOf(part) : Buffer.from(part as string, encoding);
+    const bytes = ArrayBuffer.isView(part) ? bytesOfPart(part) : Buffer.from(part as string, encoding);
     await writeBytes(kernel, bytes, lengthOf(bytes), signal);
     if (isAborted(signal)) await throwAbort(signal);
   }
+}
+
+/** A part of a series that is detached has no bytes. Of a DataView Node throws then. */
+function bytesOfPart(part: ArrayBufferView): Uint8Array {
+  return part.byteLength === 0 ? new Uint8Array(0) : bytesOf(part);
 }
 
 /** Writes `length` bytes at the file's position. An array that is detached or cut meanwhile is an error: else a file would be a part of it, or empty. */

@@ -101,6 +101,9 @@ function typeOf(entry: Dirent): number {
 
 /** Opens a directory. Node's is made of a function with a callback, which it counts as a parameter. */
 export async function opendir(path: unknown, options?: unknown, _callback?: unknown): Promise<Dir> {
+  // biome-ignore lint/complexity/noArguments: a rest parameter would hide how many were given, which is what Node goes by.
+  const given = arguments as unknown as Parameters<typeof node.opendir>;
+  if (given.length < 1 || given.length > 2) return await node.opendir(...given);
   const valid = plainPath(path);
   const plain = plainOptions(options);
   const { bufferSize = 32 } = plain ?? {};

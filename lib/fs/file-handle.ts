@@ -9,14 +9,16 @@ import { ReadableStream } from 'node:stream/web';
 import { getSystemErrorMap } from 'node:util';
 import { isAborted } from '../api/abort.js';
 import * as calls from '../api/call.js';
+import { bytesIfThere } from '../ring/bytes.js';
 import type { Link } from '../ring/link.js';
 import type { FileState } from '../ring/state.js';
 import { OPCODE_DATASYNC, OPCODE_SYNC, OPCODE_TRUNCATE } from '../wire/layout.generated.js';
-import { bytesOf, isEncoding, isWhole, plainId, plainMode, plainOptions, plainTime, wantsBig } from './arguments.js';
+import { isEncoding, isWhole, NOTHING, plainId, plainMode, plainOptions, plainTime, wantsBig } from './arguments.js';
 import { endless, isContent, isTooLarge, reading, readWhole, TOO_LARGE, writeAll } from './content.js';
 import { throwAbort } from './errors.js';
-import { HERE, type Kernel } from './kernel.js';
+import type { Kernel } from './kernel.js';
 import { hidden, type NodeFileHandle, nodeFileHandle } from './node.js';
+import { isNothing, isOptions, partOf, plainPosition, totalOf } from './parts.js';
 import { bigStatsOf, statsOf } from './stats.js';
 
 /** Node's handles give a web stream of ArrayBuffers, and of bytes from 22.15 and 23.8 on. */
@@ -24,10 +26,7 @@ const [MAJOR = 0, MINOR = 0] = process.versions.node.split('.').map(Number);
 const STREAMS_BYTES = MAJOR >= 24 || (MAJOR === 23 && MINOR >= 8) || (MAJOR === 22 && MINOR >= 15);
 /** What a web stream reads at a time. */
 const STREAM_BYTES = 65536;
-/** As many parts as one readv(2) takes. */
-const MOST_PARTS = 1024;
 
-type View = ArrayBufferView;
 type Method = (...args: unknown[]) => Promise<never>;
 type Maker = new (kernel: Kernel) => FileHandle;
 
@@ -47,31 +46,6 @@ export function handleClass(): Promise<Maker> {
     maker = undefined; // Out of descriptors, say: the next call may have more luck.
   });
   return maker;
-}
-
-/** A position argument: whole numbers from 0 on, else the file's own. Node takes bigints in its own ways. */
-function plainPosition(position: unknown): number {
-  return Number.isSafeInteger(position) && (position as number) >= 0 ? (position as number) : HERE;
-}
-
-/** The part of a view that an offset and a length say; undefined when they are not plainly valid. */
-function partOf(view: View, offset: unknown, length: unknown): Uint8Array | undefined {
-  const start = offset ?? 0;
-  if (!isWhole(start, 0, view.byteLength)) return undefined;
-  const left = view.byteLength - start;
-  const size = length ?? left;
-  return isWhole(size, 1, left) ? bytesOf(view, start, size) : undefined;
-}
-
-/** The bytes of all parts of a readv or writev in a row; undefined when Node should look at them. */
-function totalOf(parts: unknown): number | undefined {
-  if (!Array.isArray(parts) || parts.length > MOST_PARTS) return undefined;
-  let total = 0;
-  for (const part of parts) {
-    if (!ArrayBuffer.isView(part)) return undefined;
-    total += part.byteLength;
-  }
-  return total === 0 ? undefined : total;
 }
 
 /** What is left of Node's class for the compiler: our methods have the signatures of Node's types only outside. */
@@ -122,20 +96,23 @@ function define({ Base, Native, HANDLE }: NodeFileHandle): Maker {
 
     async read(target: unknown, offset?: unknown, length?: unknown, position?: unknown): Promise<unknown> {
       let [buffer, start, size, place] = [target, offset, length, position];
+      const isPlain = ArrayBuffer.isView(buffer) || isOptions(buffer ?? NOTHING);
+      if (!isPlain || !isOpen(this)) return nodes(this, 'read', target, offset, length, position);
+      const asOptions = typeof start === 'object' && start !== null;
       if (!ArrayBuffer.isView(buffer)) {
-        const options = buffer ?? {};
-        if (typeof options !== 'object' || Array.isArray(options)) {
-          return nodes(this, 'read', target, offset, length, position);
-        }
-        ({ buffer = Buffer.alloc(16384), offset: start, length: size, position: place } = options as never);
-      } else if (typeof start === 'object' && start !== null) {
+        const options = (buffer ?? NOTHING) as never;
+        ({ buffer = Buffer.alloc(16384), offset: start, length: size, position: place } = options);
+      } else if (asOptions) {
         ({ offset: start, length: size, position: place } = start as never);
       }
       const part = ArrayBuffer.isView(buffer) ? partOf(buffer, start, size) : undefined;
       // What else there is Node 20 takes for the file's own, and Node 22 refuses.
       const odd = place !== undefined && place !== null && !isWhole(place, -1, Number.MAX_SAFE_INTEGER);
-      if (part === undefined || odd || !isOpen(this)) {
-        return nodes(this, 'read', target, offset, length, position);
+      if (part === undefined || odd) {
+        // Options were looked at, and may answer otherwise the second time.
+        const seen = { offset: start, length: size, position: place };
+        if (!ArrayBuffer.isView(target)) return nodes(this, 'read', { buffer, ...seen });
+        return asOptions ? nodes(this, 'read', target, seen) : nodes(this, 'read', target, offset, length, position);
       }
       this[REF]();
       try {
@@ -149,6 +126,9 @@ function define({ Base, Native, HANDLE }: NodeFileHandle): Maker {
     async write(source: unknown, offset?: unknown, length?: unknown, position?: unknown): Promise<unknown> {
       let [start, size, place]: unknown[] = [offset, length, position];
       let part: Uint8Array | undefined;
+      // Of nothing to write Node does not look at the rest.
+      if (!isOpen(this) || isNothing(source)) return nodes(this, 'write', source, offset, length, position);
+      let seen: unknown;
       if (typeof source === 'string') {
         place = start;
         // Of hex Node wants to see an even number of digits.
@@ -157,11 +137,16 @@ function define({ Base, Native, HANDLE }: NodeFileHandle): Maker {
         if (part?.length === 0) part = undefined;
       } else if (ArrayBuffer.isView(source)) {
         // With an offset of null Node looks at nothing behind it.
-        if (typeof start === 'object') ({ offset: start, length: size, position: place } = (start ?? {}) as never);
+        if (typeof start === 'object') {
+          ({ offset: start, length: size, position: place } = (start ?? NOTHING) as never);
+          seen = { offset: start, length: size, position: place };
+        }
         part = partOf(source, start, typeof size === 'number' ? size : undefined);
       }
-      if (part === undefined || typeof place === 'bigint' || !isOpen(this)) {
-        return nodes(this, 'write', source, offset, length, position);
+      if (part === undefined || typeof place === 'bigint') {
+        return seen === undefined
+          ? nodes(this, 'write', source, offset, length, position)
+          : nodes(this, 'write', source, seen);
       }
       this[REF]();
       try {
@@ -182,8 +167,9 @@ function define({ Base, Native, HANDLE }: NodeFileHandle): Maker {
         const joined = Buffer.allocUnsafeSlow(total);
         const bytesRead = await this.#kernel.read(joined, plainPosition(position));
         let taken = 0;
-        for (const part of buffers as View[]) {
-          const bytes = bytesOf(part);
+        for (const part of buffers as ArrayBufferView[]) {
+          const bytes = bytesIfThere(part);
+          if (bytes === undefined) continue;
           bytes.set(joined.subarray(taken, Math.min(bytesRead, taken + bytes.length)));
           taken += bytes.length;
           if (taken >= bytesRead) break;
@@ -201,7 +187,7 @@ function define({ Base, Native, HANDLE }: NodeFileHandle): Maker {
       }
       this[REF]();
       try {
-        const joined = Buffer.concat((buffers as View[]).map((part) => bytesOf(part)));
+        const joined = Buffer.concat((buffers as ArrayBufferView[]).flatMap((part) => bytesIfThere(part) ?? []));
         const bytesWritten = await this.#kernel.write(joined, plainPosition(position));
         return { __proto__: null, bytesWritten, buffers };
       } finally {

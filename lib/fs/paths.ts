@@ -5,7 +5,7 @@ import { constants } from 'node:fs';
 import * as calls from '../api/call.js';
 import { currentLink } from '../api/executor.js';
 import { isWhole, NOTHING, plainId, plainMode, plainOptions, plainPath, plainTime, wantsBig } from './arguments.js';
-import { type Path, uvError } from './errors.js';
+import { failed, type Path, uvError } from './errors.js';
 import { node } from './node.js';
 import { bigStatsOf, knowsStatfs, statfsOf, statsOf } from './stats.js';
 
@@ -185,7 +185,9 @@ export async function mkdtemp(prefix: unknown, options?: unknown): Promise<strin
     return await node.mkdtemp(prefix as never, options as never);
   }
   const result = await calls.mkdtemp(currentLink(), valid);
-  if (typeof result === 'number') throw await uvError(result, 'mkdtemp', `${Buffer.from(valid as string)}XXXXXX`);
+  if (typeof result === 'number' || result instanceof calls.FailedAt) {
+    throw await failed(result, 'mkdtemp', `${Buffer.from(valid as string)}XXXXXX`, true);
+  }
   return encoded(result, plain.encoding);
 }
 

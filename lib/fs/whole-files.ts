@@ -7,10 +7,10 @@ import * as calls from '../api/call.js';
 import type { RingwheelError } from '../api/errors.js';
 import { currentLink } from '../api/executor.js';
 import { operate } from '../api/operation.js';
-import { lengthOf } from '../ring/bytes.js';
+import { bytesIfThere, lengthOf } from '../ring/bytes.js';
 import { NO_HOLD } from '../ring/state.js';
 import { ALLOCATE_AHEAD, OPCODE_SYNC, OPCODE_TRUNCATE } from '../wire/layout.generated.js';
-import { bytesOf, isEncoding, plainFlags, plainMode, plainOptions, plainPath } from './arguments.js';
+import { isEncoding, plainFlags, plainMode, plainOptions, plainPath } from './arguments.js';
 import {
   type Content,
   endless,
@@ -121,7 +121,10 @@ async function written(
     return await (path as FileHandle).writeFile(data as never, options as never);
   const signal = plain.signal as AbortSignal | undefined;
   if (isAborted(signal)) await throwAbort(signal);
-  const view = ArrayBuffer.isView(data) ? bytesOf(data) : undefined;
+  const view = ArrayBuffer.isView(data) ? bytesIfThere(data) : undefined;
+  // It is detached: Node makes an error of that once the file is open.
+  if (ArrayBuffer.isView(data) && view === undefined)
+    return await node[name](path as never, data as never, options as never);
   const what = view ?? data;
   if (signal === undefined && isShort(what)) {
     const how = { flags, mode, encoding, flush };

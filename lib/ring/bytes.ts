@@ -32,6 +32,15 @@ export function bytesOfView(view: ArrayBufferView): Uint8Array {
   return new Uint8Array(of.buffer.call(view), of.byteOffset.call(view), of.byteLength.call(view));
 }
 
+/** The same; undefined when it is detached or out of bounds. */
+export function bytesIfThere(view: ArrayBufferView): Uint8Array | undefined {
+  try {
+    return bytesOfView(view);
+  } catch {
+    return undefined;
+  }
+}
+
 /** A copy of its bytes. */
 export function copyOf(array: Uint8Array): Uint8Array {
   const copy = new Uint8Array(length.call(array));

@@ -175,7 +175,11 @@ fn read_entries(directory: BorrowedFd<'_>, most: usize, names: &mut Names) -> Re
             return Ok(false);
         }
         let Some(entry) = raw.next() else { return Ok(true) };
-        let entry = entry?;
+        let entry = match entry {
+            // Of a directory that was removed, which has none: so says the C library, too.
+            Err(Errno::NOENT) => return Ok(true),
+            entry => entry?,
+        };
         names.take(directory, entry.file_name(), entry.file_type());
     }
 }

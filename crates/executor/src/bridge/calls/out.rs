@@ -28,6 +28,8 @@ pub enum Step {
     Sync = 10,
     /// close(2).
     Close = 11,
+    /// mkdtemp(3).
+    Temporary = 12,
 }
 
 /// See the file's head.

@@ -176,7 +176,13 @@ fn make_temporary(prefix: &CStr, out: &mut Out<'_>) -> Result<i32> {
     let made = unsafe { libc::mkdtemp(template.as_mut_ptr().cast()) };
     if made.is_null() {
         let error = std::io::Error::last_os_error();
-        return Err(Errno::from_io_error(&error).unwrap_or(Errno::IO));
+        template.pop();
+        // With the letters that were tried last.
+        return out.at_path(
+            Step::Temporary,
+            &template,
+            Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
+        );
     }
     template.pop();
     Ok(out.put(&template))

@@ -73,9 +73,8 @@ pub(super) fn remove(
     };
     let kind = FileType::from_raw_mode(stat.st_mode);
     if kind != FileType::Directory {
-        let removed = fs::unlink(path);
+        let (step, removed) = as_node_says(kind, fs::unlink(path), || fs::rmdir(path));
         let removed = if force { gone_is_fine(removed) } else { removed };
-        let (step, removed) = as_node_says(kind, removed);
         return out.at(step, removed).map(|()| 0);
     }
     if !recursive {
@@ -87,12 +86,14 @@ pub(super) fn remove(
         Err(Errno::NOTDIR) => return Ok(0),
         removed => return out.at(Step::RemoveDirectory, gone_is_fine(removed)).map(|()| 0),
     }
-    let mut tree = Tree { path: path.to_bytes().to_vec(), cancelled };
-    let opened = open_directory(rustix::fs::CWD, path);
-    match opened {
-        Ok(directory) => tree.empty(directory, out)?,
+    let mut tree = Tree { path: path.to_bytes().to_vec(), cancelled, failed: None };
+    match open_directory(rustix::fs::CWD, path) {
+        Ok(directory) => tree.empty(directory)?,
         Err(Errno::NOENT) => return Ok(0),
-        Err(error) => out.at_path(Step::List, &tree.path, Err(error))?,
+        Err(error) => tree.note(Step::List, error),
+    }
+    if let Some((step, path, error)) = tree.failed {
+        return out.at_path(step, &path, Err(error));
     }
     out.at(Step::RemoveDirectory, gone_is_fine(fs::rmdir(path))).map(|()| 0)
 }
@@ -102,12 +103,19 @@ fn gone_is_fine(result: Result<()>) -> Result<()> {
     if result == Err(Errno::NOENT) { Ok(()) } else { result }
 }
 
-/// What may not be unlinked Node takes for a directory, and tells what reading that fails with. Not of a link: what Node does then is to remove
-/// what it leads to.
-fn as_node_says(kind: FileType, unlinked: Result<()>) -> (Step, Result<()>) {
-    match unlinked {
-        Err(Errno::PERM) if kind != FileType::Symlink => (Step::List, Err(Errno::NOTDIR)),
-        unlinked => (Step::Unlink, unlinked),
+/// What may not be unlinked Node takes for a directory, and says what that comes to. Not of a link: what Node does then is to remove what it leads to.
+fn as_node_says(
+    kind: FileType,
+    unlinked: Result<()>,
+    remove_directory: impl FnOnce() -> Result<()>,
+) -> (Step, Result<()>) {
+    if unlinked != Err(Errno::PERM) || kind == FileType::Symlink {
+        return (Step::Unlink, unlinked);
+    }
+    match remove_directory() {
+        Err(Errno::NOTDIR) => (Step::Unlink, unlinked),
+        Err(Errno::NOTEMPTY | Errno::EXIST | Errno::PERM) => (Step::List, Err(Errno::NOTDIR)),
+        removed => (Step::RemoveDirectory, removed),
     }
 }
 
@@ -120,6 +128,8 @@ struct Tree<'a> {
     /// The path of what is being removed, for errors.
     path: Vec<u8>,
     cancelled: &'a AtomicBool,
+    /// The first that could not be removed. The others are removed all the same, as by Node.
+    failed: Option<(Step, Vec<u8>, Errno)>,
 }
 
 /// A directory that is being emptied.
@@ -127,18 +137,26 @@ struct Level {
     directory: OwnedFd,
     /// Its name in the one above; empty for the first.
     name: CString,
-    /// What is left in it.
+    /// What is left in it, the next one last.
     entries: Vec<(CString, FileType)>,
     /// Bytes of the path up to here.
     length: usize,
+    /// Something stays in it.
+    stays: bool,
 }
 
 impl Tree<'_> {
-    /// Removes all that is in a directory. Holds one descriptor per level: a tree deeper than the process may have files open ends with
-    /// EMFILE, and what was removed until then stays removed.
-    fn empty(&mut self, directory: OwnedFd, out: &mut Out<'_>) -> Result<()> {
-        let first = self.level(directory, CString::default(), out)?;
-        let mut levels = vec![first];
+    fn note(&mut self, step: Step, error: Errno) {
+        self.failed.get_or_insert_with(|| (step, self.path.clone(), error));
+    }
+
+    /// Removes all that is in a directory. Holds one descriptor per level: of a tree deeper than the process may have files open the rest stays,
+    /// which is EMFILE.
+    fn empty(&mut self, directory: OwnedFd) -> Result<()> {
+        let mut levels = Vec::new();
+        if let Err(error) = self.enter(&mut levels, directory, CString::default()) {
+            self.note(Step::List, error);
+        }
         while let Some(level) = levels.last_mut() {
             if self.cancelled.load(Ordering::Relaxed) {
                 return Err(Errno::CANCELED);
@@ -146,9 +164,11 @@ impl Tree<'_> {
             self.path.truncate(level.length);
             let Some((name, kind)) = level.entries.pop() else {
                 let Some(ended) = levels.pop() else { break };
-                if let Some(above) = levels.last() {
-                    let removed = fs::unlinkat(&above.directory, &*ended.name, AtFlags::REMOVEDIR);
-                    out.at_path(Step::RemoveDirectory, &self.path, gone_is_fine(removed))?;
+                let Some(above) = levels.last_mut() else { break };
+                let removed = if ended.stays { Ok(()) } else { remove_directory(above, &ended.name) };
+                above.stays |= ended.stays || removed.is_err();
+                if let Err(error) = removed {
+                    self.note(Step::RemoveDirectory, error);
                 }
                 continue;
             };
@@ -156,33 +176,67 @@ impl Tree<'_> {
                 self.path.push(b'/');
             }
             self.path.extend_from_slice(name.to_bytes());
-            if kind != FileType::Directory {
-                match fs::unlinkat(&level.directory, &*name, AtFlags::empty()) {
-                    // A file system that does not tell types, or an entry that has become another.
-                    Err(Errno::ISDIR | Errno::PERM) if kind == FileType::Unknown => {}
-                    result => {
-                        let (step, result) = as_node_says(kind, gone_is_fine(result));
-                        out.at_path(step, &self.path, result)?;
-                        continue;
-                    }
+            let (step, removed) = remove_entry(level, &name, kind);
+            match removed {
+                Ok(()) => continue,
+                Err(Errno::NOTEMPTY) if step == Step::RemoveDirectory => {}
+                Err(error) => {
+                    level.stays = true;
+                    self.note(step, error);
+                    continue;
                 }
             }
-            match open_directory(level.directory.as_fd(), &name) {
-                Ok(below) => {
-                    let below = self.level(below, name, out)?;
-                    levels.push(below);
+            let entered = match open_directory(level.directory.as_fd(), &name) {
+                Err(Errno::NOENT) => continue,
+                opened => opened.and_then(|below| self.enter(&mut levels, below, name)),
+            };
+            if let Err(error) = entered {
+                if let Some(level) = levels.last_mut() {
+                    level.stays = true;
                 }
-                Err(Errno::NOENT) => {}
-                Err(error) => out.at_path(Step::List, &self.path, Err(error))?,
+                self.note(Step::List, error);
             }
         }
         Ok(())
     }
 
-    fn level(&self, directory: OwnedFd, name: CString, out: &mut Out<'_>) -> Result<Level> {
-        let entries = out.at_path(Step::List, &self.path, read_names(&directory))?;
-        Ok(Level { directory, name, entries, length: self.path.len() })
+    fn enter(&self, levels: &mut Vec<Level>, directory: OwnedFd, name: CString) -> Result<()> {
+        let mut entries = read_names(&directory)?;
+        entries.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+        levels.push(Level { directory, name, entries, length: self.path.len(), stays: false });
+        Ok(())
     }
+}
+
+/// rmdir(2); what somebody else removed meanwhile is removed.
+fn remove_directory(above: &Level, name: &CStr) -> Result<()> {
+    gone_is_fine(fs::unlinkat(&above.directory, name, AtFlags::REMOVEDIR))
+}
+
+/// Removes one entry, a directory if it is empty. NOTEMPTY of rmdir(2) is for what has to be emptied first.
+fn remove_entry(above: &Level, name: &CStr, kind: FileType) -> (Step, Result<()>) {
+    let empty = || match remove_directory(above, name) {
+        Err(Errno::EXIST | Errno::PERM) => Err(Errno::NOTEMPTY),
+        removed => removed,
+    };
+    let kind = if kind == FileType::Unknown { looked_up(above, name) } else { kind };
+    if kind == FileType::Directory {
+        let removed = empty();
+        if removed != Err(Errno::NOTDIR) {
+            return (Step::RemoveDirectory, removed);
+        }
+    }
+    match gone_is_fine(fs::unlinkat(&above.directory, name, AtFlags::empty())) {
+        // It has become one since it was listed.
+        Err(Errno::ISDIR) => (Step::RemoveDirectory, empty()),
+        unlinked => as_node_says(kind, unlinked, || remove_directory(above, name)),
+    }
+}
+
+/// The type of an entry whose directory does not tell it.
+fn looked_up(above: &Level, name: &CStr) -> FileType {
+    let stat = fs::statat(&above.directory, name, AtFlags::SYMLINK_NOFOLLOW);
+    stat.map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode))
 }
 
 /// Names and types of a directory, all at once: removing while reading makes some file systems skip entries.
