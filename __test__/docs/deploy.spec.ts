@@ -238,3 +238,34 @@ checker('hadolint', ['--version'])('the Dockerfile is clean (hadolint)', (t) => 
   const { status, stdout } = spawnSync('hadolint', [join(deploy, 'docker/Dockerfile')], { encoding: 'utf8' });
   t.is(status, 0, stdout);
 });
+
+checker('haproxy', ['-v'])('haproxy.cfg is what HAProxy reads', (t) => {
+  const { status, stderr } = spawnSync('haproxy', ['-c', '-f', join(deploy, 'proxies/haproxy.cfg')], {
+    encoding: 'utf8',
+  });
+  t.is(status, 0, stderr);
+});
+
+checker('nginx', ['-v'])('nginx.conf is what nginx reads', (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'ringwheel-nginx-'));
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+  const own = `pid ${directory}/nginx.pid; error_log stderr;`;
+  const args = ['-t', '-c', join(deploy, 'proxies/nginx.conf'), '-g', own];
+  const { status, stderr } = spawnSync('nginx', args, { encoding: 'utf8' });
+  t.is(status, 0, stderr);
+});
+
+test("a proxy's connections rest for less than the server keeps them", async (t) => {
+  const { limits } = await FileServer.check({ root: join(root, 'examples/site') });
+  const idle = (limits?.idleTimeoutMs ?? 0) / 1000;
+  const said = {
+    'haproxy.cfg': /pool-purge-delay (\d+)s/,
+    'nginx.conf': /keepalive_timeout (\d+)s/,
+    'envoy.yaml': /idle_timeout: (\d+)s/,
+  };
+  for (const [name, pattern] of Object.entries(said)) {
+    const seconds = Number(pattern.exec(text(`proxies/${name}`))?.[1]);
+    t.true(seconds < idle, name);
+  }
+  t.truthy(parse(text('proxies/envoy.yaml')).static_resources.clusters[0].health_checks[0].http_health_check.path);
+});
