@@ -11,14 +11,14 @@ import { allowedCpus } from './harness/workspace';
 import { native } from './native';
 import { queues } from './queues/rows';
 import { reads } from './reads/rows';
-import { server } from './server/rows';
+import { server, names as serverNames } from './server/rows';
 import { spawn } from './spawn/rows';
 import { timers } from './timers/rows';
 
 /** A benchmark: it makes its data, fetches its peers, and says what is measured and what is promised. */
 export interface Benchmark {
   rows: Row[];
-  claims: Claim[];
+  claims: readonly Claim[];
   /** Prints what all rows come to, and what of it was promised unless the run is too small to judge; returns how many were missed. */
   summarize?(result: Result, judge: boolean): number;
   /** Ends what the rows share, for instance servers. */
@@ -51,6 +51,8 @@ interface Kind {
   prepare: Prepare;
   rounds?: number;
   seconds?: number;
+  /** What `--rows` and `--only` choose from, for `--help`. */
+  names?: { rows: readonly string[]; contenders: readonly string[] };
 }
 
 const benchmarks: Readonly<Record<string, Kind>> = {
@@ -60,7 +62,12 @@ const benchmarks: Readonly<Record<string, Kind>> = {
     prepare: files,
     seconds: 1,
   },
-  server: { about: 'static files over HTTP, beside nginx, h2o, lighttpd, Bun and Node', prepare: server },
+  server: {
+    about: 'static files over HTTP, beside nginx, h2o, lighttpd, Caddy, static-web-server, Bun and Node',
+    prepare: server,
+    seconds: 1, // Of two hundred contenders in all rows.
+    names: serverNames,
+  },
   timers: { about: 'timers and sleeps, beside monoio, glommio, compio, tokio and Node', prepare: timers },
   queues: { about: 'task queues and soft preemption in JavaScript, beside a plain event loop', prepare: queues },
   spawn: { about: 'spawning and joining tasks, beside monoio, glommio, compio and tokio', prepare: spawn },
@@ -117,7 +124,7 @@ async function runOne(name: string, kind: Kind, given: Given): Promise<void> {
   let result: Result;
   try {
     printLegend();
-    result = await measure(benchmark.rows, options, leftOut, printRow);
+    result = await measure(benchmark.rows, options, leftOut, (found, row) => printRow(found, row, leftOut));
   } finally {
     await benchmark.end?.();
   }
@@ -125,7 +132,7 @@ async function runOne(name: string, kind: Kind, given: Given): Promise<void> {
   // A smoke measures too little to judge a claim.
   const missed = printResult(result, smoke ? [] : benchmark.claims, benchmark.summarize, !smoke);
   if (given.json !== undefined) writeResult(given.json, result);
-  const failed = result.leftOut.filter(({ contender }) => mustRun(contender, result, smoke));
+  const failed = result.leftOut.filter(({ contender, absent }) => !absent && mustRun(contender, result, smoke));
   if (failed.length > 0)
     throw new Error(`bench ${name}: ${failed.map(({ contender }) => contender).join('; ')} failed, see above`);
   if (given.check === true && missed > 0) throw new Error(`bench ${name}: ${missed} claims were missed`);
@@ -137,11 +144,18 @@ function mustRun(contender: string, { machine }: Result, smoke: boolean): boolea
   return smoke || /: ringwheel/.test(contender) || contender.startsWith('ringwheel');
 }
 
+function namesText({ names }: Kind): string {
+  if (names === undefined) return '';
+  const list = (title: string, all: readonly string[]): string => `\n${title}:\n  ${all.join('\n  ')}\n`;
+  return list('Rows', names.rows) + list('Contenders', names.contenders);
+}
+
 const program = new Command('npm run bench --').description('Measures ringwheel beside its peers, in one run.');
 for (const [name, kind] of Object.entries(benchmarks)) {
   program
     .command(name)
     .description(kind.about)
+    .addHelpText('after', namesText(kind))
     .option(
       '--rounds <n>',
       `every contender once in each (default ${kind.rounds ?? 5}, at least 3)`,

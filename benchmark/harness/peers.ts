@@ -8,8 +8,10 @@ import { say } from './progress';
 import type { Result } from './result';
 import { packageRoot } from './workspace';
 
-const cache = path.join(packageRoot, 'benchmark', '.peers');
-const fetchTimeoutMs = 300_000;
+/** Where peers are put that were fetched. */
+export const peersDirectory = path.join(packageRoot, 'benchmark', '.peers');
+/** Milliseconds that a fetch may take. */
+export const fetchTimeoutMs = 300_000;
 
 /** Pinned, so that two runs compare the same thing. */
 const npmPeers: Readonly<Record<'bun' | 'deno', { version: string; program: string }>> = {
@@ -58,7 +60,7 @@ export async function npmPeer(
 ): Promise<PeerProgram | undefined> {
   if (has(name)) return { command: name, environment: {} };
   const { version, program: file } = npmPeers[name];
-  const directory = path.join(cache, name);
+  const directory = path.join(peersDirectory, name);
   const program = path.join(directory, file);
   if (options.smoke) return undefined;
   if (existsSync(program)) return { command: program, environment: {} };
@@ -97,7 +99,7 @@ export async function aptPeer(
   return attempt(name, options, leftOut, async () => {
     if (!has('apt-get') || !has('dpkg-deb')) throw new Error('not installed, and there is no apt-get to fetch it with');
     say(`fetching ${name} into benchmark/.peers …`);
-    const directory = path.join(cache, 'apt', name);
+    const directory = path.join(peersDirectory, 'apt', name);
     const packages = path.join(directory, 'packages');
     mkdirSync(packages, { recursive: true });
     // -s only says what would be installed: the package and those of its dependencies that this machine lacks.
@@ -126,7 +128,7 @@ export async function aptPeer(
 }
 
 function aptProgram(name: string): PeerProgram | undefined {
-  const root = path.join(cache, 'apt', name, 'root');
+  const root = path.join(peersDirectory, 'apt', name, 'root');
   for (const directory of ['usr/bin', 'usr/sbin']) {
     const command = path.join(root, directory, name);
     if (!existsSync(command)) continue;
@@ -163,7 +165,7 @@ async function attempt(
     if (options.offline) throw new Error('not installed, and --offline fetches nothing');
     return await fetch();
   } catch (error) {
-    leftOut.push({ contender: name, reason: error instanceof Error ? error.message : String(error) });
+    leftOut.push({ contender: name, reason: error instanceof Error ? error.message : String(error), absent: true });
     return undefined;
   }
 }

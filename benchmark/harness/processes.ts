@@ -2,6 +2,8 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 
+/** What `has` found. */
+const found = new Map<string, boolean>();
 const alive = new Set<ChildProcess>();
 const atEnd: (() => void)[] = [];
 let hooked = false;
@@ -14,6 +16,8 @@ export interface Start {
   /** The only core it may run on; `undefined` leaves it free. */
   core?: number | undefined;
   directory?: string;
+  /** The user and group it runs as, which only root may choose. */
+  user?: number;
 }
 
 /** What a child said and how it ended. */
@@ -31,16 +35,20 @@ export function whenEnding(work: () => void): void {
 
 /** Whether a command is on the PATH. */
 export function has(command: string): boolean {
-  const found = spawnSync('/bin/sh', ['-c', 'command -v "$0"', command], { stdio: ['ignore', 'pipe', 'ignore'] });
-  return found.status === 0;
+  const known = found.get(command);
+  if (known !== undefined) return known;
+  const asked = spawnSync('/bin/sh', ['-c', 'command -v "$0"', command], { stdio: ['ignore', 'pipe', 'ignore'] });
+  found.set(command, asked.status === 0);
+  return asked.status === 0;
 }
 
 /** Starts a child that goes on running, for instance a server. */
-export function start({ command, arguments: given, environment, core, directory }: Start): ChildProcess {
+export function start({ command, arguments: given, environment, core, directory, user }: Start): ChildProcess {
   hook();
   const pinned = core !== undefined && process.platform === 'linux' && has('taskset');
   const child = spawn(pinned ? 'taskset' : command, pinned ? ['-c', String(core), command, ...given] : [...given], {
     cwd: directory,
+    ...(user === undefined ? {} : { uid: user, gid: user }),
     env: { ...process.env, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

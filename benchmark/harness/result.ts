@@ -33,12 +33,14 @@ export interface ResultRow {
 export interface Claim {
   row: string;
   metric: string;
-  /** The peer whose value divides ours. Without it the value itself is meant. */
-  against?: string;
+  /** The peer whose value divides ours; `best` is whoever of them has the best one. Without it the value itself is meant. */
+  against?: string | 'best';
   /** Ours, when it is not `ringwheel`. */
   ours?: string;
   relation: '<=' | '>=' | '<';
   limit: number;
+  /** Wished for beyond what is promised: told, and never missed. */
+  goal?: true;
 }
 
 /** Everything one run found. */
@@ -49,8 +51,16 @@ export interface Result {
   repeated: number;
   /** Samples that stayed noisy however often they were repeated; the cleanest was kept. */
   noisy: number;
-  /** Contenders that could not run, with the reason. */
-  leftOut: { contender: string; reason: string }[];
+  /** Contenders that did not run, or not in one row (`ROW: NAME`), with the reason. */
+  leftOut: LeftOut[];
+}
+
+/** Who did not run. */
+export interface LeftOut {
+  contender: string;
+  reason: string;
+  /** It is not to be had here, which is no failure. */
+  absent?: true;
 }
 
 /** Writes the result as `{ machine, rows: [{ row, contender, metric, unit, better, values, foreign }], … }`. */

@@ -25,6 +25,8 @@ export interface Row {
   name: string;
   metrics: readonly Metric[];
   contenders: readonly Contender[];
+  /** Runs before the first sample, with the names of those who are wanted; returns the names of those who cannot do this row. */
+  prepare?(names: readonly string[]): Promise<ReadonlySet<string>>;
 }
 
 /** How often a noisy sample is taken at most. */
@@ -39,7 +41,7 @@ export async function measure(
   rows: readonly Row[],
   options: BenchOptions,
   leftOut: Result['leftOut'],
-  finished?: (rows: readonly ResultRow[]) => void,
+  finished?: (rows: readonly ResultRow[], row: Row) => void,
 ): Promise<Result> {
   checkFilter('--rows', rows, options.rows);
   checkFilter(
@@ -51,9 +53,12 @@ export async function measure(
     .filter((row) => passes(row.name, options.rows))
     .map((row) => ({ ...row, contenders: row.contenders.filter(({ name }) => passes(name, options.only)) }));
   const result: Result = { machine: describeMachine(), rows: [], repeated: 0, noisy: 0, leftOut };
+  // By `ROW: NAME`.
   const failed = new Set<string>();
   const progress = new Progress(options.rounds * chosen.reduce((sum, row) => sum + row.contenders.length, 0));
   for (const row of chosen) {
+    const cannot = await row.prepare?.(row.contenders.map(({ name }) => name));
+    for (const name of cannot ?? []) failed.add(`${row.name}: ${name}`);
     for (let round = 0; round < options.rounds; round++) {
       for (const contender of shuffled(row.contenders)) {
         const what = `${row.name}: round ${round + 1} of ${options.rounds}: ${contender.name}`;
@@ -73,7 +78,10 @@ export async function measure(
     result.rows = result.rows.filter((found) => !failed.has(`${found.row}: ${found.contender}`));
     inOrder(result, chosen);
     progress.end();
-    finished?.(result.rows.filter((found) => found.row === row.name));
+    finished?.(
+      result.rows.filter((found) => found.row === row.name),
+      row,
+    );
   }
   progress.end();
   return result;

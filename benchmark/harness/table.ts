@@ -1,7 +1,9 @@
 // The terminal's side of a result: one table a row, with our ratio to each contender, and what came of each claim.
 import Table from 'cli-table3';
+import { printClaims } from './claims';
 import { machineLine } from './machine';
-import type { Claim, Result, ResultRow } from './result';
+import type { Claim, LeftOut, Result, ResultRow } from './result';
+import type { Row } from './rounds';
 import { median, modes, pairedRatio, type Ratio, spread } from './statistics';
 
 const legend =
@@ -12,10 +14,22 @@ export function printLegend(): void {
   console.log(legend);
 }
 
-/** Prints the table of one row, as soon as it is measured. */
-export function printRow(found: readonly ResultRow[]): void {
-  const [first] = found;
-  if (first !== undefined) console.log(`\n${first.row}\n${rowTable(found)}`);
+/** Prints the table of one row, as soon as it is measured, with a line for everybody who should be in it and is not. */
+export function printRow(found: readonly ResultRow[], { name, contenders }: Row, leftOut: readonly LeftOut[]): void {
+  const present = new Set(found.map(({ contender }) => contender));
+  const missing = contenders
+    .filter((contender) => !present.has(contender.name))
+    .map((contender) => [contender.name, whyMissing(name, contender.name, leftOut)] as const)
+    .filter(([, reason]) => reason !== '');
+  if (found.length === 0 && missing.length === 0) return;
+  console.log(`\n${name}${found.length === 0 ? ': nobody ran it' : `\n${rowTable(found)}`}`);
+  for (const [who, reason] of missing) console.log(`  ${who}: ${reason}`);
+}
+
+/** Why somebody is not in a row; empty where nobody said. */
+export function whyMissing(row: string, contender: string, leftOut: readonly LeftOut[]): string {
+  const said = leftOut.find((out) => out.contender === `${row}: ${contender}` || out.contender === contender);
+  return said === undefined ? '' : `${said.absent === true ? 'absent' : 'left out'}: ${said.reason}`;
 }
 
 /** Prints, after the tables, the machine, what was left out, and the claims. Returns how many claims were missed. */
@@ -99,32 +113,4 @@ export function ratioText(ratio: Ratio | undefined): string {
   if (ratio === undefined) return '';
   const interval = ratio.low === ratio.high ? '' : ` [${figure(ratio.low)}–${figure(ratio.high)}]`;
   return `${figure(ratio.median)}${interval}`;
-}
-
-/** Says of each claim whether it held. The median decides; an interval on both sides of the limit is called close. */
-function printClaims(result: Result, claims: readonly Claim[]): number {
-  let missed = 0;
-  for (const claim of claims) {
-    const rows = result.rows.filter(({ row }) => row === claim.row);
-    const ours = find(rows, claim.ours ?? 'ringwheel', claim.metric);
-    const theirs = claim.against === undefined ? undefined : find(rows, claim.against, claim.metric);
-    if (ours === undefined || (claim.against !== undefined && theirs === undefined)) continue;
-    const ratio: Ratio | undefined = theirs
-      ? ratioOf(ours, theirs)
-      : { median: median(ours.values), low: Math.min(...ours.values), high: Math.max(...ours.values) };
-    if (ratio === undefined) continue;
-    const held = holds(ratio.median, claim);
-    const close = holds(ratio.low, claim) !== holds(ratio.high, claim) ? ' (close: not in every round)' : '';
-    const what = claim.against === undefined ? ours.unit : `× ${claim.against}`;
-    console.log(
-      `${held ? 'held  ' : 'MISSED'} ${claim.row}: ${claim.metric} of ${ours.contender} ${claim.relation} ${claim.limit} ${what}: ${ratioText(ratio)}${close}`,
-    );
-    if (!held) missed++;
-  }
-  return missed;
-}
-
-function holds(value: number, { relation, limit }: Claim): boolean {
-  if (relation === '<=') return value <= limit;
-  return relation === '<' ? value < limit : value >= limit;
 }

@@ -1,166 +1,167 @@
-// Starts the servers, each in a process of its own on the server's core, and checks that each sends the right bytes.
-import type { ChildProcess } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import http from 'node:http';
-import { createServer } from 'node:net';
+// Who is measured, in which rows, and how each is started. To add one, add a server.
+import { statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { type BenchOptions, passes } from '../harness/options';
-import { aptPeer, npmPeer, type PeerProgram } from '../harness/peers';
-import { type Start, start, stop, tail } from '../harness/processes';
-import type { Result } from '../harness/result';
-import { h2o, lighttpd, nginx, type Place } from './configurations';
-import { type Page, sha256 } from './site';
+import { fileURLToPath } from 'node:url';
+import type { BenchOptions } from '../harness/options';
+import { cargoProgram, npmModules } from '../harness/packages';
+import { aptPeer, npmPeer } from '../harness/peers';
+import type { Start } from '../harness/processes';
+import type { LeftOut } from '../harness/result';
+import { caddy, h2o, lighttpd, nginx, nginxThreads, type Place, staticWebServer } from './configurations';
+import { hello, type Plan, type Way } from './plans';
 
-/** A server that runs. */
-export interface RunningServer {
-  name: string;
-  port: number;
-  child: ChildProcess;
-  /** Names and values of the headers of its answer, as they came. */
-  headers: string[];
-  driver?: string;
+/** What a start may need beside the place. */
+export interface Surroundings {
+  /** URL of the built package. */
+  ringwheel: string;
+  way: Way;
+  options: BenchOptions;
 }
 
-/** How to start one. */
-interface Server {
+/** A server that can be measured. */
+export interface Server {
   name: string;
-  start(place: Place): Promise<Start | undefined>;
+  /** The rows it is in: those of its ways, and of these only some. */
+  ways: readonly Way[];
+  rows?: (plan: Plan) => boolean;
+  /** It cannot be made to send all fields that the others send. */
+  sendsLess?: true;
+  /** Throws `Absent` when it is not to be had. */
+  start(place: Place, surroundings: Surroundings): Promise<Start>;
 }
 
-/** Every answer of every contender carries these. What differs beyond them is printed. */
-const sameHeaders = ['server', 'date', 'content-type', 'content-length', 'last-modified', 'etag', 'accept-ranges'];
+/** It is not to be had here, which is no failure. */
+export class Absent extends Error {}
 
-function servers(ringwheel: string, options: BenchOptions, leftOut: Result['leftOut']): Server[] {
-  const script = (name: string): string => path.join(__dirname, name);
-  const ours = (environment: Record<string, string>) => async (place: Place) => ({
+const script = (name: string): string => path.join(__dirname, name);
+
+/** Ours, with more options or another environment. */
+const ours =
+  (more: object = {}, rest: Partial<Start> = {}) =>
+  async ({ root, port, tls }: Place, { ringwheel, way }: Surroundings): Promise<Start> => ({
     command: process.execPath,
-    arguments: [script('serve-ringwheel.mjs'), JSON.stringify({ ringwheel, root: place.root, port: place.port })],
-    environment,
+    arguments: [script('serve-ringwheel.mjs'), JSON.stringify({ ringwheel, way, hello, root, port, tls, ...more })],
+    ...rest,
   });
-  const bun = (kind: string) => async (place: Place) => {
-    const program = await npmPeer('bun', options, leftOut);
-    return program && withProgram(program, [script('serve-bun.mjs'), JSON.stringify({ ...place, kind })]);
+
+/** The user that `ringwheel, unprivileged` runs as: nobody, everywhere. */
+const nobody = 65_534;
+
+async function unprivileged(place: Place, surroundings: Surroundings): Promise<Start> {
+  if (process.getuid?.() !== 0) throw new Absent('only root can start it as somebody who does not own the files');
+  for (const needed of [place.root, fileURLToPath(surroundings.ringwheel), process.execPath]) mustBeOpen(needed);
+  return ours({}, { user: nobody })(place, surroundings);
+}
+
+/** Throws when a path, or a directory above it, is closed to others. */
+function mustBeOpen(needed: string): void {
+  for (let at = needed; ; at = path.dirname(at)) {
+    const wanted = statSync(at).isDirectory() ? 0o005 : 0o004;
+    if ((statSync(at).mode & wanted) !== wanted) throw new Absent(`${at} is closed to other users`);
+    if (at === path.dirname(at)) return;
+  }
+}
+
+/** What `log` writes, thrown away with the directory. */
+async function logging(place: Place, surroundings: Surroundings): Promise<Start> {
+  return ours({ accessLog: path.join(place.scratch, 'access.log') })(place, surroundings);
+}
+
+const bun =
+  (kind: string) =>
+  async (place: Place, { options }: Surroundings): Promise<Start> => {
+    const { command, environment } = await orAbsent((leftOut) => npmPeer('bun', options, leftOut));
+    return { command, environment, arguments: [script('serve-bun.mjs'), JSON.stringify({ ...place, kind, hello })] };
   };
-  const configured =
-    (name: string, configuration: (place: Place) => string, flags: string[]) => async (place: Place) => {
-      const program = await aptPeer(name, options, leftOut);
-      const file = path.join(place.scratch, `${name}.conf`);
-      writeFileSync(file, configuration(place));
-      return program && withProgram(program, [...flags, file]);
-    };
-  return [
-    { name: 'ringwheel', start: ours({}) },
-    { name: 'ringwheel-poll', start: ours({ RINGWHEEL_DRIVER: 'poll' }) },
-    { name: 'nginx', start: configured('nginx', nginx, ['-c']) },
-    { name: 'h2o', start: configured('h2o', h2o, ['-c']) },
-    { name: 'lighttpd', start: configured('lighttpd', lighttpd, ['-D', '-f']) },
-    { name: 'bun memory routes', start: bun('memory') },
-    { name: 'bun file routes', start: bun('file') },
-    {
-      name: 'node http in memory',
-      start: async (place) => ({
-        command: process.execPath,
-        arguments: [script('serve-node.mjs'), JSON.stringify(place)],
-      }),
-    },
-  ];
+
+const node =
+  (kind: string, packages = false) =>
+  async (place: Place, { options }: Surroundings): Promise<Start> => {
+    const modules = packages ? await installed(() => npmModules('node', script('peers'), options)) : undefined;
+    const given = JSON.stringify({ ...place, kind, modules, hello });
+    return { command: process.execPath, arguments: [script('serve-node.mjs'), given] };
+  };
+
+const configured =
+  (name: string, configuration: (place: Place) => string, flags: readonly string[]) =>
+  async (place: Place, { options }: Surroundings): Promise<Start> => {
+    const { command, environment } = await orAbsent((leftOut) => aptPeer(name, options, leftOut));
+    const file = path.join(place.scratch, `${name}.conf`);
+    writeFileSync(file, configuration(place));
+    // Caddy keeps its state in HOME, and has as many threads as GOMAXPROCS says.
+    const own = { HOME: place.scratch, GOMAXPROCS: '1' };
+    return { command, arguments: [...flags, file], environment: { ...environment, ...own } };
+  };
+
+async function sws(place: Place, { options }: Surroundings): Promise<Start> {
+  const name = 'static-web-server';
+  const command = await installed(() => cargoProgram(name, '2.44.1', ['--no-default-features'], options));
+  const file = path.join(place.scratch, `${name}.toml`);
+  writeFileSync(file, staticWebServer(place));
+  return { command, arguments: ['--config-file', file] };
 }
 
-function withProgram(program: PeerProgram, given: string[]): Start {
-  return { command: program.command, arguments: given, environment: program.environment };
+async function orAbsent<T>(find: (leftOut: LeftOut[]) => Promise<T | undefined>): Promise<T> {
+  const leftOut: LeftOut[] = [];
+  const found = await find(leftOut);
+  if (found === undefined) throw new Absent(leftOut[0]?.reason ?? 'not installed');
+  return found;
 }
 
-/** Starts all that can be started and serve every page right; names the others in `leftOut`. */
-export async function startServers(
-  ringwheel: string,
-  site: { root: string; pages: readonly Page[] },
-  scratch: string,
-  core: number,
-  options: BenchOptions,
-  leftOut: Result['leftOut'],
-): Promise<RunningServer[]> {
-  const running: RunningServer[] = [];
-  for (const { name, start: prepare } of servers(ringwheel, options, leftOut)) {
-    if (!passes(name, options.only)) continue;
-    const place = { root: site.root, scratch: path.join(scratch, name.replaceAll(' ', '-')), port: await freePort() };
-    mkdirSync(place.scratch, { recursive: true });
-    const how = await prepare(place);
-    if (how === undefined) continue;
-    const child = start({ ...how, core });
-    try {
-      running.push(await ready(name, place.port, child, site.pages));
-    } catch (error) {
-      leftOut.push({ contender: name, reason: error instanceof Error ? error.message : String(error) });
-      await stop(child);
-    }
+async function installed<T>(find: () => Promise<T>): Promise<T> {
+  try {
+    return await find();
+  } catch (error) {
+    throw new Absent(error instanceof Error ? error.message : String(error));
   }
-  return running;
 }
 
-/** Waits until the server answers, then checks every page's body by its hash. */
-async function ready(name: string, port: number, child: ChildProcess, pages: readonly Page[]): Promise<RunningServer> {
-  let said = '';
-  let error = '';
-  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
-    said = (said + text).slice(-4000);
-  });
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-    error = (error + text).slice(-4000);
-  });
-  const until = performance.now() + 10_000;
-  let headers: string[] = [];
-  for (const page of pages) {
-    for (;;) {
-      try {
-        const answer = await get(port, page.url);
-        if (answer.status !== 200) throw new WrongAnswer(`${page.url} gave status ${answer.status}`);
-        if (sha256(answer.body) !== page.sha256)
-          throw new WrongAnswer(`${page.url} gave ${answer.body.length} wrong bytes`);
-        headers = answer.headers;
-        break;
-      } catch (failure) {
-        const over = performance.now() > until || child.exitCode !== null || failure instanceof WrongAnswer;
-        if (over) throw new Error(`${failure instanceof Error ? failure.message : failure} ${tail(error)}`);
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
-    }
-  }
-  const names = new Set(headers.filter((_, at) => at % 2 === 0).map((header) => header.toLowerCase()));
-  const missing = sameHeaders.filter((header) => !names.has(header));
-  if (missing.length > 0) throw new Error(`its answer lacks ${missing.join(', ')}: it would send less than the others`);
-  const line = said.split('\n').find((text) => text.startsWith('{'));
-  const driver = line === undefined ? undefined : (JSON.parse(line) as { driver?: string }).driver;
-  return { name, port, child, headers, ...(driver === undefined ? {} : { driver }) };
-}
+const named =
+  (...names: readonly string[]) =>
+  ({ name }: Plan): boolean =>
+    names.includes(name);
+/** Bodies in memory are for what fits there. */
+const inMemory = ({ part }: Plan): boolean => part !== 'many' && part !== 'cold';
+/** What people write in JavaScript is some fifteen times slower: a few rows show it. */
+const middleware = named('1 KiB', '100 KiB', '1 MiB', '1000 files', 'range, 16 KiB of 1 MiB', '304, 10 KiB');
 
-class WrongAnswer extends Error {}
+/** Everybody, ours first. */
+export const servers: readonly Server[] = [
+  { name: 'ringwheel', ways: ['files', 'tls', 'route'], start: ours() },
+  {
+    name: 'ringwheel-poll',
+    ways: ['files', 'tls', 'route'],
+    start: ours({}, { environment: { RINGWHEEL_DRIVER: 'poll' } }),
+  },
+  { name: 'ringwheel, access log', ways: ['files'], rows: named('1 KiB', '1000 files'), start: logging },
+  {
+    name: 'ringwheel, unprivileged',
+    ways: ['files'],
+    rows: named('1 KiB', '100 KiB', '1 MiB', 'cold, 256 × 1 MiB'),
+    start: unprivileged,
+  },
+  { name: 'nginx', ways: ['files', 'tls'], start: configured('nginx', nginx, ['-c']) },
+  { name: 'nginx aio threads', ways: ['files'], start: configured('nginx', nginxThreads, ['-c']) },
+  { name: 'h2o', ways: ['files', 'tls'], start: configured('h2o', h2o, ['-c']) },
+  { name: 'lighttpd', ways: ['files'], start: configured('lighttpd', lighttpd, ['-D', '-f']) },
+  {
+    name: 'caddy',
+    ways: ['files', 'tls'],
+    start: configured('caddy', caddy, ['run', '--adapter', 'caddyfile', '--config']),
+  },
+  { name: 'static-web-server', ways: ['files'], start: sws },
+  { name: 'bun memory routes', ways: ['files', 'tls'], rows: inMemory, start: bun('memory') },
+  { name: 'bun file routes', ways: ['files', 'tls'], start: bun('file') },
+  { name: 'bun directory route', ways: ['files'], sendsLess: true, start: bun('directory') },
+  { name: 'bun fetch', ways: ['route'], start: bun('fetch') },
+  { name: 'node http in memory', ways: ['files', 'tls'], rows: inMemory, start: node('memory') },
+  { name: 'node sirv', ways: ['files'], rows: middleware, start: node('sirv', true) },
+  { name: 'node send', ways: ['files'], rows: middleware, start: node('send', true) },
+  { name: 'node @fastify/static', ways: ['files'], rows: middleware, start: node('fastify', true) },
+  { name: 'node http', ways: ['route'], start: node('hello') },
+];
 
-function get(port: number, url: string): Promise<{ status: number; headers: string[]; body: Buffer }> {
-  return new Promise((resolve, reject) => {
-    // Kept alive as under load, or some would say `Connection: close` here and nothing there.
-    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
-    const request = http.get({ host: '127.0.0.1', port, path: url, agent, timeout: 5000 }, (response) => {
-      const parts: Buffer[] = [];
-      response.on('data', (part: Buffer) => parts.push(part));
-      response.once('error', reject);
-      response.once('end', () => {
-        setImmediate(() => agent.destroy());
-        resolve({ status: response.statusCode ?? 0, headers: response.rawHeaders, body: Buffer.concat(parts) });
-      });
-    });
-    request.once('timeout', () => request.destroy(new Error(`${url} was not answered within 5 s`)));
-    request.once('error', reject);
-  });
-}
-
-/** A port nobody listens on now. */
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
+/** Whether a server is in a row. */
+export function isIn(server: Server, plan: Plan): boolean {
+  return server.ways.includes(plan.way) && (server.rows?.(plan) ?? true);
 }

@@ -1,11 +1,13 @@
-// The load: 64 keep-alive connections from the other core, by wrk where it is to be had, else by our own generator.
+// The load, from the other core: wrk where it is to be had and one file is asked for, else our own generator (benchmark/native/load).
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { buildNative } from '../harness/native';
 import type { BenchOptions } from '../harness/options';
 import { aptPeer } from '../harness/peers';
 import { report, run, tail } from '../harness/processes';
-import type { Result } from '../harness/result';
-import type { Page } from './site';
+import type { LeftOut } from '../harness/result';
+import type { Ask } from './asks';
+import type { Plan } from './plans';
 
 /** What a load found. */
 export interface Load {
@@ -14,62 +16,83 @@ export interface Load {
   bytes: number;
   p50: number;
   p99: number;
-  /** Requests that failed or were not answered with 200. */
+  /** Requests that failed or were not answered as they should. */
   errors: number;
 }
 
-/** Sends requests for one page to one port for a while. */
-export type Generator = (port: number, page: Page, seconds: number) => Promise<Load>;
+/** What is asked of whom. */
+export interface Given {
+  plan: Plan;
+  port: number;
+  asks: readonly Ask[];
+  /** PEM file of the certificate, for HTTPS. */
+  certificate?: string;
+  /** Where its plan is written for our generator. */
+  file: string;
+}
 
-/** Requests in flight: one on each connection. */
-export const connections = 64;
+/** Sends requests for a while, as often as it is called. */
+export type Generator = (seconds: number) => Promise<Load>;
 
-/** wrk, or our own. */
-export async function loadGenerator(
-  options: BenchOptions,
-  core: number,
-  leftOut: Result['leftOut'],
-): Promise<{ name: string; run: Generator }> {
+/** Both generators. */
+export interface Generators {
+  /** What the rows of one file are measured with. */
+  name: string;
+  /** Directory of our native programs. */
+  programs: string;
+  /** The one that fits what is asked. */
+  generator(given: Given): Generator;
+}
+
+const timeoutMs = (seconds: number): number => (seconds * 2 + 60) * 1000;
+
+/** Builds ours, and finds wrk. */
+export async function loadGenerators(options: BenchOptions, core: number, leftOut: LeftOut[]): Promise<Generators> {
+  const programs = await buildNative('ours', ['load'], options);
   // wrk counts in whole seconds, which a smoke does not have.
   const wrk = options.smoke ? undefined : await aptPeer('wrk', options, leftOut);
-  if (wrk !== undefined) {
-    return {
-      name: 'wrk',
-      run: async (port, page, seconds) => {
-        const given = [
-          '-t1',
-          `-c${connections}`,
-          `-d${Math.max(1, Math.round(seconds))}s`,
-          '--timeout',
-          '10s',
-          '--latency',
-        ];
-        const { code, stdout, stderr } = await run(
-          {
-            command: wrk.command,
-            arguments: [...given, `http://127.0.0.1:${port}${page.url}`],
-            environment: wrk.environment,
-            core,
-          },
-          (seconds * 2 + 30) * 1000,
-        );
-        if (code !== 0) throw new Error(`wrk ended with ${code}: ${tail(stderr) || tail(stdout)}`);
-        return readWrk(stdout);
-      },
+  const ours = (given: Given): Generator => {
+    writeFileSync(given.file, JSON.stringify(planOf(given)));
+    const command = path.join(programs, 'load');
+    return (seconds) => report<Load>({ command, arguments: [given.file, String(seconds)], core }, timeoutMs(seconds));
+  };
+  const theirs = ({ plan, port, asks }: Given, { command, environment }: NonNullable<typeof wrk>): Generator => {
+    const url = `http://127.0.0.1:${port}${asks[0]?.url ?? '/'}`;
+    return async (seconds) => {
+      const time = `-d${Math.max(1, Math.round(seconds))}s`;
+      const flags = ['-t1', `-c${plan.connections}`, time, '--timeout', '10s', '--latency'];
+      const ended = await run({ command, arguments: [...flags, url], environment, core }, timeoutMs(seconds));
+      if (ended.code !== 0)
+        throw new Error(`wrk ended with ${ended.code}: ${tail(ended.stderr) || tail(ended.stdout)}`);
+      return readWrk(ended.stdout);
     };
-  }
-  const directory = await buildNative('ours', ['load'], options);
+  };
   return {
-    name: 'benchmark/native/load',
-    run: (port, page, seconds) =>
-      report<Load>(
-        {
-          command: path.join(directory, 'load'),
-          arguments: [`127.0.0.1:${port}`, page.url, String(connections), String(seconds), String(page.bytes)],
-          core,
-        },
-        (seconds * 2 + 30) * 1000,
-      ),
+    name: wrk === undefined ? 'benchmark/native/load' : 'wrk',
+    programs,
+    generator: (given) => (wrk !== undefined && wrkCan(given) ? theirs(given, wrk) : ours(given)),
+  };
+}
+
+/**
+ * Plain requests for one file. What it takes for right is any status below 400, and for wrong is a reset that comes after the whole answer, so
+ * ours asks for everything else.
+ */
+function wrkCan({ plan, asks }: Given): boolean {
+  const { way, close, ranges, conditional, slow, cold } = plan;
+  return way === 'files' && asks.length === 1 && !(close || ranges || conditional || slow || cold);
+}
+
+/** As `benchmark/native/load/src/plan.rs` reads it. */
+function planOf({ plan, port, asks, certificate }: Given): object {
+  return {
+    address: `127.0.0.1:${port}`,
+    connections: plan.connections,
+    close: plan.close === true,
+    certificate: certificate ?? null,
+    slow: plan.slow ?? null,
+    order: plan.cold ? 'once' : 'zipf',
+    requests: asks.map(({ head, status, length }) => ({ head, status, length })),
   };
 }
 

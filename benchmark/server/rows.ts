@@ -1,106 +1,148 @@
 // `bench server`: static files over HTTP/1.1, the server on one core and the load on another, CPU of the server per request.
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { builtPackage } from '../harness/built';
-import { ForeignCpu, treeCpu } from '../harness/cpu';
 import { type BenchOptions, passes } from '../harness/options';
-import { stop, whenEnding } from '../harness/processes';
+import { tail, whenEnding } from '../harness/processes';
 import { say } from '../harness/progress';
-import type { Claim, Metric, Result } from '../harness/result';
-import type { Row, Sample } from '../harness/rounds';
-import { workspace } from '../harness/workspace';
+import type { LeftOut, Metric } from '../harness/result';
+import type { Row } from '../harness/rounds';
+import { packageRoot, residentBytes, workspace } from '../harness/workspace';
 import type { Benchmark } from '../main';
-import { type RunningServer, startServers } from './contenders';
-import { connections, type Generator, loadGenerator } from './load';
-import { makeSite, type Page } from './site';
+import { asks, check } from './asks';
+import { claims } from './claims';
+import { isIn, servers } from './contenders';
+import { Fleet, type Running } from './fleet';
+import { type Generators, loadGenerators } from './load';
+import { type Plan, plans, rowName } from './plans';
+import { headBytes, type Prepared, sample, sampleSlow } from './samples';
+import { type Part, Site } from './site';
 
-const metrics: Metric[] = [
+const metrics: readonly Metric[] = [
   { name: 'CPU', unit: 'µs/request', better: 'lower' },
   { name: 'requests', unit: '/s', better: 'higher' },
   { name: 'p50', unit: 'µs', better: 'lower', ratio: false },
   { name: 'p99', unit: 'µs', better: 'lower', ratio: false },
+  { name: 'busy', unit: '%', better: 'higher', ratio: false },
+  { name: 'memory', unit: 'MiB', better: 'lower', ratio: false },
+  { name: 'growth', unit: 'MiB', better: 'lower', ratio: false },
 ];
 
-const rowName = (size: string): string => `server, ${size}`;
-
-/** Issue 3, point 10. */
-const claims: Claim[] = [
-  { row: rowName('1 KiB'), metric: 'CPU', against: 'nginx', relation: '<=', limit: 0.6 },
-  { row: rowName('1 KiB'), metric: 'CPU', against: 'h2o', relation: '<', limit: 1 },
-  { row: rowName('1 KiB'), metric: 'CPU', against: 'bun memory routes', relation: '<', limit: 1 },
-  { row: rowName('10 KiB'), metric: 'CPU', against: 'nginx', relation: '<=', limit: 0.8 },
-  { row: rowName('1 MiB'), metric: 'CPU', against: 'nginx', relation: '<=', limit: 0.65 },
-  { row: rowName('1 MiB'), metric: 'requests', against: 'nginx', relation: '>=', limit: 1 },
+const slowMetrics: readonly Metric[] = [
+  { name: 'CPU', unit: 'µs/MiB', better: 'lower' },
+  { name: 'served', unit: 'MiB/s', better: 'higher', ratio: false },
+  { name: 'busy', unit: '%', better: 'lower', ratio: false },
+  { name: 'memory', unit: 'KiB/client', better: 'lower' },
 ];
 
-/** Makes the site, starts every server, checks every body, and warms each up. */
-export async function server(options: BenchOptions, leftOut: Result['leftOut']): Promise<Benchmark> {
+/** The names for `--help`. */
+export const names = { rows: plans.map(rowName), contenders: servers.map(({ name }) => name) };
+
+/** How long a server is asked before it is measured, seconds: what runs JavaScript has to be compiled. */
+const warmSeconds = 0.5;
+
+/** Makes the part of the site that is wanted; servers are started, checked and warmed up before the first of their rows. */
+export async function server(options: BenchOptions, leftOut: LeftOut[]): Promise<Benchmark> {
   const ringwheel = await builtPackage(options);
   const directory = workspace(options);
-  const site = makeSite(directory);
+  const wanted = plans.filter((plan) => passes(rowName(plan), options.rows));
+  say('making the files that are served …');
+  const site = new Site(directory, new Set<Part>(wanted.flatMap(({ part }) => part ?? [])), options.smoke);
   const scratch = mkdtempSync(path.join(directory, 'servers-'));
   whenEnding(() => rmSync(scratch, { recursive: true, force: true }));
   // The load has the core that pinned contenders have elsewhere, the server the other one, in every comparison.
-  const [serverCore, loadCore] = [options.otherCore, options.core];
-  const load = await loadGenerator(options, loadCore, leftOut);
-  const servers = await startServers(ringwheel, site, scratch, serverCore, options, leftOut);
-  say(
-    `servers on core ${serverCore}, ${load.name} on core ${loadCore} with ${connections} keep-alive connections; bodies checked by SHA-256`,
-  );
-  for (const { name, headers } of servers)
-    say(`  ${name}: ${headBytes(headers)} bytes of head: ${headers.filter((_, at) => at % 2 === 0).join(', ')}`);
-  for (const { port } of servers) {
-    for (const page of site.pages.filter(({ size }) => passes(rowName(size), options.rows)))
-      await load.run(port, page, options.smoke ? 0.05 : 1);
-  }
-  const rows: Row[] = site.pages.map((page) => ({
-    name: rowName(page.size),
-    metrics,
-    contenders: servers.map((running) => ({
-      name: running.name,
-      sample: () => sample(running, page, load.run, options),
-    })),
-  }));
-  const end = async (): Promise<void> => {
-    await Promise.all(servers.map(({ child }) => stop(child)));
+  const [core, loadCore] = [options.otherCore, options.core];
+  const load = await loadGenerators(options, loadCore, leftOut);
+  say(`servers on core ${core}, the load on core ${loadCore}: ${load.name} for plain requests of one file, else ours`);
+  const certificates = path.join(packageRoot, '__test__', 'support', 'tls');
+  const tls = {
+    cert: path.join(certificates, 'localhost.cert.pem'),
+    key: path.join(certificates, 'localhost.key.pem'),
   };
-  return { rows, claims, end };
+  const fleet = new Fleet({ ringwheel, site, scratch, core, tls, options, leftOut });
+  const rows = (options.smoke ? plans.map(small) : plans).map((plan) =>
+    rowOf(plan, { fleet, load, site, options, leftOut, tls, scratch }),
+  );
+  return { rows, claims, end: () => fleet.end() };
 }
 
-async function sample(running: RunningServer, page: Page, load: Generator, options: BenchOptions): Promise<Sample> {
-  const root = running.child.pid ?? 0;
-  const before = treeCpu(root);
-  const others = new ForeignCpu();
-  const found = await load(running.port, page, options.seconds);
-  const cpu = treeCpu(root) - before;
-  const foreign = others.foreign(cpu);
-  if (running.child.exitCode !== null || running.child.signalCode !== null)
-    throw new Error('the server ended during the load');
-  if (found.errors > 0) throw new Error(`${found.errors} requests failed`);
-  const each = found.bytes / found.requests;
-  // What was under way when the load ended is in the bytes and not in the requests.
-  const slack = (connections * page.bytes) / found.requests + 0.02 * page.bytes;
-  // wrk prints its bytes with three digits: "2.75GB".
-  if (!(each >= page.bytes * 0.995 && each <= page.bytes + headBytes(running.headers) * 1.5 + slack)) {
-    throw new Error(
-      `a request brought ${Math.round(each)} bytes on average: not the ${page.bytes} of the file and a head`,
-    );
-  }
-  const sampled: Sample = {
-    foreign,
-    values: {
-      CPU: (cpu * 1e6) / found.requests,
-      requests: found.requests / found.seconds,
-      p50: found.p50,
-      p99: found.p99,
+/** A smoke tries the way, not the crowd. */
+function small(plan: Plan): Plan {
+  return { ...plan, connections: Math.min(plan.connections, 4) };
+}
+
+interface Parts {
+  fleet: Fleet;
+  load: Generators;
+  site: Site;
+  options: BenchOptions;
+  leftOut: LeftOut[];
+  tls: { cert: string };
+  scratch: string;
+}
+
+function rowOf(plan: Plan, parts: Parts): Row {
+  const { fleet, options, leftOut } = parts;
+  const prepared = new Map<string, Prepared>();
+  const contenders = servers
+    .filter((server) => isIn(server, plan))
+    .map(({ name }) => ({
+      name,
+      sample: async () => {
+        const one = prepared.get(name);
+        if (one === undefined) throw new Error('it was not prepared');
+        if (plan.cold) dropCache(parts, plan);
+        return plan.slow ? sampleSlow(one, options) : sample(one, options);
+      },
+    }));
+  return {
+    name: rowName(plan),
+    metrics: plan.slow ? slowMetrics : metrics,
+    contenders,
+    async prepare(names) {
+      prepared.clear();
+      await fleet.use(plan.way, names);
+      const cannot = new Set<string>();
+      for (const name of names) {
+        const running = fleet.get(name);
+        if (running === undefined) {
+          cannot.add(name);
+          continue;
+        }
+        try {
+          prepared.set(name, await prepareOne(plan, running, parts));
+        } catch (error) {
+          cannot.add(name);
+          const reason = error instanceof Error ? error.message : String(error);
+          leftOut.push({ contender: `${rowName(plan)}: ${name}`, reason });
+        }
+      }
+      return cannot;
     },
   };
-  if (running.driver !== undefined) sampled.driver = running.driver;
-  return sampled;
 }
 
-/** Bytes of an answer's head: status line, headers, empty line. */
-function headBytes(headers: readonly string[]): number {
-  const status = 'HTTP/1.1 200 OK\r\n'.length;
-  return headers.reduce((sum, text) => sum + Buffer.byteLength(text) + 2, status + 2);
+/** Looks at some answers, and lets the server become warm. */
+async function prepareOne(plan: Plan, running: Running, parts: Parts): Promise<Prepared> {
+  const { site, options, load, scratch, tls } = parts;
+  const { etag, headers } = await check(plan, site, running, running.sendsLess);
+  if (options.rows.length > 0 && !options.smoke) say(`  ${running.name}: ${headBytes(headers)} bytes of head`);
+  const file = path.join(scratch, `${running.name.replaceAll(/\W+/g, '-')}.plan.json`);
+  const all = asks(plan, site, running, etag);
+  const given = { plan, port: running.port, asks: all, file, ...(running.certificate && { certificate: tls.cert }) };
+  const generator = load.generator(given);
+  const { errors } = options.smoke ? { errors: 0 } : await generator(warmSeconds);
+  if (errors > 0) throw new Error(`${errors} requests failed while it was warmed up`);
+  return { plan, running, asks: all, headers, generator };
+}
+
+/** Takes the files of a row from the page cache, and looks whether they went. */
+function dropCache({ load, site }: Parts, { part }: Plan): void {
+  const files = part === undefined ? [] : site.pages(part).map(({ url }) => site.file(url));
+  const done = spawnSync(path.join(load.programs, 'drop-cache'), { input: files.join('\n'), encoding: 'utf8' });
+  if (done.status !== 0) throw new Error(`the page cache cannot be dropped: ${tail(done.stderr)}`);
+  const left = residentBytes(files[0] ?? '') ?? 0;
+  if (left > 0)
+    throw new Error(`${left} bytes of ${files[0]} stayed in the page cache: is that a file system in memory?`);
 }

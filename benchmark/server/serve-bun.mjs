@@ -1,20 +1,20 @@
-// Bun.serve with static routes: kind `memory` holds the bytes, kind `file` names the file. Run by bun only.
-import fs from 'node:fs';
-import path from 'node:path';
+// Bun.serve: kind `memory` has routes that hold the bytes, `file` routes that name files, `directory` one route for all, `fetch` a handler. Run by bun only.
+import { large, pages } from './pages.mjs';
 
-const { root, port, kind } = JSON.parse(process.argv[2]);
+const { root, port, kind, tls, hello } = JSON.parse(process.argv[2]);
 const routes = {};
-for (const name of fs.readdirSync(root)) {
-  const file = Bun.file(path.join(root, name));
-  const { mtime, size } = fs.statSync(path.join(root, name));
-  const headers = {
-    Server: 'bun',
-    'Content-Type': 'application/octet-stream',
-    'Last-Modified': mtime.toUTCString(),
-    ETag: `"${mtime.getTime().toString(16)}-${size.toString(16)}"`,
-    'Accept-Ranges': 'bytes',
-  };
-  routes[`/${name}`] = new Response(kind === 'file' ? file : await file.bytes(), { headers });
+if (kind === 'directory') routes['/*'] = { dir: root };
+else if (kind === 'fetch') routes['/hello'] = () => new Response(hello);
+else {
+  for (const [url, file, { 'Content-Length': _, ...headers }] of pages(root, 'bun', kind === 'memory' ? large : [])) {
+    const body = Bun.file(file);
+    routes[url] = new Response(kind === 'file' ? body : await body.bytes(), { headers });
+  }
 }
-const server = Bun.serve({ port, hostname: '127.0.0.1', routes, fetch: () => new Response(null, { status: 404 }) });
-console.log(JSON.stringify({ port: server.port }));
+Bun.serve({
+  port,
+  hostname: '127.0.0.1',
+  routes,
+  ...(tls && { tls: { cert: Bun.file(tls.cert), key: Bun.file(tls.key) } }),
+  fetch: () => new Response(null, { status: 404 }),
+});

@@ -1,11 +1,23 @@
 // Ours: the public FileServer class in a node process, with one executor. Prints one line of JSON when it listens.
 import process from 'node:process';
 
-const { ringwheel, root, port } = JSON.parse(process.argv[2]);
+const { ringwheel, way, hello, ...options } = JSON.parse(process.argv[2]);
 const { FileServer } = await import(ringwheel);
-const server = await FileServer.start({ root, host: '127.0.0.1', port, cores: 1 });
+
+function absent(reason) {
+  console.log(JSON.stringify({ absent: reason }));
+  process.exit(0);
+}
+
+if (way === 'route' && FileServer.prototype.route === undefined) absent('this build has no server.route');
+const server = await FileServer.start({ host: '127.0.0.1', cores: 1, ...options }).catch((error) => {
+  // Of what is measured here, only these are options that a build may lack.
+  if (options.accessLog !== undefined && /accessLog/.test(error.message)) absent('this build has no accessLog');
+  throw error;
+});
+if (way === 'route') await server.route('/hello', () => new Response(hello));
 process.once('SIGTERM', async () => {
   await server.close();
   process.exit(0);
 });
-console.log(JSON.stringify({ port: server.port, driver: `${server.driver} (${server.features.join(' ')})` }));
+console.log(JSON.stringify({ driver: `${server.driver} (${server.features.join(' ')})` }));
