@@ -202,6 +202,7 @@ const SERVER: Row<ServerStats>[] = [
   ['server_cache_bytes', 'gauge', 'Bytes of ready-made responses held.', (stats) => stats.cacheBytes],
   ['server_cache_entries', 'gauge', 'Ready-made responses held.', (stats) => stats.cacheEntries],
   ['server_open_files', 'gauge', 'Large files held open.', (stats) => stats.openFiles],
+  ['server_access_log_dropped_total', 'counter', 'Lines not written.', (stats) => stats.accessLogDropped],
   ['server_stalls_total', 'counter', 'Stalls of its threads.', (stats) => stats.stalls],
   ['server_longest_stall_seconds', 'gauge', 'The longest stall that is over.', (stats) => stats.longestStallMs / 1e3],
 ];

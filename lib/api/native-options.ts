@@ -15,6 +15,7 @@ export function nativeOptions(options: FileServerOptions, where: string): string
     serverHeader,
     proxyProtocol,
     tls,
+    accessLog,
     cache,
     limits,
     sites,
@@ -37,6 +38,7 @@ export function nativeOptions(options: FileServerOptions, where: string): string
     server: serverHeader === false ? null : serverHeader,
     proxyProtocol,
     tls: tls && [tls].flat(),
+    accessLog: accessLog === true ? {} : typeof accessLog === 'string' ? { file: accessLog } : accessLog || undefined,
     cache,
     limits,
     driver: driverOf(options),
@@ -71,11 +73,12 @@ function nativeSite(site: SiteOptions & { driver?: unknown }): object {
 
 /** The way back of {@link nativeOptions}, of options that have all their defaults. @internal */
 export function ourOptions(native: Record<string, unknown>): FileServerOptions {
-  const { cores, server, site, sites, host, port, unix, fds, tls, ...others } = native;
+  const { cores, server, site, sites, host, port, unix, fds, tls, accessLog, ...others } = native;
   const fd = (fds as number[]).length > 0 ? fds : undefined;
   const known = {
     ...(unix === null && fd === undefined ? { host, port } : { unix: withoutNull(unix), fd }),
     tls: (tls as object[]).length > 0 ? tls : undefined,
+    accessLog: withoutNull(accessLog) ?? false,
     ...ourSite(site as Record<string, unknown>),
     ...others,
     cores: typeof cores === 'string' ? undefined : Object.values(cores as object)[0],

@@ -242,6 +242,22 @@ export interface ServerTlsOptions {
   key: string;
 }
 
+/** A line for each answer. */
+export interface AccessLogOptions {
+  /**
+   * The file that lines are appended to (made with mode 0o640), which {@link FileServer.reload} opens again; a FIFO that somebody reads, or a character device. Not below
+   * a directory that is served. Default: standard output.
+   */
+  file?: string;
+  /**
+   * `common`: client, time (UTC), request line, status, bytes of the body that were sent. `combined` (default): with referer and user agent behind
+   * these. `json`: an object with `time`, `client`, `request`, `status`, `bytes`, `durationUs`, `host`, `referer` and `userAgent`.
+   */
+  format?: 'common' | 'combined' | 'json';
+  /** Bytes of lines that wait for the writer on each core, from 65536 to 67108864. Default 1048576. Beyond, lines are dropped and counted. */
+  bufferBytes?: number;
+}
+
 /** A Unix socket with its mode. */
 export interface UnixSocketOptions {
   /** Its path. */
@@ -284,6 +300,12 @@ export interface FileServerOptions extends SiteOptions {
    * HTTP gets a 400. Default: HTTP.
    */
   tls?: ServerTlsOptions | readonly ServerTlsOptions[];
+  /**
+   * Writes a line for each answer, refusals and answers that were cut included: true to standard output, a string to that file. Lines are written by a
+   * thread of their own, a few times a second; what it cannot write is dropped and counted (`accessLogDropped` and `accessLogError` of {@link FileServer.stats}), and never
+   * holds an answer up. A close writes what waits. Default false.
+   */
+  accessLog?: boolean | string | AccessLogOptions;
   /** What is kept in memory. */
   cache?: ServerCacheOptions;
   /** What one client may cost. */
@@ -377,6 +399,13 @@ export const SERVER_RULES: Record<string, Rule> = {
   serverHeader: either(off, text),
   proxyProtocol: truth,
   tls: either(TLS_RULE, listOf(TLS_RULE, 100)),
+  accessLog: either(
+    truth,
+    either(
+      path,
+      shape({ file: path, format: oneOf('common', 'combined', 'json'), bufferBytes: whole(65_536, 64 * 2 ** 20) }),
+    ),
+  ),
   sites: listOf(shape({ ...SITE_RULES, hosts: listOf(text, 1000) }, ['root', 'hosts']), 1000),
   cache: shape({
     bytes: whole(0, 2 ** 40),

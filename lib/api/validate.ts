@@ -115,6 +115,7 @@ export function either(one: Rule, other: Rule): Rule {
   const both = [one, other];
   return {
     range,
+    isMeantFor: (value) => both.some((each) => each.isMeantFor?.(value) === true),
     schema: { anyOf: both.map((each) => each.schema) },
     within: (value, directory) =>
       both.find((each) => each.wrong(value, '') === undefined)?.within?.(value, directory) ?? value,

@@ -44,6 +44,8 @@ export interface ServeOptions {
   readonly proxyProtocol?: true;
   readonly tlsCert?: readonly string[];
   readonly tlsKey?: readonly string[];
+  readonly accessLog?: true | string;
+  readonly accessLogFormat?: 'common' | 'combined' | 'json';
   readonly cache?: Readonly<Record<string, number>>;
   readonly limit?: Readonly<Record<string, number>>;
   readonly admin?: { readonly host?: string; readonly port: number };
@@ -62,6 +64,8 @@ export function flagged(directory: string | undefined, options: ServeOptions): S
     unixMode,
     tlsCert = [],
     tlsKey = [],
+    accessLog,
+    accessLogFormat,
     cores,
     cpus,
     etag,
@@ -81,6 +85,10 @@ export function flagged(directory: string | undefined, options: ServeOptions): S
   const given = {
     ...same,
     tls: tls.length > 0 ? tls : undefined,
+    accessLog:
+      accessLogFormat === undefined
+        ? accessLog
+        : { format: accessLogFormat, ...(typeof accessLog === 'string' ? { file: resolve(accessLog) } : {}) },
     unix: unix !== undefined && unixMode !== undefined ? { path: unix, mode: unixMode } : unix,
     root: directory === undefined ? undefined : resolve(directory),
     cores: cpus ?? cores,

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FileServer } from '../api/file-server.js';
 import { DRAIN_MS, type FileServerOptions } from '../api/server-options.js';
 import { version } from '../api/version.js';
+import { tellOfLostLines } from './access-log.js';
 import { shownConfig } from './check.js';
 import { loadConfig, merged } from './config.js';
 import { explain, Failure, type Given, type Place, report } from './failure.js';
@@ -50,7 +51,8 @@ export async function serve(directory: string | undefined, options: ServeOptions
   const signals = new Signals();
   const facts = factsOf(server, place.directory, loaded?.file);
   process.stdout.write(options.json ? `${JSON.stringify(facts)}\n` : banner(facts));
-  if (config.tls !== undefined) process.on('SIGHUP', () => reload(server));
+  if (config.accessLog) tellOfLostLines(server);
+  if (config.tls !== undefined || config.accessLog) process.on('SIGHUP', () => reload(server));
   await signals.first;
   process.stderr.write('\nringwheel: finishing what is being sent; once more stops at once\n');
   const drained = server.close({ deadlineMs: drainMs ?? DRAIN_MS });
@@ -65,7 +67,7 @@ export async function serve(directory: string | undefined, options: ServeOptions
 /** Reads the certificates again, and says what came of it. */
 function reload(server: FileServer): void {
   server.reload().then(
-    () => process.stderr.write('ringwheel: the certificates were read again\n'),
+    () => process.stderr.write('ringwheel: the certificates were read again, the access log was opened again\n'),
     (error: Error) => report(new Failure(`the certificates stay as they were: ${error.message}`)),
   );
 }

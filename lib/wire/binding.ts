@@ -206,6 +206,10 @@ export interface NativeServerStats {
   stalls: number;
   /** The longest of those that are over, milliseconds. */
   longestStallMs: number;
+  /** Lines of the access log that were not written: its writer did not keep up, or a write failed. */
+  accessLogDropped: number;
+  /** Why its last write failed; not there while all is well. */
+  accessLogError?: string;
   /** Responses by status code; codes that never occurred are left out. */
   statuses: Record<string, number>;
   /** How long answers took, from the arrival of a request to its last byte in the kernel's hands; one request in 64 is timed. */

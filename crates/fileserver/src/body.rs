@@ -45,6 +45,20 @@ pub(crate) struct Body {
     pub(crate) content: Content,
 }
 
+impl Body {
+    /// Bytes that follow the head.
+    pub(crate) fn length(&self) -> u64 {
+        match &self.content {
+            Content::None => 0,
+            Content::Piece(piece) => piece.length(),
+            Content::Parts { parts, tail } => {
+                parts.iter().map(|(head, piece)| head.len() as u64 + piece.length()).sum::<u64>()
+                    + tail.len() as u64
+            }
+        }
+    }
+}
+
 /// Sends the whole body. An error means that the connection must be closed: the client was promised more.
 pub(crate) async fn send(connection: &mut Connection, body: Body) -> io::Result<()> {
     match body.content {

@@ -12,11 +12,12 @@
 //!
 //! A plain GET of a cached file passes 1, 2, 3, 6 and touches the system once: the send.
 use crate::{
+    access::Pending,
     body,
     core::{Core, Guard},
     fallback,
     file::Loaded,
-    http::{parse, status::Status},
+    http::{date::DateClock, parse, status::Status},
     outbox::Outbox,
     proxy::{self, Header},
     respond::{Next, refuse, take},
@@ -27,6 +28,7 @@ use crate::{
 use ringwheel_executor::{net::Shutdown, net::Stream, time};
 use std::{
     io,
+    net::{IpAddr, SocketAddr},
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -46,6 +48,10 @@ pub(crate) struct Connection {
     pub(crate) unread: bool,
     /// Between the socket and what is served, where the server speaks TLS.
     pub(crate) tls: Option<Box<Session>>,
+    /// The client, where somebody wants to know.
+    pub(crate) client: Option<IpAddr>,
+    /// Answers that are to be logged.
+    pub(crate) log: Option<Box<Pending>>,
 }
 
 impl Connection {
@@ -89,6 +95,7 @@ impl Connection {
             }
             self.counters().bytes.add(length as u64);
         }
+        self.settle(false);
         Ok(())
     }
 
@@ -111,6 +118,51 @@ impl Connection {
         let all = self.outbox.flush_now(&self.guard.watch.stream)?;
         self.counters().bytes.add((length - self.outbox.len()) as u64);
         if all { Ok(()) } else { self.flush(true).await }
+    }
+
+    /// Bytes of the conversation that the kernel has; those of TLS are not counted, and of a record that failed none.
+    fn position(&self) -> u64 {
+        self.tls.as_ref().map_or_else(|| self.stream().sent(), |session| session.sent)
+    }
+
+    /// Has an answer logged once it is sent, or cut: `request` is what came of its head, `start` how long the outbox was before it, and
+    /// `more` how many bytes of its body follow the outbox. For every answer, whoever makes it; costs a look at an option where nothing is logged.
+    #[inline]
+    pub(crate) fn note(&mut self, request: &[u8], start: usize, more: u64, clock: &DateClock) {
+        if self.log.is_some() {
+            self.note_down(request, start, more, clock);
+        }
+    }
+
+    #[cold]
+    fn note_down(&mut self, request: &[u8], start: usize, more: u64, clock: &DateClock) {
+        let position = self.position() + start as u64;
+        if let Some(log) = &mut self.log {
+            log.note(request, &self.outbox.bytes()[start..], position, more, clock);
+        }
+    }
+
+    /// Writes the lines of answers that the kernel has; with `is_over` also of those that it will never have whole.
+    #[inline]
+    pub(crate) fn settle(&mut self, is_over: bool) {
+        if self.log.is_none() {
+            return;
+        }
+        let position = self.position();
+        if let (Some(pending), Some(log)) = (&mut self.log, &self.guard.core.control.access_log) {
+            pending.settle(log, self.guard.core.index, position, is_over);
+        }
+    }
+
+    /// Learns who the client is, where somebody wants to know.
+    fn meet(&mut self, introduced: Option<SocketAddr>) {
+        let core = &self.guard.core;
+        if core.control.access_log.is_none() {
+            return;
+        }
+        let address = introduced.or_else(|| self.stream().peer_address().ok());
+        self.client = address.map(|address| address.ip().to_canonical());
+        self.log = Some(Box::new(Pending::new(self.client)));
     }
 
     /// The kernel has all that a timed request is owed.
@@ -154,8 +206,15 @@ impl Connection {
 
 /// Serves one connection to its end.
 pub(crate) async fn serve(guard: Guard) {
-    let mut connection =
-        Connection { guard, outbox: Outbox::default(), last: false, unread: false, tls: None };
+    let mut connection = Connection {
+        guard,
+        outbox: Outbox::default(),
+        last: false,
+        unread: false,
+        tls: None,
+        client: None,
+        log: None,
+    };
     match converse(&mut connection).await {
         Ok(()) => {
             tls::say_goodbye(&mut connection);
@@ -166,6 +225,7 @@ pub(crate) async fn serve(guard: Guard) {
         }
         Err(_) => connection.counters().cut.add(1),
     }
+    connection.settle(true);
     connection.rest();
 }
 
@@ -173,9 +233,14 @@ async fn converse(connection: &mut Connection) -> io::Result<()> {
     let mut input: Vec<u8> = Vec::new(); // An incomplete request, or what was pipelined behind a wait. Empty otherwise.
     let mut loaded: Option<Loaded> = None;
     let mut since: Option<Instant> = None; // When the request arrived whose answer is timed.
-    if connection.core().options.proxy_protocol && !introduced(connection, &mut input).await? {
-        return Ok(());
+    let mut client = None;
+    if connection.core().options.proxy_protocol {
+        match introduced(connection, &mut input).await? {
+            Some(source) => client = source,
+            None => return Ok(()),
+        }
     }
+    connection.meet(client);
     if connection.core().control.keys.is_some() && !Box::pin(tls::handshake(connection, &mut input)).await? {
         return Ok(());
     }
@@ -193,6 +258,9 @@ async fn converse(connection: &mut Connection) -> io::Result<()> {
                 Err(_) if input.is_empty() => return Ok(()),
                 Err(error) => return Err(error),
             };
+            if let Some(log) = &mut connection.log {
+                log.received = Instant::now();
+            }
             if input.is_empty() {
                 since = connection.counters().is_timed().then(Instant::now);
                 let (used, next) = take(connection, &chunk, None);
@@ -246,6 +314,7 @@ async fn converse(connection: &mut Connection) -> io::Result<()> {
             }
             Next::Body(body, length) => {
                 body::send(connection, body).await?;
+                connection.settle(false);
                 if connection.last {
                     connection.unread |= !input.is_empty();
                     connection.flush(false).await?;
@@ -271,21 +340,21 @@ async fn converse(connection: &mut Connection) -> io::Result<()> {
     }
 }
 
-/// Receives the PROXY header; what came behind it is left in `input`. False: the peer ended before it was whole, or the patrol ended it,
-/// for the time of a head runs from the accept.
-async fn introduced(connection: &Connection, input: &mut Vec<u8>) -> io::Result<bool> {
+/// Receives the PROXY header, which may say who the client is; what came behind it is left in `input`. `None`: the peer ended before it
+/// was whole, or the patrol ended it, for the time of a head runs from the accept.
+async fn introduced(connection: &Connection, input: &mut Vec<u8>) -> io::Result<Option<Option<SocketAddr>>> {
     loop {
         match proxy::parse(input) {
-            Header::Complete { length, .. } => {
+            Header::Complete { source, length } => {
                 input.drain(..length);
-                return Ok(true);
+                return Ok(Some(source));
             }
             Header::Partial => {}
             Header::Invalid => return Err(io::ErrorKind::InvalidData.into()),
         }
         match connection.stream().receive().await {
             Ok(Some(chunk)) => input.extend_from_slice(&chunk),
-            Ok(None) | Err(_) => return Ok(false),
+            Ok(None) | Err(_) => return Ok(None),
         }
     }
 }
@@ -293,7 +362,7 @@ async fn introduced(connection: &Connection, input: &mut Vec<u8>) -> io::Result<
 /// The peer ended its side, or the patrol ended it for being slow.
 async fn ended(connection: &mut Connection, input: &[u8]) -> io::Result<()> {
     if connection.guard.watch.is_expired() && !input.is_empty() {
-        refuse(connection, Status::RequestTimeout);
+        refuse(connection, Status::RequestTimeout, input);
         connection.flush(false).await?;
     }
     Ok(())

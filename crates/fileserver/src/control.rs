@@ -1,9 +1,9 @@
 //! What the server's owner and its cores share: the stop signals, the connection count, the counters.
-use crate::{compress::Compressor, stats::Counters, tls::Keys};
+use crate::{access::AccessLog, compress::Compressor, stats::Counters, tls::Keys};
 use ringwheel_executor::event::Event;
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Instant,
@@ -20,10 +20,17 @@ pub(crate) struct Control {
     pub(crate) compressor: Compressor,
     /// Only where the server speaks TLS.
     pub(crate) keys: Option<Keys>,
+    /// Only where answers are logged.
+    pub(crate) access_log: Option<Arc<AccessLog>>,
 }
 
 impl Control {
-    pub(crate) fn new(cores: usize, compressor: Compressor, keys: Option<Keys>) -> Control {
+    pub(crate) fn new(
+        cores: usize,
+        compressor: Compressor,
+        keys: Option<Keys>,
+        access_log: Option<Arc<AccessLog>>,
+    ) -> Control {
         Control {
             drain: Event::new(),
             connections: AtomicUsize::new(0),
@@ -31,6 +38,7 @@ impl Control {
             cores: std::iter::repeat_with(Counters::default).take(cores).collect(),
             compressor,
             keys,
+            access_log,
         }
     }
 
@@ -69,7 +77,7 @@ mod tests {
 
     #[test]
     fn the_connection_limit_is_exact() {
-        let control = Control::new(1, Compressor::new(0), None);
+        let control = Control::new(1, Compressor::new(0), None, None);
         assert!(control.enter(2) && control.enter(2) && !control.enter(2));
         control.leave();
         assert!(control.enter(2) && !control.enter(2));
@@ -77,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_deadline_is_only_ever_shortened() {
-        let (control, now) = (Control::new(1, Compressor::new(0), None), Instant::now());
+        let (control, now) = (Control::new(1, Compressor::new(0), None, None), Instant::now());
         control.finish_by(now + Duration::from_secs(5));
         control.finish_by(now + Duration::from_secs(50));
         assert!(control.drain.is_set());

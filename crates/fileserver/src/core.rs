@@ -1,5 +1,6 @@
 //! One core's server: what its connections share, and the loop that accepts them. Pipeline step 0.
 use crate::{
+    access,
     cache::Bounded,
     connection,
     control::Control,
@@ -143,6 +144,17 @@ impl Core {
         page::write(&mut out, &page, &date, &self.sites.first().lines);
         out
     }
+
+    /// Sends a page to who has no connection state, as far as it goes within a time, and has that logged.
+    async fn say(&self, stream: &net::Stream, page: Vec<u8>, within: Duration) {
+        let page: Rc<[u8]> = page.into();
+        let source = Source::Shared(Rc::clone(&page), 0..page.len());
+        drop(time::timeout(within, stream.send(source, false)).await);
+        if let Some(log) = &self.control.access_log {
+            let client = stream.peer_address().ok().map(|address| address.ip());
+            access::refused(log, self.index, client, &page, stream.sent(), &self.shelf.borrow().clock);
+        }
+    }
 }
 
 fn open_spare() -> Option<File> {
@@ -228,12 +240,8 @@ async fn shed(core: &Rc<Core>, listener: &net::Listener) {
         if let Ok(Ok(stream)) = time::timeout(Duration::from_millis(20), listener.accept()).await {
             core.counters().shed.add(1);
             let bytes = core.page(Status::ServiceUnavailable);
-            let length = bytes.len();
             // A fresh socket's buffer takes a page at once; if not, the client learns it from the close.
-            drop(
-                time::timeout(Duration::from_millis(20), stream.send(Source::Vec(bytes, 0..length), false))
-                    .await,
-            );
+            core.say(&stream, bytes, Duration::from_millis(20)).await;
             core.counters().status(Status::ServiceUnavailable);
             drop(stream);
         }
@@ -248,12 +256,9 @@ async fn shed(core: &Rc<Core>, listener: &net::Listener) {
 fn refuse(core: &Rc<Core>, stream: net::Stream) {
     let bytes = core.page(Status::ServiceUnavailable);
     core.counters().status(Status::ServiceUnavailable);
+    let core = Rc::clone(core);
     drop(try_spawn(async move {
-        let length = bytes.len();
-        drop(
-            time::timeout(Duration::from_millis(100), stream.send(Source::Vec(bytes, 0..length), false))
-                .await,
-        );
+        core.say(&stream, bytes, Duration::from_millis(100)).await;
         drop(stream.shutdown(net::Shutdown::Write));
         // The request may still be on its way: closing with it unread would reset the connection and lose the page.
         let _ = time::timeout(Duration::from_millis(200), async {

@@ -61,6 +61,13 @@ pub enum StartError {
         /// What is wrong with it, with its remedy.
         reason: String,
     },
+    /// The access log cannot be written.
+    AccessLog {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it, with its remedy.
+        reason: String,
+    },
     /// A core's thread or executor did not start.
     Core {
         /// The CPU or index of the core.
@@ -132,6 +139,7 @@ impl fmt::Display for StartError {
                 None => write!(f, "descriptor {fd} cannot be served from: {error}"),
             },
             StartError::Tls { path, reason } => write!(f, "{path:?} {reason}"),
+            StartError::AccessLog { path, reason } => write!(f, "the access log {path:?} {reason}"),
             StartError::Core { core, reason } => write!(f, "core {core} did not start: {reason}"),
         }
     }
@@ -165,7 +173,10 @@ impl std::error::Error for StartError {
             | StartError::Unix { error, .. }
             | StartError::Descriptor { error, .. }
             | StartError::Bind { error, .. } => Some(error),
-            StartError::Option { .. } | StartError::Tls { .. } | StartError::Core { .. } => None,
+            StartError::Option { .. }
+            | StartError::Tls { .. }
+            | StartError::AccessLog { .. }
+            | StartError::Core { .. } => None,
         }
     }
 }
@@ -181,6 +192,7 @@ impl StartError {
                 "ERR_RINGWHEEL_LISTEN"
             }
             StartError::Tls { .. } => "ERR_RINGWHEEL_TLS",
+            StartError::AccessLog { .. } => "ERR_RINGWHEEL_ACCESS_LOG",
             StartError::Core { .. } => "ERR_RINGWHEEL_CORE",
         }
     }
@@ -188,9 +200,10 @@ impl StartError {
     /// The path that it is about, where it is about one.
     pub fn path(&self) -> Option<&Path> {
         match self {
-            StartError::Root { path, .. } | StartError::Unix { path, .. } | StartError::Tls { path, .. } => {
-                Some(path)
-            }
+            StartError::Root { path, .. }
+            | StartError::Unix { path, .. }
+            | StartError::AccessLog { path, .. }
+            | StartError::Tls { path, .. } => Some(path),
             _ => None,
         }
     }
@@ -203,7 +216,10 @@ impl StartError {
             | StartError::Unix { error, .. }
             | StartError::Descriptor { error, .. }
             | StartError::Bind { error, .. } => error.raw_os_error(),
-            StartError::Option { .. } | StartError::Tls { .. } | StartError::Core { .. } => None,
+            StartError::Option { .. }
+            | StartError::Tls { .. }
+            | StartError::AccessLog { .. }
+            | StartError::Core { .. } => None,
         }
     }
 }

@@ -10,7 +10,7 @@
 //! | 3 find | `site.rs`, `cache.rs`, [`target`], `load.rs`, `find.rs`, `fallback.rs`, `listing/`, `on_the_fly.rs`, [`redirect`] | the site of the host; raw path in the cache, else canonical path (which may have moved), else the disk, once for all who wait; packed on the fly where that is asked for |
 //! | 4 decide | [`http::answer`] | preconditions and ranges |
 //! | 5 write | [`http::head`], `outbox.rs` | the ready-made response, or a head |
-//! | 6 send | `outbox.rs`, `body.rs` | one send for what arrived together; large files by sendfile in windows |
+//! | 6 send | `outbox.rs`, `body.rs`, `access/` | one send for what arrived together; large files by sendfile in windows; then the access log's line |
 //!
 //! What a client cannot do: name a file outside the root (`openat2` with RESOLVE_BENEATH, and `target.rs` before it), hold
 //! more memory than [`Limits`] says, or hold a connection longer than its timeouts (`watch.rs`).
@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod access;
 mod body;
 pub mod cache;
 mod compress;
@@ -51,8 +52,9 @@ pub use error::StartError;
 pub use latency::LatencyStats;
 pub use listen::Address;
 pub use options::{
-    CacheOptions, CompressOptions, Cores, CorsOptions, Dotfiles, DriverKind, EtagKind, HeaderRule, Immutable,
-    Limits, Mount, Options, RedirectRule, SiteOptions, TlsOptions, UnixOptions,
+    AccessLogFormat, AccessLogOptions, CacheOptions, CompressOptions, Cores, CorsOptions, Dotfiles,
+    DriverKind, EtagKind, HeaderRule, Immutable, Limits, Mount, Options, RedirectRule, SiteOptions,
+    TlsOptions, UnixOptions,
 };
 pub use server::{CloseReport, Server, Stopper};
 pub use stats::{CoreStats, ServerStats};

@@ -72,7 +72,7 @@ pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Optio
             Parsed::Partial => break,
             Parsed::Refused(status) => {
                 drop(shelf);
-                refuse(connection, status);
+                refuse(connection, status, &buffer[used..]);
                 return (buffer.len(), Next::Close);
             }
         };
@@ -99,11 +99,13 @@ pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Optio
                 counters.requests.add(1);
                 counters.hits.add(1);
                 counters.ok.add(1);
+                connection.note(&buffer[used..used + length], connection.outbox.len() - end, 0, clock);
                 used += length;
                 continue;
             }
         }
         let head = &buffer[used..used + length];
+        let start = connection.outbox.len();
         match answer(connection, &core, &mut shelf, (&request, head), loaded.take()) {
             Step::Load { site, key, preference, view } => {
                 return (used, Next::Load { site, key, preference, view });
@@ -112,6 +114,7 @@ pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Optio
                 return (used, Next::Page { site, status, preference });
             }
             Step::Done(body) => {
+                connection.note(head, start, body.as_ref().map_or(0, Body::length), &shelf.clock);
                 used += length;
                 let skip = match request.body {
                     parse::Body::Length(length) if !connection.last => length,
@@ -357,12 +360,15 @@ fn count(core: &Core, status: Status) {
 }
 
 /// Refuses bytes that are no request: a page, and the end.
-pub(crate) fn refuse(connection: &mut Connection, status: Status) {
+pub(crate) fn refuse(connection: &mut Connection, status: Status, bytes: &[u8]) {
     connection.last = true;
     connection.unread = true;
     let core = Rc::clone(connection.core());
-    let date = *core.shelf.borrow().clock.text();
+    let shelf = core.shelf.borrow();
+    let date = *shelf.clock.text();
+    let start = connection.outbox.len();
     let page = Page { status, fields: &[], head_only: false, persistence: Persistence::Close };
     page::write(connection.writer(), &page, &date, &core.sites.first().lines);
+    connection.note(bytes, start, 0, &shelf.clock);
     count(&core, status);
 }

@@ -1,5 +1,6 @@
 //! The server as its owner sees it: start, look at, close. The work is done by native threads behind it.
 use crate::{
+    access::{self, AccessLog},
     compress::Compressor,
     control::Control,
     core::{self, Core},
@@ -56,6 +57,8 @@ pub struct Server {
     threads: Vec<thread::JoinHandle<()>>,
     /// Those that pack on the fly.
     packing: Vec<thread::JoinHandle<()>>,
+    /// The one that writes the access log.
+    logging: Option<thread::JoinHandle<()>>,
     addresses: Vec<Address>,
     /// The path of a Unix socket that is removed as the close begins.
     path: Option<listen::OwnPath>,
@@ -100,12 +103,14 @@ impl Server {
         let sockets = Sockets::open(&options, cores.len())?;
         let keys = Keys::open(&options.tls)?;
         let compressor = Compressor::new(options.cache.compressed_bytes);
-        let control = Arc::new(Control::new(cores.len(), compressor, keys));
+        let access_log = options.access_log.as_ref().map(|log| Arc::new(AccessLog::new(log, cores.len())));
+        let control = Arc::new(Control::new(cores.len(), compressor, keys, access_log));
         let options = Arc::new(options);
         let mut server = Server {
             control: Arc::clone(&control),
             threads: Vec::with_capacity(cores.len()),
             packing: Vec::new(),
+            logging: None,
             addresses: sockets.addresses(),
             path: None,
             driver: DriverKind::Poll,
@@ -114,6 +119,9 @@ impl Server {
             cores: cores.clone(),
         };
         // From here on an error drops `server`, which stops the threads that run already.
+        if let Some(log) = &control.access_log {
+            server.logging = Some(access::start(log)?);
+        }
         if options.all_sites().any(|site| site.compress.is_some()) {
             // From here and not from a core: a thread inherits the CPUs that its starter is pinned to.
             for index in 0..(cores.len() / PACKED_BESIDE).clamp(1, PACKING_MAX) {
@@ -167,6 +175,7 @@ impl Server {
             }
         }
         tls::check(&options.tls)?;
+        access::check(options)?;
         listen::check(options)?;
         choose_cores(&options.cores)
     }
@@ -205,16 +214,22 @@ impl Server {
     /// Counters of each core and their sum. Reads memory only; works after `close` too.
     pub fn stats(&self) -> ServerStats {
         let cores = self.control.cores.iter().map(Counters::read).collect();
-        ServerStats::sum(cores, self.control.compressor.bytes())
+        let mut stats = ServerStats::sum(cores, self.control.compressor.bytes());
+        if let Some(log) = &self.control.access_log {
+            stats.access_log_dropped = log.dropped();
+            stats.access_log_error = log.error();
+        }
+        stats
     }
 
-    /// Reads the certificates and keys again, for the handshakes to come; connections that are open stay as they are. Blocks while it
-    /// reads the files.
+    /// Reads the certificates and keys again, for the handshakes to come; connections that are open stay as they are. Opens the file of the
+    /// access log again, for who has moved it away. Blocks meanwhile.
     ///
     /// # Errors
-    /// [`StartError::Tls`] when a file cannot be used: all that were in use stay in use then.
+    /// [`StartError::Tls`] and [`StartError::AccessLog`] when a file cannot be used: all that were in use stay in use then.
     pub fn reload(&self) -> Result<(), StartError> {
-        self.control.keys.as_ref().map_or(Ok(()), Keys::reload)
+        self.control.keys.as_ref().map_or(Ok(()), Keys::reload)?;
+        self.control.access_log.as_ref().map_or(Ok(()), |log| log.reopen())
     }
 
     /// Stops accepting, closes idle connections, lets responses finish, and cuts what is left after `deadline`. Blocks until
@@ -229,6 +244,11 @@ impl Server {
         }
         self.control.compressor.close();
         for thread in self.packing.drain(..) {
+            panicked += u32::from(thread.join().is_err());
+        }
+        if let (Some(log), Some(thread)) = (&self.control.access_log, self.logging.take())
+            && log.close()
+        {
             panicked += u32::from(thread.join().is_err());
         }
         let after: u64 = self.control.cores.iter().map(|core| core.cut.get()).sum();

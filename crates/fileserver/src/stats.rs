@@ -247,6 +247,10 @@ pub struct ServerStats {
     pub cores: Vec<CoreStats>,
     /// Bytes of files packed on the fly that the cores have in common, held now.
     pub compressed_bytes: u64,
+    /// Lines of the access log that were not written: the writer did not keep up, or a write failed.
+    pub access_log_dropped: u64,
+    /// Why the last write of the access log failed, if it did.
+    pub access_log_error: Option<String>,
 }
 
 impl ServerStats {
@@ -255,7 +259,7 @@ impl ServerStats {
         for core in &cores {
             total.add(core);
         }
-        ServerStats { total, cores, compressed_bytes }
+        ServerStats { total, cores, compressed_bytes, ..ServerStats::default() }
     }
 }
 

@@ -31,6 +31,8 @@ pub struct NativeServerStats {
     pub open_files: f64,
     pub stalls: f64,
     pub longest_stall_ms: f64,
+    pub access_log_dropped: f64,
+    pub access_log_error: Option<String>,
     pub statuses: HashMap<String, f64>,
     pub latency: NativeAnswerLatency,
     pub cores: Vec<NativeCoreStats>,
@@ -101,7 +103,7 @@ impl Task for Start {
     }
 }
 
-/// Reads a server's certificates again, on libuv's pool.
+/// Reads a server's certificates again and opens its access log again, on libuv's pool.
 pub struct Reload {
     server: Arc<Mutex<Option<Server>>>,
 }
@@ -270,7 +272,7 @@ fn deadline(ms: f64) -> Duration {
 }
 
 fn counters(
-    ServerStats { total, cores, compressed_bytes }: &ServerStats,
+    ServerStats { total, cores, compressed_bytes, access_log_dropped, access_log_error }: &ServerStats,
     cpus: &[Option<usize>],
 ) -> NativeServerStats {
     NativeServerStats {
@@ -290,6 +292,8 @@ fn counters(
         open_files: total.open_files as f64,
         stalls: total.stalls as f64,
         longest_stall_ms: total.longest_stall.as_nanos() as f64 / 1e6,
+        access_log_dropped: *access_log_dropped as f64,
+        access_log_error: access_log_error.clone(),
         statuses: total.statuses.iter().map(|(code, count)| (code.to_string(), *count as f64)).collect(),
         latency: NativeAnswerLatency {
             samples: total.latency.samples as f64,

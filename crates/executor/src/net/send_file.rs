@@ -35,6 +35,7 @@ impl Stream {
             match sendfile(self, file, offset.saturating_add(sent), count) {
                 Ok(0) => break,
                 Ok(count) => {
+                    self.count_sent(count);
                     sent += count;
                     slice += count;
                 }

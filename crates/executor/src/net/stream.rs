@@ -46,11 +46,12 @@ pub struct Stream {
     pub(super) handle: Handle,
     arrivals: Multishot,
     ended: Cell<bool>,
+    sent: Cell<u64>,
 }
 
 impl Stream {
     pub(crate) fn new(core: Rc<Core>, handle: Handle) -> Stream {
-        Stream { handle, arrivals: Multishot::new(core), ended: Cell::new(false) }
+        Stream { handle, arrivals: Multishot::new(core), ended: Cell::new(false), sent: Cell::new(0) }
     }
 
     pub(super) fn core(&self) -> Rc<Core> {
@@ -120,6 +121,7 @@ impl Stream {
                 Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), source),
                 Ok(count) => {
                     sent += count;
+                    self.count_sent(count as u64);
                     advance(&mut source, count);
                 }
                 Err(error) if error.raw_os_error() == Some(Errno::INTR.raw_os_error()) => {}
@@ -137,10 +139,22 @@ impl Stream {
     /// The system's: EPIPE and ECONNRESET when the peer is gone.
     pub fn send_now(&self, bytes: &[u8], more: bool) -> io::Result<usize> {
         match rustix::io::retry_on_intr(|| send_some(self.handle.as_fd(), bytes, more)) {
-            Ok(count) => Ok(count),
+            Ok(count) => {
+                self.count_sent(count as u64);
+                Ok(count)
+            }
             Err(Errno::AGAIN) => Ok(0),
             Err(errno) => Err(errno.into()),
         }
+    }
+
+    /// Bytes that the system has taken since the connection began, also of sends that failed later; no system call.
+    pub fn sent(&self) -> u64 {
+        self.sent.get()
+    }
+
+    pub(super) fn count_sent(&self, count: u64) {
+        self.sent.set(self.sent.get() + count);
     }
 
     /// Ends one or both directions; one inline system call. A pending receive then gives `None`, a pending send EPIPE.

@@ -66,6 +66,12 @@ impl DateClock {
         self.next = now + rest;
     }
 
+    /// Milliseconds of the second at `now`.
+    pub fn millisecond(&self, now: Instant) -> u16 {
+        let rest = self.next.saturating_duration_since(now).as_millis().min(999);
+        999 - rest as u16
+    }
+
     /// Seconds since 1970.
     #[inline]
     pub fn second(&self) -> i64 {

@@ -1,6 +1,7 @@
 //! What a server can be told, each option with its unit, range and default, checked in one place before anything starts.
 //!
 //! All of it can be read from JSON (`serde`) and written as such, in the names that lib/api/server-options.ts has.
+mod access_log;
 mod compress;
 mod cors;
 mod limits;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use std::{borrow::Cow, path::PathBuf};
 
 pub use crate::http::etag::EtagKind;
+pub use access_log::{AccessLogFormat, AccessLogOptions};
 pub use compress::CompressOptions;
 pub use cors::CorsOptions;
 pub use limits::{CacheOptions, Limits};
@@ -95,6 +97,8 @@ pub struct Options {
     /// Certificates with their keys: the server speaks HTTPS, and nothing else, when there is one; at most 100. Of several, a client gets the first
     /// that is valid for the name it asks for, else the first.
     pub tls: Vec<TlsOptions>,
+    /// A line for each answer. Default none.
+    pub access_log: Option<AccessLogOptions>,
     /// The caches.
     pub cache: CacheOptions,
     /// Limits on clients.
@@ -119,6 +123,7 @@ impl Default for Options {
             server: Some("ringwheel".to_owned()),
             proxy_protocol: false,
             tls: Vec::new(),
+            access_log: None,
             cache: CacheOptions::default(),
             limits: Limits::default(),
             driver: None,
@@ -165,6 +170,9 @@ impl Options {
         }
         within("tls (length of the list)", self.tls.len(), 0, 100)?;
         field_value("server", self.server.as_deref())?;
+        if let Some(log) = &self.access_log {
+            log.validate()?;
+        }
         self.cache.validate()?;
         self.limits.validate()?;
         within("sites (length of the list)", self.sites.len(), 0, 1000)?;

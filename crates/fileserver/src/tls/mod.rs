@@ -21,6 +21,8 @@ pub(crate) struct Session {
     rustls: ServerConnection,
     /// The client said that it sends no more (close_notify).
     ended: bool,
+    /// Bytes of the conversation that the kernel has in records.
+    pub(crate) sent: u64,
 }
 
 /// What a connection receives: from the socket as it is, or out of TLS records.
@@ -49,7 +51,7 @@ impl Session {
         let mut rustls = ServerConnection::new(Arc::clone(config)).map_err(invalid)?;
         // What waits is bounded by the outbox, and a refused write would have to be answered for.
         rustls.set_buffer_limit(None);
-        Ok(Session { rustls, ended: false })
+        Ok(Session { rustls, ended: false, sent: 0 })
     }
 
     /// Takes records in; returns what they were about.
@@ -106,7 +108,7 @@ pub(crate) async fn handshake(connection: &mut Connection, input: &mut Vec<u8>) 
         }
         if std::mem::take(&mut first) && records.first().is_some_and(u8::is_ascii_uppercase) {
             // HTTP on a port of HTTPS.
-            refuse(connection, Status::BadRequest);
+            refuse(connection, Status::BadRequest, &records);
             connection.flush(false).await?;
             return Ok(false);
         }
@@ -155,7 +157,11 @@ pub(crate) async fn receive(connection: &mut Connection) -> io::Result<Option<Re
 pub(crate) async fn send_sealed(connection: &mut Connection, clear: &[u8], more: bool) -> io::Result<()> {
     let Some(session) = &mut connection.tls else { return Ok(()) };
     let records = session.seal(clear)?;
-    send(connection, records, more).await
+    send(connection, records, more).await?;
+    if let Some(session) = &mut connection.tls {
+        session.sent += clear.len() as u64;
+    }
+    Ok(())
 }
 
 /// Tells the peer that no more follows (close_notify), so that it knows the end from a cut; as far as the socket has room.
