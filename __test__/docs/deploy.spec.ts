@@ -269,3 +269,25 @@ test("a proxy's connections rest for less than the server keeps them", async (t)
   }
   t.truthy(parse(text('proxies/envoy.yaml')).static_resources.clusters[0].health_checks[0].http_health_check.path);
 });
+
+const READ_BY_ENVOY = `
+import json, sys
+from google.protobuf import json_format
+from envoy.config.bootstrap.v3 import bootstrap_pb2
+import envoy.extensions.filters.http.router.v3.router_pb2
+import envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2
+import envoy.extensions.upstreams.http.v3.http_protocol_options_pb2
+json_format.ParseDict(json.load(sys.stdin), bootstrap_pb2.Bootstrap())
+`;
+
+checker('python3', ['-c', 'import envoy.config.bootstrap.v3.bootstrap_pb2'])(
+  'envoy.yaml has the fields of its protocol definitions (xds-protos, from PyPI)',
+  (t) => {
+    const read = (config: unknown) =>
+      spawnSync('python3', ['-c', READ_BY_ENVOY], { input: JSON.stringify(config), encoding: 'utf8' });
+    const config = parse(text('proxies/envoy.yaml'));
+    const { status, stderr } = read(config);
+    t.is(status, 0, stderr);
+    t.not(read({ ...config, static: {} }).status, 0);
+  },
+);
