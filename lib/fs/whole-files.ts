@@ -6,10 +6,8 @@ import { isAborted } from '../api/abort.js';
 import * as calls from '../api/call.js';
 import type { RingwheelError } from '../api/errors.js';
 import { currentLink } from '../api/executor.js';
-import { operate } from '../api/operation.js';
 import { bytesIfThere, lengthOf } from '../ring/bytes.js';
-import { NO_HOLD } from '../ring/state.js';
-import { ALLOCATE_AHEAD, OPCODE_SYNC, OPCODE_TRUNCATE } from '../wire/layout.generated.js';
+import { ALLOCATE_AHEAD, ALLOCATE_BACK, OPCODE_SYNC, OPCODE_TRUNCATE } from '../wire/layout.generated.js';
 import { isEncoding, plainFlags, plainMode, plainOptions, plainPath } from './arguments.js';
 import {
   type Content,
@@ -143,21 +141,12 @@ async function written(
       if (bytes === undefined) await writeAll(kernel, data, encoding, signal);
       else await writeBytes(kernel, bytes, length, signal);
     } catch (error) {
-      if (ahead) await cutBehind(kernel);
+      // Where they are not given back they are in nobody's way, and go with the file.
+      if (ahead) await calls.allocate(kernel.link, kernel.file, ALLOCATE_BACK, 0, length).catch(() => {});
       throw error;
     }
     if (flush) await kernel.run(OPCODE_SYNC, 0, 'fsync');
   });
-}
-
-/** Gives back the blocks behind the end of a file that was not written whole. */
-async function cutBehind({ link, file }: Kernel): Promise<void> {
-  try {
-    const size = await calls.fstat<number>(link, file, ({ size }) => size);
-    if (size >= 0) await operate(link, OPCODE_TRUNCATE, file, NO_HOLD, 0, size);
-  } catch {
-    // They are in nobody's way, and go with the file.
-  }
 }
 
 /** Leases that the program keeps leave no range for all of it: undefined, and it is written piece by piece. */

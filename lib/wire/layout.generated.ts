@@ -169,6 +169,7 @@ export const CALL_FLAG_FORCE = 4;
 export const CALL_FLAG_SYNC = 8;
 export const CALL_FLAG_ALIGNMENT = 16;
 export const ALLOCATE_AHEAD = 257;
+export const ALLOCATE_BACK = 258;
 /** Bytes of a block before its paths. */
 export const BLOCK_HEADER = 64;
 /** The most bytes of a path. */

@@ -30,6 +30,8 @@ pub const CALL_FORCE: u32 = 4;
 pub const CALL_SYNC: u32 = 8;
 /// A mode of FILE_ALLOCATE: blocks behind the file's end, where that makes the writes that follow cheaper, and else nothing.
 pub const ALLOCATE_AHEAD: u32 = 257;
+/// A mode of FILE_ALLOCATE: gives back what ALLOCATE_AHEAD has left behind the file's end.
+pub const ALLOCATE_BACK: u32 = 258;
 /// Flag: what direct I/O asks of transfers, too (STATX_DIOALIGN).
 pub const CALL_ALIGNMENT: u32 = 16;
 
@@ -314,7 +316,7 @@ pub fn decode(block: &mut [u8]) -> Result<Call<'_>, RejectCode> {
         }
         CallNumber::FileAllocate => {
             let length = safe_integer(b).filter(|length| *length > 0).ok_or(RejectCode::Position)?;
-            if !matches!(mode, 0 | 1 | 3 | ALLOCATE_AHEAD) {
+            if !matches!(mode, 0 | 1 | 3 | ALLOCATE_AHEAD | ALLOCATE_BACK) {
                 return Err(RejectCode::Block);
             }
             Call::FileAllocate { mode, position: bytes()?, length }

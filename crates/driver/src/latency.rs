@@ -122,7 +122,7 @@ mod tests {
     use std::time::Duration;
 
     fn job() -> Operation {
-        Operation::Job(Job { run: None, file: None })
+        Operation::Job(Job { run: None, file: None, waits: false })
     }
 
     #[test]

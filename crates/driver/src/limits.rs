@@ -19,6 +19,9 @@ pub const CHUNKS: std::ops::RangeInclusive<u16> = 8..=4096;
 pub const CHUNK_BYTES: std::ops::RangeInclusive<u32> = 512..=65_536;
 /// Fewest and most threads of the blocking pool.
 pub const POOL_THREADS: std::ops::RangeInclusive<u16> = 1..=64;
+/// Threads, or workers of the ring's, for what waits for another process: opens of FIFOs, and copies of what is no file. More of these wait their turn,
+/// and nothing else waits behind them.
+pub const WAITING: u16 = 64;
 /// Longest idle time of a kernel submission thread, in milliseconds.
 pub const SQPOLL_IDLE_MS: std::ops::RangeInclusive<u32> = 1..=60_000;
 /// A kernel submission thread needs a core of its own: below this many usable CPUs it is refused unless forced.

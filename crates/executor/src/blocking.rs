@@ -35,7 +35,8 @@ where
         *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
         0
     });
-    let completion = Single::new(core, Operation::Job(Job { run: Some(run), file: None })).await;
+    let completion =
+        Single::new(core, Operation::Job(Job { run: Some(run), file: None, waits: false })).await;
     outcome(completion.result)?;
     let value = result.lock().unwrap_or_else(PoisonError::into_inner).take();
     value.ok_or_else(|| io::Error::other("the driver ran the work but it left no result"))

@@ -285,7 +285,11 @@ fn a_job_that_panics_is_an_io_error() {
             let run: Box<dyn FnOnce() -> i32 + Send> = Box::new(|| panic!("expected: job"));
             edge.driver
                 .submit(
-                    Operation::Job(ringwheel_driver::op::job::Job { run: Some(run), file: None }),
+                    Operation::Job(ringwheel_driver::op::job::Job {
+                        run: Some(run),
+                        file: None,
+                        waits: false,
+                    }),
                     CLIENT_TOKEN,
                 )
                 .map(drop)

@@ -251,6 +251,7 @@ fn layout_text() -> String {
     script.line(&format!("export const CALL_FLAG_SYNC = {};", call::CALL_SYNC));
     script.line(&format!("export const CALL_FLAG_ALIGNMENT = {};", call::CALL_ALIGNMENT));
     script.line(&format!("export const ALLOCATE_AHEAD = {};", call::ALLOCATE_AHEAD));
+    script.line(&format!("export const ALLOCATE_BACK = {};", call::ALLOCATE_BACK));
     script.constant("Bytes of a block before its paths.", "BLOCK_HEADER", call::BLOCK_HEADER);
     script.constant("The most bytes of a path.", "PATH_BYTES", call::PATH_BYTES);
     let words = [

@@ -16,7 +16,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 pub(super) fn job(run: impl FnOnce() -> i32 + Send + 'static) -> Job {
-    Job { run: Some(Box::new(run)), file: None }
+    Job { run: Some(Box::new(run)), file: None, waits: false }
 }
 
 fn results(rig: &Rig) -> Result<(), Skip> {
@@ -94,7 +94,7 @@ fn parallel(rig: &Rig) -> Result<(), Skip> {
 
 fn spent(rig: &Rig) -> Result<(), Skip> {
     let mut drive = rig.start();
-    match drive.driver.submit(Operation::Job(Job { run: None, file: None }), 77) {
+    match drive.driver.submit(Operation::Job(Job { run: None, file: None, waits: false }), 77) {
         Ok(_) => assert!(drive.next(77).result < 0),
         Err(refused) => assert!(matches!(refused.operation, Operation::Job(_))),
     }

@@ -6,6 +6,7 @@ mod accounting;
 mod cancel;
 mod connections;
 mod faults;
+mod fifos;
 mod files;
 mod jobs;
 mod lifecycle;
@@ -35,6 +36,7 @@ pub fn cases() -> Vec<Case> {
         faults::CASES,
         vectors::CASES,
         streams::CASES,
+        fifos::CASES,
         connections::CASES,
         sockets::CASES,
         jobs::CASES,

@@ -6,6 +6,7 @@
 pub(crate) mod attempt;
 pub(crate) mod lent;
 pub(crate) mod pool;
+pub(crate) mod pools;
 #[cfg(target_os = "linux")]
 mod quick;
 mod shutdown;
@@ -20,10 +21,11 @@ use crate::{
     latency::{Latencies, Mark},
     limits,
     memory::provided::ChunkPool,
-    op::file::poll::{Opened, is_valid},
+    op::file::{fifo::Opened, poll::is_valid},
     wake::Signal,
 };
-use pool::{Pool, Work};
+use pool::Work;
+use pools::Pools;
 use sources::{News, Sources};
 use std::{
     collections::VecDeque,
@@ -89,7 +91,7 @@ pub(crate) struct Poll {
     unasked: u32,
     /// A wake came that no `enter` has reported yet.
     woken: bool,
-    pool: Pool,
+    pool: Pools,
     waker: Waker,
     stats: Stats,
     pub(crate) latencies: Latencies,
@@ -141,7 +143,7 @@ impl Poll {
             asked: false,
             unasked: 0,
             woken: false,
-            pool: Pool::new(options.pool_threads, POOL_QUEUE, Box::new(move || pool_waker.wake())),
+            pool: Pools::new(options.pool_threads, POOL_QUEUE, Box::new(move || pool_waker.wake())),
             waker,
             stats: Stats::default(),
             latencies: Latencies::new(),
@@ -211,7 +213,12 @@ impl Poll {
             }
             Place::Pooled => match self.pool.cancel(key) {
                 Some(work) => Some(work),
-                None => return,
+                None => {
+                    if let Some(opened) = &entry.opened {
+                        opened.give_up();
+                    }
+                    return;
+                }
             },
         };
         // A close that gave its descriptor to the pool cannot be taken back: dropping its work closes.

@@ -101,7 +101,7 @@ fn a_shut_down_driver_refuses() {
     poll.submit_from(&mut Operation::Nop, 1).unwrap();
     let report = poll.shutdown(Duration::from_secs(1));
     assert_eq!((report.drained, report.leaked), (1, 0));
-    let mut refused = Operation::Job(crate::op::job::Job { run: None, file: None });
+    let mut refused = Operation::Job(crate::op::job::Job { run: None, file: None, waits: false });
     assert_eq!(poll.submit_from(&mut refused, 2).unwrap_err(), RefusedReason::Closed);
     assert!(matches!(refused, Operation::Job(_)), "it stays where it was");
     assert_eq!(poll.shutdown(Duration::from_secs(1)).drained, 0, "once is enough");

@@ -20,7 +20,8 @@ use crate::{
     op::{
         file::{
             Read, Write,
-            poll::{has_no_place, nature, take_opened, work},
+            fifo::{self, Opened},
+            poll::{WAITS, has_no_place, nature, work},
         },
         socket::poll::{Accepted, Received, unblock},
     },
@@ -298,12 +299,27 @@ impl Poll {
     }
 
     fn give_to_pool(&mut self, key: Key, work: Work) {
+        let waits = self.slots.get_mut(key).is_some_and(|entry| match &entry.operation {
+            Operation::Job(job) => job.waits,
+            _ => false,
+        });
+        if waits {
+            return self.give_to_waiting(key, work);
+        }
         if !self.parked.is_empty() {
             return self.park_work(key, work); // Others came first.
         }
-        match self.pool.submit(key, work) {
+        match self.pool.submit(key, work, false) {
             Ok(()) => self.leave_queue(key, Place::Pooled),
             Err(Rejected { work, reason: Reason::Full }) => self.park_work(key, work),
+            Err(Rejected { work, reason }) => self.refuse_work(key, work, reason),
+        }
+    }
+
+    /// Work that waits for another process: nothing else queues behind it.
+    fn give_to_waiting(&mut self, key: Key, work: Work) {
+        match self.pool.submit(key, work, true) {
+            Ok(()) => self.leave_queue(key, Place::Pooled),
             Err(Rejected { work, reason }) => self.refuse_work(key, work, reason),
         }
     }
@@ -336,7 +352,7 @@ impl Poll {
             self.results = results;
         }
         while let Some((key, work)) = self.parked.pop_front() {
-            match self.pool.submit(key, work) {
+            match self.pool.submit(key, work, false) {
                 Ok(()) => self.leave_queue(key, Place::Pooled),
                 Err(Rejected { work, reason: Reason::Full }) => {
                     self.parked.push_front((key, work));
@@ -349,6 +365,11 @@ impl Poll {
 
     fn pooled_ended(&mut self, key: Key, result: i32) {
         let Some(entry) = self.slots.get_mut(key) else { return };
+        if result == WAITS
+            && let Some(opened) = entry.opened.clone()
+        {
+            return self.open_waits(key, opened);
+        }
         if let (Operation::Read(read), Ok(bytes)) = (&mut entry.operation, usize::try_from(result)) {
             read.target.filled(bytes);
         }
@@ -356,8 +377,26 @@ impl Poll {
         if let (Operation::Stat(stat), true) = (&mut entry.operation, stat_bytes > 0) {
             stat.target.filled(stat_bytes);
         }
-        let opened = entry.opened.take().as_ref().and_then(take_opened);
+        let opened = entry.opened.take().as_ref().and_then(Opened::take);
         self.finish(key, result, opened.map(Handle::from_owned));
+    }
+
+    /// An open waits for the other end of a FIFO.
+    fn open_waits(&mut self, key: Key, opened: Opened) {
+        let Some(entry) = self.slots.get_mut(key) else { return };
+        let early = opened.take();
+        if opened.is_given_up() {
+            return self.finish(key, -rustix::io::Errno::CANCELED.raw_os_error(), None);
+        }
+        // SAFETY: as in `attempt`.
+        let lent = unsafe { Lent::new(&mut entry.operation) };
+        let Operation::Open(open) = &entry.operation else { return };
+        let work = match early {
+            #[cfg(target_os = "linux")]
+            Some(file) => fifo::watch(file, open.flags, opened),
+            _ => open.work(lent, opened, true),
+        };
+        self.give_to_waiting(key, work);
     }
 }
 

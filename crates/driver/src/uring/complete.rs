@@ -7,7 +7,8 @@ use crate::{
     Chunk, Completion, Handle, Operation,
     error::{Verdict, verdict},
     inflight::Key,
-    op,
+    op::{self, Aside, file::uring::Next},
+    poll::pool::{Reason, Rejected},
 };
 use io_uring::cqueue;
 use rustix::io::Errno as E;
@@ -110,6 +111,10 @@ impl Uring {
         self.pool.drain(|key, result| {
             if let Some(entry) = slab.get_mut(key) {
                 entry.place = Place::Local;
+                let result = match entry.aside.as_deref_mut() {
+                    Some(Aside::Open(opening)) => opening.watched(result),
+                    _ => result,
+                };
                 local.push_back((key, result));
             }
         });
@@ -195,15 +200,33 @@ impl Uring {
 
     fn opened(&mut self, key: Key, result: i32) -> Option<Completion> {
         let entry = self.slab.get_mut(key)?;
-        if let Operation::Open(open) = &entry.operation
-            && !entry.cancelled
-            && !self.closed
-            && op::file::uring::opens_again(open, &mut entry.aside, result)
-        {
-            self.arm(key);
-            return None;
+        let wanted = !entry.cancelled && !self.closed;
+        let (Operation::Open(open), Some(Aside::Open(opening))) =
+            (&entry.operation, entry.aside.as_deref_mut())
+        else {
+            return Some(self.finish(key, result));
+        };
+        let waited = opening.has_waited();
+        match opening.next(open, result, wanted) {
+            Next::Again => self.arm(key),
+            Next::Wait => self.open_waiting(key),
+            Next::Watch(work) => {
+                entry.place = Place::Pool;
+                if let Err(Rejected { reason, .. }) = self.pool.submit(key, work, true) {
+                    let errno = if let Reason::NoThread(errno) = reason { errno } else { -CANCELED };
+                    return Some(self.finish(key, -errno));
+                }
+            }
+            Next::Done(result) => {
+                let completion =
+                    if result < 0 { self.failed(key, result) } else { Some(self.finish(key, result)) };
+                if waited && completion.is_some() {
+                    self.open_waited();
+                }
+                return completion;
+            }
         }
-        if result < 0 { self.failed(key, result) } else { Some(self.finish(key, result)) }
+        None
     }
 
     fn accepted(&mut self, key: Key, result: i32, flags: u32) -> Option<Completion> {

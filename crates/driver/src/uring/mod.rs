@@ -11,6 +11,7 @@ mod shutdown;
 mod submit;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 pub(crate) use probe::Capabilities;
 pub(crate) use ring_other::Address;
@@ -25,7 +26,7 @@ use crate::{
     latency::{Latencies, Mark},
     limits::FIXED_FILES,
     memory::provided::ChunkPool,
-    poll::pool::Pool,
+    poll::pools::Pools,
 };
 use buffers::BufferRing;
 use io_uring::{IoUring, cqueue, squeue};
@@ -82,7 +83,8 @@ pub(crate) struct Uring {
     /// Slots whose clearing is staged.
     cleared: Vec<u32>,
     capabilities: Capabilities,
-    pool: Pool,
+    pool: Pools,
+    waiting: waiting::Waiting,
     waker: Waker,
     eventfd: Arc<OwnedFd>,
     /// Readable after completions, once someone has asked for it (native host).
@@ -128,7 +130,7 @@ pub(crate) struct Entry {
 pub(crate) enum Place {
     /// The kernel, or the queues before it.
     Kernel,
-    /// Nobody yet: a receive that waits for a chunk.
+    /// Nobody yet: a receive that waits for a chunk, an open that waits for a worker.
     Paused,
     /// The blocking pool.
     Pool,
@@ -191,7 +193,8 @@ impl Uring {
             cleared: Vec::new(),
             capabilities,
             // Every job is an operation in flight, so the queue never needs more room than they have.
-            pool: Pool::new(options.pool_threads, completion_entries, Box::new(move || wake.wake())),
+            pool: Pools::new(options.pool_threads, completion_entries, Box::new(move || wake.wake())),
+            waiting: waiting::Waiting::default(),
             waker,
             eventfd,
             told: None,

@@ -23,6 +23,8 @@ pub(crate) enum Plan {
     Done(i32),
     /// On the blocking pool.
     Pool(Work),
+    /// On the pool for what waits for another process.
+    Waits(Work),
     /// Not at all: an argument is out of range.
     Refuse(Errno),
 }
@@ -105,7 +107,8 @@ impl Uring {
                 return Ok(Ticket(key));
             }
             Plan::Done(result) => Ok(result),
-            Plan::Pool(work) => Err(work),
+            Plan::Pool(work) => Err((work, false)),
+            Plan::Waits(work) => Err((work, true)),
             Plan::Refuse(errno) => return Err(RefusedReason::Unsupported(errno)),
         };
         match place_and_result {
@@ -114,7 +117,7 @@ impl Uring {
                 self.local.push_back((key, result));
                 Ok(Ticket(key))
             }
-            Err(work) => self.submit_to_pool(operation, token, work),
+            Err((work, waits)) => self.submit_to_pool(operation, token, work, waits),
         }
     }
 
@@ -143,6 +146,8 @@ impl Uring {
                         job.run = Some(work);
                     }
                     self.end_locally(key, -E::CANCELED.raw_os_error());
+                } else if let Some(Aside::Open(opening)) = entry.aside.as_deref() {
+                    opening.give_up();
                 }
             }
             Place::Local => {}
@@ -166,7 +171,7 @@ impl Uring {
             Plan::Entry(sqe) => self.push(sqe.user_data(key)),
             Plan::Done(result) => self.end_locally(key, result),
             // Neither can come: only operations that ran as an entry before are armed again.
-            Plan::Pool(_) => self.end_locally(key, -E::INVAL.raw_os_error()),
+            Plan::Pool(_) | Plan::Waits(_) => self.end_locally(key, -E::INVAL.raw_os_error()),
             Plan::Refuse(errno) => self.end_locally(key, -errno.0),
         }
     }
@@ -252,9 +257,12 @@ impl Uring {
         operation: &mut Operation,
         token: u64,
         work: Work,
+        waits: bool,
     ) -> Result<Ticket, RefusedReason> {
         let key = self.admit(operation, token, None, Place::Pool, false);
-        let Err(Rejected { work, reason }) = self.pool.submit(key, work) else { return Ok(Ticket(key)) };
+        let Err(Rejected { work, reason }) = self.pool.submit(key, work, waits) else {
+            return Ok(Ticket(key));
+        };
         // As if it had never been admitted.
         self.singles -= 1;
         self.stats.submitted -= 1;

@@ -1,4 +1,5 @@
 //! File operations: what each one means, on every backend.
+pub(crate) mod fifo;
 pub(crate) mod poll;
 pub(crate) mod statx;
 #[cfg(target_os = "linux")]

@@ -1,6 +1,9 @@
 //! Files on the poll backend: from the page cache at once where Linux can say that nothing blocks, else on a pool thread;
 //! pipes and terminals by readiness.
-use super::{Open, Read, Write};
+use super::{
+    Open, Read, Write,
+    fifo::{self, Opened},
+};
 use crate::{
     Handle, Operation,
     handle::Nature,
@@ -14,10 +17,7 @@ use rustix::{
     fs::{CWD, FileType, Mode, OFlags},
     io::{Errno, retry_on_intr},
 };
-use std::{
-    os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 
 /// Closes, and says what dropping would keep to itself: that a network file system or a quota refuses what was written. Not
 /// tried again when it fails: Linux has let go of the descriptor then, and the number may be another file's.
@@ -38,13 +38,8 @@ const STREAM_BYTES: usize = 256 * 1024;
 /// What POLLOUT promises a *blocking* pipe: PIPE_BUF bytes. More could block.
 const PIPE_BYTES: usize = 4096;
 
-/// Where an open on a pool thread leaves its descriptor. Whoever drops the last clone closes what nobody took (INV-7).
-pub(crate) type Opened = Arc<Mutex<Option<OwnedFd>>>;
-
-/// Takes the descriptor out.
-pub(crate) fn take_opened(opened: &Opened) -> Option<OwnedFd> {
-    opened.lock().unwrap_or_else(PoisonError::into_inner).take()
-}
+/// The result of an open that has to wait: for the other end of a FIFO, elsewhere than on the pool.
+pub(crate) const WAITS: i32 = i32::MIN;
 
 /// How a descriptor is best read and written; asked once per handle.
 pub(crate) fn nature(file: &Handle) -> Nature {
@@ -76,6 +71,12 @@ pub fn has_positions(file: &Handle) -> bool {
 #[inline]
 pub(crate) fn has_no_place(file: &Handle, offset: u64) -> bool {
     offset != u64::MAX && !has_positions(file)
+}
+
+/// Whether a transfer has to end with EAGAIN rather than wait. Asked each time, as the kernel does: O_NONBLOCK belongs to the open file, and whoever
+/// shares that may set it.
+pub(crate) fn is_nonblocking(file: &Handle) -> bool {
+    rustix::fs::fcntl_getfl(file).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK))
 }
 
 /// O_DIRECT reads wait for the disk, whatever RWF_NOWAIT says.
@@ -131,10 +132,11 @@ impl Read {
         None
     }
 
-    /// Reads what a stream has, or a device at a position; waits when it has nothing.
+    /// Reads what a stream has, or a device at a position; waits when it has nothing, unless it was opened with O_NONBLOCK.
     pub(crate) fn attempt_stream(&mut self) -> Attempt {
+        let waits = !is_nonblocking(&self.file);
         match bits_now(self.file.as_fd(), PollFlags::IN) {
-            Ok(bits) if bits.is_empty() => return Attempt::Wait,
+            Ok(bits) if waits && bits.is_empty() => return Attempt::Wait,
             Ok(_) => {}
             Err(errno) => return Attempt::failed(errno),
         }
@@ -178,7 +180,7 @@ impl Read {
             }
         };
         match result {
-            Err(Errno::AGAIN) => Attempt::Wait, // Another reader was faster.
+            Err(Errno::AGAIN) if waits => Attempt::Wait, // Another reader was faster.
             result => Attempt::of(result),
         }
     }
@@ -231,16 +233,16 @@ fn read_cached_parts(
 }
 
 impl Write {
-    /// Writes what a stream takes without blocking, or a device at a position; waits when it takes nothing.
+    /// Writes what a stream takes without blocking, or a device at a position; waits when it takes nothing, unless it was opened with O_NONBLOCK.
     pub(crate) fn attempt_stream(&self) -> Attempt {
         let (file, offset) = (self.file.as_fd(), self.offset);
+        let waits = !is_nonblocking(&self.file);
         match bits_now(file, PollFlags::OUT) {
-            Ok(bits) if bits.is_empty() => return Attempt::Wait,
+            Ok(bits) if waits && bits.is_empty() => return Attempt::Wait,
             Ok(_) => {}
             Err(errno) => return Attempt::failed(errno),
         }
-        let nonblocking = rustix::fs::fcntl_getfl(file).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK));
-        let bytes_max = if nonblocking { STREAM_BYTES } else { PIPE_BYTES };
+        let bytes_max = if waits { PIPE_BYTES } else { STREAM_BYTES };
         let one = |bytes: &[u8]| {
             let piece = &bytes[..bytes.len().min(bytes_max)];
             retry_on_intr(|| match offset {
@@ -262,7 +264,7 @@ impl Write {
             source => one(source.bytes()),
         };
         match result {
-            Err(Errno::AGAIN) => Attempt::Wait,
+            Err(Errno::AGAIN) if waits => Attempt::Wait,
             result => Attempt::of(result),
         }
     }
@@ -277,8 +279,8 @@ pub(crate) fn work(
     Some(match operation {
         Operation::Open(open) => {
             let cell = Opened::default();
-            *opened = Some(Arc::clone(&cell));
-            open.work(lent, cell)
+            *opened = Some(cell.clone());
+            open.work(lent, cell, false)
         }
         // The last clone closes on the pool: close(2) may flush over a network or free a large deleted file.
         Operation::Close(_) => match std::mem::replace(operation, Operation::Nop) {
@@ -361,20 +363,30 @@ fn flush(file: BorrowedFd<'_>, _data_only: bool) -> rustix::io::Result<()> {
 }
 
 impl Open {
-    fn work(&self, directory: Option<Lent>, opened: Opened) -> Work {
-        let (path, resolve) = (self.path.clone(), self.resolve);
-        let flags = OFlags::from_bits_retain(self.flags as _) | OFlags::CLOEXEC;
-        let mode = Mode::from_raw_mode(self.mode as _);
+    /// Opens, and leaves the file in `opened`. [`WAITS`] where that waits for the other end of a FIFO, unless it `may_wait`: a reader's file is left
+    /// there then, too.
+    pub(crate) fn work(&self, directory: Option<Lent>, opened: Opened, may_wait: bool) -> Work {
+        let (path, resolve, flags, mode) = (self.path.clone(), self.resolve, self.flags, self.mode);
+        let may_wait = may_wait || !fifo::may_wait(flags);
         Box::new(move || {
-            let directory = directory.as_ref().map_or(CWD, |lent| lent.fd());
-            let result = match resolve {
-                0 => retry_on_intr(|| rustix::fs::openat(directory, path.as_c_str(), flags, mode)),
-                bits => open_resolved(directory, &path, flags, mode, bits),
+            let directory = directory.as_ref().map(Lent::fd);
+            let open = |flags: i32| {
+                let flags = OFlags::from_bits_retain(flags as _) | OFlags::CLOEXEC;
+                let (directory, mode) = (directory.unwrap_or(CWD), Mode::from_raw_mode(mode as _));
+                match resolve {
+                    0 => retry_on_intr(|| rustix::fs::openat(directory, path.as_c_str(), flags, mode)),
+                    bits => open_resolved(directory, &path, flags, mode, bits),
+                }
             };
-            match result {
+            let waits = !may_wait && fifo::leads_to_fifo(directory, &path, flags);
+            if waits && !(cfg!(target_os = "linux") && fifo::reads(flags)) {
+                return WAITS;
+            }
+            match open(if waits { flags | libc::O_NONBLOCK } else { flags }) {
                 Ok(fd) => {
-                    *opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(fd);
-                    0
+                    let waits = waits && fifo::waits(fd.as_fd(), flags);
+                    opened.put(fd);
+                    if waits { WAITS } else { 0 }
                 }
                 Err(errno) => -errno.raw_os_error(),
             }

@@ -1,7 +1,8 @@
 //! File operations on the ring: one entry each, but for what is cheaper without one.
 use super::{
     Close, Open, Read, Stat, Sync, Truncate, Write,
-    poll::{has_no_place, nature},
+    fifo::{self, Opened},
+    poll::{has_no_place, is_nonblocking, nature},
 };
 use crate::{
     Handle, Operation,
@@ -10,6 +11,7 @@ use crate::{
     limits::STATX,
     memory::{Source, Target},
     op::Aside,
+    poll::{attempt::Attempt, pool::Work},
     uring::{Kit, Plan, descriptor},
 };
 use io_uring::{opcode, squeue, types};
@@ -17,7 +19,7 @@ use rustix::{
     fs::{OFlags, SeekFrom},
     io::Errno as E,
 };
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
 /// The index of the arena among the fixed buffers: there is one.
 const ARENA: u16 = 0;
@@ -28,20 +30,44 @@ const NO_PLACE: Plan = Plan::Done(-E::SPIPE.raw_os_error());
 #[derive(Debug, Default)]
 pub(crate) struct Opening {
     how: types::OpenHow,
-    /// On a kernel worker, where it may block.
-    blocking: bool,
-    /// A FIFO that was opened without waiting for its other end; kept until it was opened with.
-    early: Option<Handle>,
+    way: Way,
+    /// Where a thread that watches a FIFO leaves it.
+    watched: Option<Opened>,
+}
+
+/// How an open is tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Way {
+    /// Without waiting for the other end of a FIFO: the ring may hand it to a worker, which others need.
+    #[default]
+    AtOnce,
+    /// As it was asked for. Somebody holds a lease on the file, say.
+    AsAsked,
+    /// The same, for a FIFO without a reader: on a worker, for as long as it takes.
+    Waiting,
+}
+
+/// What comes after an attempt to open.
+pub(crate) enum Next {
+    /// This result.
+    Done(i32),
+    /// Another attempt.
+    Again,
+    /// Another, which waits.
+    Wait,
+    /// A thread waits for the writer of a FIFO.
+    Watch(Work),
 }
 
 /// openat2(2) when paths must be resolved in a certain way, else openat(2): a kernel without openat2 cannot do the former.
 pub(crate) fn open(open: &Open, aside: &mut Option<Box<Aside>>) -> Plan {
     let directory = types::Fd(open.directory.as_ref().map_or(libc::AT_FDCWD, AsRawFd::as_raw_fd));
-    let flags = open.flags | libc::O_CLOEXEC;
     let path = open.path.as_ptr();
     let aside = aside.get_or_insert_with(|| Box::new(Aside::Open(Opening::default())));
     let Aside::Open(opening) = &mut **aside else { return Plan::Refuse(INVALID) };
-    let worker = if opening.blocking { squeue::Flags::ASYNC } else { squeue::Flags::empty() };
+    let asked = if opening.way == Way::AtOnce { open.flags_at_once() } else { open.flags };
+    let flags = asked | libc::O_CLOEXEC;
+    let worker = if opening.has_waited() { squeue::Flags::ASYNC } else { squeue::Flags::empty() };
     if open.resolve == 0 {
         let entry = opcode::OpenAt::new(directory, path).flags(flags).mode(open.mode).build();
         return Plan::Entry(entry.flags(worker));
@@ -54,28 +80,58 @@ pub(crate) fn open(open: &Open, aside: &mut Option<Box<Aside>>) -> Plan {
     Plan::Entry(entry.flags(worker))
 }
 
-/// True when an open must run again, and wait. The ring tries first as if with O_NONBLOCK, which on a FIFO has another
-/// meaning: opened for reading it does not wait for a writer, for writing it fails with ENXIO. Costs an fstat(2).
-pub(crate) fn opens_again(open: &Open, aside: &mut Option<Box<Aside>>, result: i32) -> bool {
-    let Some(Aside::Open(opening)) = aside.as_deref_mut() else { return false };
-    if opening.blocking || open.flags & (libc::O_NONBLOCK | libc::O_PATH) != 0 {
-        return false;
+impl Opening {
+    /// Whether the last attempt was one that waits.
+    pub(crate) fn has_waited(&self) -> bool {
+        self.way == Way::Waiting
     }
-    if result >= 0 {
-        // SAFETY: `borrow_raw` needs the descriptor open for the borrow: the kernel made it for this completion.
-        let file = unsafe { BorrowedFd::borrow_raw(result) };
-        let is_fifo = rustix::fs::fstat(file).is_ok_and(|stat| {
-            rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Fifo
-        });
-        if !is_fifo {
-            return false;
+
+    /// What comes after an attempt. `wanted`: it was not cancelled. Costs two system calls of what was opened without waiting.
+    pub(crate) fn next(&mut self, open: &Open, result: i32, wanted: bool) -> Next {
+        if self.way != Way::AtOnce || !fifo::may_wait(open.flags) {
+            return Next::Done(result);
         }
-        opening.early = Some(super::super::opened(result));
-    } else if result != -libc::ENXIO {
-        return false;
+        if result >= 0 {
+            // SAFETY: `from_raw_fd` needs an open descriptor that nobody else owns: the kernel made it for this completion (INV-7).
+            let file = unsafe { OwnedFd::from_raw_fd(result) };
+            if !fifo::reads(open.flags) {
+                fifo::let_wait(file.as_fd(), open.flags);
+            } else if fifo::waits(file.as_fd(), open.flags) {
+                if !wanted {
+                    return Next::Done(-E::CANCELED.raw_os_error());
+                }
+                let opened = self.watched.insert(Opened::default());
+                return Next::Watch(fifo::watch(file, open.flags, opened.clone()));
+            }
+            return Next::Done(file.into_raw_fd());
+        }
+        match E::from_raw_os_error(-result) {
+            E::NXIO if fifo::reads(open.flags) => Next::Done(result),
+            E::NXIO | E::AGAIN if !wanted => Next::Done(-E::CANCELED.raw_os_error()),
+            E::NXIO => {
+                self.way = Way::Waiting;
+                Next::Wait
+            }
+            E::AGAIN => {
+                self.way = Way::AsAsked;
+                Next::Again
+            }
+            _ => Next::Done(result),
+        }
     }
-    opening.blocking = true;
-    true
+
+    /// The thread that watched a FIFO has ended so: the result, as the kernel gives it of an open.
+    pub(crate) fn watched(&mut self, result: i32) -> i32 {
+        let file = self.watched.take().and_then(|opened| opened.take());
+        file.filter(|_| result >= 0).map_or(result, IntoRawFd::into_raw_fd)
+    }
+
+    /// A thread that watches is to end.
+    pub(crate) fn give_up(&self) {
+        if let Some(opened) = &self.watched {
+            opened.give_up();
+        }
+    }
 }
 
 /// Really closes through the last handle only; others go on using the file.
@@ -88,10 +144,27 @@ pub(crate) fn close(close: &Close) -> Plan {
     Plan::Entry(opcode::Close::new(types::Fd(close.file.as_raw_fd())).build())
 }
 
+/// Whether who opened a stream did so with O_NONBLOCK. The ring waits for those, too (io_rw_init_file in Linux 6.18's rw.c).
+#[inline]
+fn must_not_wait(file: &Handle) -> bool {
+    nature(file) == Nature::Stream && is_nonblocking(file)
+}
+
+#[cold]
+fn at_once(attempt: Attempt) -> Plan {
+    match attempt {
+        Attempt::Done(result) => Plan::Done(result),
+        _ => Plan::Done(-E::AGAIN.raw_os_error()), // Somebody took O_NONBLOCK back in between.
+    }
+}
+
 #[inline]
 pub(crate) fn read(read: &mut Read, kit: Kit) -> Plan {
     if has_no_place(&read.file, read.offset) {
         return NO_PLACE;
+    }
+    if must_not_wait(&read.file) {
+        return at_once(read.attempt_stream());
     }
     if let Target::Vector(vector) = &read.target {
         let ((places, count), (fd, flags)) = (vector.places(), descriptor(&read.file, kit));
@@ -112,6 +185,9 @@ pub(crate) fn read(read: &mut Read, kit: Kit) -> Plan {
 pub(crate) fn write(write: &Write, kit: Kit) -> Plan {
     if has_no_place(&write.file, write.offset) {
         return NO_PLACE;
+    }
+    if must_not_wait(&write.file) {
+        return at_once(write.attempt_stream());
     }
     if let Source::Vector(vector) = &write.source {
         let ((places, count), (fd, flags)) = (vector.places(), descriptor(&write.file, kit));

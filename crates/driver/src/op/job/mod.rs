@@ -13,6 +13,8 @@ pub struct Job {
     pub run: Option<Box<dyn FnOnce() -> i32 + Send + 'static>>,
     /// A file whose descriptor the closure uses: held until the closure has ended, also when shutdown has to leave it behind (INV-1).
     pub file: Option<Handle>,
+    /// It may wait for another process: it runs on one of the threads for that, and nothing else waits behind it.
+    pub waits: bool,
 }
 
 impl std::fmt::Debug for Job {

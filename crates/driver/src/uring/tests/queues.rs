@@ -105,14 +105,20 @@ fn jobs_run_beside_the_ring_and_wake_it() {
             std::thread::sleep(Duration::from_millis(20));
             42
         };
-        let done = one(&mut driver, Operation::Job(job::Job { run: Some(Box::new(run)), file: None }));
+        let done =
+            one(&mut driver, Operation::Job(job::Job { run: Some(Box::new(run)), file: None, waits: false }));
         assert_eq!(done.result, 42);
         let failed = one(
             &mut driver,
-            Operation::Job(job::Job { run: Some(Box::new(|| panic!("on purpose"))), file: None }),
+            Operation::Job(job::Job {
+                run: Some(Box::new(|| panic!("on purpose"))),
+                file: None,
+                waits: false,
+            }),
         );
         assert_eq!(failed.result, -libc::EIO);
-        let Err(refused) = driver.submit(Operation::Job(job::Job { run: None, file: None }), 1) else {
+        let Err(refused) = driver.submit(Operation::Job(job::Job { run: None, file: None, waits: false }), 1)
+        else {
             panic!()
         };
         assert_eq!(refused.reason, RefusedReason::Unsupported(Errno(libc::EINVAL)));

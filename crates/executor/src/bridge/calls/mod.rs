@@ -11,6 +11,8 @@
 //!
 //! A job holds no pointer into the arena; the lease waits here, in the operation's hand (INV-3). What it opens it owns, so a job that ends
 //! after its cancel, or after the executor, closes it (INV-7).
+#[cfg(target_os = "linux")]
+mod ahead;
 mod desk;
 mod entries;
 mod out;
@@ -412,5 +414,5 @@ fn job(
         *shared.answer.lock().unwrap_or_else(PoisonError::into_inner) = answer;
         result.unwrap_or_else(|errno| -errno.raw_os_error())
     };
-    Job { run: Some(Box::new(run)), file }
+    Job { run: Some(Box::new(run)), file, waits: false }
 }
