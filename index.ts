@@ -65,6 +65,8 @@ export { type LockOptions, RwLock } from './lib/api/rwlock.js';
 export { type AcquireOptions, type Guard, Permit, Semaphore } from './lib/api/semaphore.js';
 export { SequentialWriter, type WriterOptions } from './lib/api/sequential-writer.js';
 export type {
+  AccessLogOptions,
+  BasicAuthOptions,
   FileServerOptions,
   RedirectOptions,
   ServerAdminOptions,

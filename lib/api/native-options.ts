@@ -55,7 +55,20 @@ function descriptors(fd: NonNullable<FileServerOptions['fd']>, where: string): r
 }
 
 function nativeSite(site: SiteOptions & { driver?: unknown }): object {
-  const { root, mounts, single, ignores, etag, immutable, headers, compress, cors, driver: _, ...others } = site;
+  const {
+    root,
+    mounts,
+    single,
+    ignores,
+    etag,
+    immutable,
+    headers,
+    compress,
+    cors,
+    basicAuth,
+    driver: _,
+    ...others
+  } = site;
   return {
     ...others,
     roots: [root].flat(),
@@ -65,6 +78,7 @@ function nativeSite(site: SiteOptions & { driver?: unknown }): object {
     etag: etag === false ? 'off' : etag,
     immutable: immutable === true ? 'all' : immutable || undefined,
     compress: nativeCompress(compress),
+    basicAuth: basicAuth && [basicAuth].flat(),
     cors: cors === true ? {} : cors || undefined,
     headers:
       headers && Object.entries(headers).map(([pattern, fields]) => ({ pattern, fields: Object.entries(fields) })),
@@ -109,6 +123,7 @@ function ourSite(native: Record<string, unknown>): Record<string, unknown> {
     cacheControl,
     compress,
     cors,
+    basicAuth,
     trailingSlash,
     ...others
   } = native;
@@ -130,6 +145,7 @@ function ourSite(native: Record<string, unknown>): Record<string, unknown> {
     trailingSlash: trailingSlash ?? undefined,
     maxAge: maxAge ?? undefined,
     cacheControl: cacheControl ?? undefined,
+    basicAuth: (basicAuth as object[]).map(withoutNull),
     compress: ourCompress(compress as Record<string, unknown> | null),
     cors: cors !== null && { ...(cors as object), maxAge: (cors as { maxAge: number | null }).maxAge ?? undefined },
     ...others,

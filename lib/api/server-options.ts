@@ -103,6 +103,21 @@ export interface ServerCorsOptions {
   maxAge?: number;
 }
 
+/** A part of a site that asks for a name and a password (Basic, RFC 7617). */
+export interface BasicAuthOptions {
+  /**
+   * Directories, by the paths of requests, with a slash at both ends, such as `/admin/`; from 1 to 64. Of all that a path lies below the longest counts, whichever part has
+   * it. ASCII letters are alike whatever their case. Default `['/']`: all of the site.
+   */
+  paths?: readonly string[];
+  /** What browsers show: up to 256 printable ASCII characters but `"` and `\`. Default `Restricted`. */
+  realm?: string;
+  /** Names, with their passwords hashed with bcrypt, as `htpasswd -nB NAME` prints them; at most 10000. */
+  users?: Readonly<Record<string, string>>;
+  /** A file of more of them, as `htpasswd -B` writes it, which {@link FileServer.reload} reads again. A name of `users` goes before it. */
+  file?: string;
+}
+
 /** What one site serves, and how: all that may differ between the hosts of a server. */
 export interface SiteOptions {
   /**
@@ -210,6 +225,12 @@ export interface SiteOptions {
    * `headers`) are left alone. Default false.
    */
   compress?: boolean | ServerCompressOptions;
+  /**
+   * Parts of the site that ask for a name and a password. What is below them is `Cache-Control: private` (with the age of `maxAge` and `immutable`), unless `cacheControl` or
+   * `headers` say otherwise; OPTIONS, which a browser sends without a password, is answered. The hash is computed beside the cores, one at a time a core, and a password
+   * that was right is remembered for 5 minutes; where too many wait the answer is 503. Over HTTP without TLS everybody on the way reads the password. Default none.
+   */
+  basicAuth?: BasicAuthOptions | readonly BasicAuthOptions[];
   /** Who may read the answers from other origins, errors included: true means everybody. Default false: nobody. */
   cors?: boolean | ServerCorsOptions;
   /**
@@ -332,6 +353,8 @@ export const DRAIN_MS = 10_000;
 /** Where the admin listener listens when nobody says. @internal */
 export const ADMIN_HOST = '127.0.0.1';
 
+const AUTH_RULE = shape({ paths: listOf(text, 64), realm: text, users: mapOf(text, text, 10_000), file: path });
+
 const SITE_RULES: Record<string, Rule> = {
   root: either(path, listOf(path, 16)),
   mounts: mapOf(text, path, 64),
@@ -366,6 +389,7 @@ const SITE_RULES: Record<string, Rule> = {
       maxBytes: whole(0, 16 * 2 ** 20),
     }),
   ),
+  basicAuth: either(AUTH_RULE, listOf(AUTH_RULE, 64)),
   cors: either(
     truth,
     shape({

@@ -44,6 +44,7 @@ export interface ServeOptions {
   readonly proxyProtocol?: true;
   readonly tlsCert?: readonly string[];
   readonly tlsKey?: readonly string[];
+  readonly basicAuth?: string;
   readonly accessLog?: true | string;
   readonly accessLogFormat?: 'common' | 'combined' | 'json';
   readonly cache?: Readonly<Record<string, number>>;
@@ -64,6 +65,7 @@ export function flagged(directory: string | undefined, options: ServeOptions): S
     unixMode,
     tlsCert = [],
     tlsKey = [],
+    basicAuth,
     accessLog,
     accessLogFormat,
     cores,
@@ -85,6 +87,7 @@ export function flagged(directory: string | undefined, options: ServeOptions): S
   const given = {
     ...same,
     tls: tls.length > 0 ? tls : undefined,
+    basicAuth: basicAuth === undefined ? undefined : { file: resolve(basicAuth) },
     accessLog:
       accessLogFormat === undefined
         ? accessLog

@@ -174,6 +174,7 @@ export function commands(defaults: Defaults): Command {
     .option('--proxy-protocol', 'each connection begins with a PROXY protocol header, version 1 or 2')
     .option('--tls-cert <file>', 'HTTPS with this certificate (PEM; its issuers behind it), may be repeated', repeated)
     .option('--tls-key <file>', 'its key (PEM, not encrypted), as often as --tls-cert', repeated)
+    .option('--basic-auth <file>', 'ask for a name and a password of this file, as `htpasswd -B` writes it')
     .option('--access-log [file]', 'a line for each answer, to that file or to standard output')
     .addOption(
       new Option('--access-log-format <name>', 'of these lines (default: combined)').choices([

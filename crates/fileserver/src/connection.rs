@@ -13,7 +13,7 @@
 //! A plain GET of a cached file passes 1, 2, 3, 6 and touches the system once: the send.
 use crate::{
     access::Pending,
-    body,
+    auth, body,
     core::{Core, Guard},
     fallback,
     file::Loaded,
@@ -52,6 +52,8 @@ pub(crate) struct Connection {
     pub(crate) client: Option<IpAddr>,
     /// Answers that are to be logged.
     pub(crate) log: Option<Box<Pending>>,
+    /// What came of the password of the request at hand, when it was hashed just now.
+    pub(crate) hashed: Option<auth::Outcome>,
 }
 
 impl Connection {
@@ -214,6 +216,7 @@ pub(crate) async fn serve(guard: Guard) {
         tls: None,
         client: None,
         log: None,
+        hashed: None,
     };
     match converse(&mut connection).await {
         Ok(()) => {
@@ -306,6 +309,11 @@ async fn converse(connection: &mut Connection) -> io::Result<()> {
                 connection.enter(Phase::Send);
                 loaded =
                     Some(fallback::load(&Rc::clone(connection.core()), site, &key, preference, view).await);
+            }
+            Next::Hash(attempt) => {
+                connection.flush(false).await?;
+                connection.enter(Phase::Send);
+                connection.hashed = Some(Box::pin(auth::hash(&Rc::clone(connection.core()), attempt)).await);
             }
             Next::Page { site, status, preference } => {
                 connection.flush(false).await?;

@@ -1,9 +1,9 @@
 //! What the server's owner and its cores share: the stop signals, the connection count, the counters.
-use crate::{access::AccessLog, compress::Compressor, stats::Counters, tls::Keys};
+use crate::{access::AccessLog, auth::Guard, compress::Compressor, stats::Counters, tls::Keys};
 use ringwheel_executor::event::Event;
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::Instant,
@@ -22,6 +22,8 @@ pub(crate) struct Control {
     pub(crate) keys: Option<Keys>,
     /// Only where answers are logged.
     pub(crate) access_log: Option<Arc<AccessLog>>,
+    /// Only where a site asks for passwords; another one after a reload.
+    guard: RwLock<Option<Arc<Guard>>>,
 }
 
 impl Control {
@@ -39,7 +41,18 @@ impl Control {
             compressor,
             keys,
             access_log,
+            guard: RwLock::new(None),
         }
+    }
+
+    /// Who judges names and passwords.
+    pub(crate) fn guard(&self) -> Option<Arc<Guard>> {
+        self.guard.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts another one in its place.
+    pub(crate) fn set_guard(&self, guard: Option<Guard>) {
+        *self.guard.write().unwrap_or_else(PoisonError::into_inner) = guard.map(Arc::new);
     }
 
     /// Counts a connection in, unless there are `max`.

@@ -1,6 +1,6 @@
 //! One core's server: what its connections share, and the loop that accepts them. Pipeline step 0.
 use crate::{
-    access,
+    access, auth,
     cache::Bounded,
     connection,
     control::Control,
@@ -52,6 +52,7 @@ pub(crate) struct Core {
     pub(crate) sites: Sites,
     pub(crate) shelf: RefCell<Shelf>,
     pub(crate) listings: Listings,
+    pub(crate) turns: auth::Turns,
     pub(crate) flights: RefCell<FxHashMap<Rc<[u8]>, Rc<Flight>>>,
     pub(crate) watches: Watches,
     pub(crate) draining: Cell<bool>,
@@ -90,6 +91,7 @@ impl Core {
                 path: Vec::new(),
             }),
             listings: Listings::default(),
+            turns: auth::Turns::default(),
             flights: RefCell::default(),
             watches: Watches::default(),
             draining: Cell::new(false),

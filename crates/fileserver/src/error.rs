@@ -61,6 +61,13 @@ pub enum StartError {
         /// What is wrong with it, with its remedy.
         reason: String,
     },
+    /// A file of names and passwords cannot be used.
+    Auth {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, with its remedy.
+        reason: String,
+    },
     /// The access log cannot be written.
     AccessLog {
         /// Its file.
@@ -138,7 +145,9 @@ impl fmt::Display for StartError {
                 }
                 None => write!(f, "descriptor {fd} cannot be served from: {error}"),
             },
-            StartError::Tls { path, reason } => write!(f, "{path:?} {reason}"),
+            StartError::Tls { path, reason } | StartError::Auth { path, reason } => {
+                write!(f, "{path:?} {reason}")
+            }
             StartError::AccessLog { path, reason } => write!(f, "the access log {path:?} {reason}"),
             StartError::Core { core, reason } => write!(f, "core {core} did not start: {reason}"),
         }
@@ -176,6 +185,7 @@ impl std::error::Error for StartError {
             StartError::Option { .. }
             | StartError::Tls { .. }
             | StartError::AccessLog { .. }
+            | StartError::Auth { .. }
             | StartError::Core { .. } => None,
         }
     }
@@ -192,6 +202,7 @@ impl StartError {
                 "ERR_RINGWHEEL_LISTEN"
             }
             StartError::Tls { .. } => "ERR_RINGWHEEL_TLS",
+            StartError::Auth { .. } => "ERR_RINGWHEEL_AUTH",
             StartError::AccessLog { .. } => "ERR_RINGWHEEL_ACCESS_LOG",
             StartError::Core { .. } => "ERR_RINGWHEEL_CORE",
         }
@@ -203,6 +214,7 @@ impl StartError {
             StartError::Root { path, .. }
             | StartError::Unix { path, .. }
             | StartError::AccessLog { path, .. }
+            | StartError::Auth { path, .. }
             | StartError::Tls { path, .. } => Some(path),
             _ => None,
         }
@@ -219,6 +231,7 @@ impl StartError {
             StartError::Option { .. }
             | StartError::Tls { .. }
             | StartError::AccessLog { .. }
+            | StartError::Auth { .. }
             | StartError::Core { .. } => None,
         }
     }

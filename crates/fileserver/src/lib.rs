@@ -7,7 +7,7 @@
 //! | 0 accept | `listen/`, `core.rs` | a connection becomes a task on the core that accepted it |
 //! | 1 receive | `connection.rs`, [`proxy`] | bytes in a provided buffer; before them a PROXY header and a TLS handshake (`tls/`), where they are asked for |
 //! | 2 parse | [`http::parse`] | one head, borrowed |
-//! | 3 find | `site.rs`, `cache.rs`, [`target`], `load.rs`, `find.rs`, `fallback.rs`, `listing/`, `on_the_fly.rs`, [`redirect`] | the site of the host; raw path in the cache, else canonical path (which may have moved), else the disk, once for all who wait; packed on the fly where that is asked for |
+//! | 3 find | `site.rs`, `auth/`, `cache.rs`, [`target`], `load.rs`, `find.rs`, `fallback.rs`, `listing/`, `on_the_fly.rs`, [`redirect`] | the site of the host; raw path in the cache, else canonical path (which may have moved), else the disk, once for all who wait; packed on the fly where that is asked for |
 //! | 4 decide | [`http::answer`] | preconditions and ranges |
 //! | 5 write | [`http::head`], `outbox.rs` | the ready-made response, or a head |
 //! | 6 send | `outbox.rs`, `body.rs`, `access/` | one send for what arrived together; large files by sendfile in windows; then the access log's line |
@@ -19,6 +19,7 @@
 #![warn(missing_docs)]
 
 mod access;
+mod auth;
 mod body;
 pub mod cache;
 mod compress;
@@ -52,8 +53,8 @@ pub use error::StartError;
 pub use latency::LatencyStats;
 pub use listen::Address;
 pub use options::{
-    AccessLogFormat, AccessLogOptions, CacheOptions, CompressOptions, Cores, CorsOptions, Dotfiles,
-    DriverKind, EtagKind, HeaderRule, Immutable, Limits, Mount, Options, RedirectRule, SiteOptions,
+    AccessLogFormat, AccessLogOptions, AuthOptions, CacheOptions, CompressOptions, Cores, CorsOptions,
+    Dotfiles, DriverKind, EtagKind, HeaderRule, Immutable, Limits, Mount, Options, RedirectRule, SiteOptions,
     TlsOptions, UnixOptions,
 };
 pub use server::{CloseReport, Server, Stopper};

@@ -1,5 +1,6 @@
 //! Pipeline steps 2 to 5: received bytes to the outbox, without waiting for anything. What must be waited for is handed back.
 use crate::{
+    auth::{Attempt, Credentials, Outcome, Verdict},
     body::{Body, Bytes},
     cache::Bounded,
     connection::Connection,
@@ -43,6 +44,8 @@ pub(crate) enum Next {
     },
     /// The head is in the outbox, this follows it; then a request body of this length is thrown away.
     Body(Body, u64),
+    /// A password must be hashed; then the same request again.
+    Hash(Attempt),
     /// This site's page for this status must be loaded; then the same request again.
     Page {
         /// The site's number.
@@ -85,6 +88,7 @@ pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Optio
             if let Some(target) = target::split(request.target)
                 && let site = core.sites.of(request.site(&target))
                 && site.is_usual(&request)
+                && site.part_of(target.path).is_none()
                 && let Some(entry) = small.get(key_of(site, &target, path))
                 && now.saturating_duration_since(entry.checked) < core.revalidate
                 && let Some(small) = entry.choose(|| site.preference(&request))
@@ -110,6 +114,7 @@ pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Optio
             Step::Load { site, key, preference, view } => {
                 return (used, Next::Load { site, key, preference, view });
             }
+            Step::Hash(attempt) => return (used, Next::Hash(attempt)),
             Step::Page { site, status, preference } => {
                 return (used, Next::Page { site, status, preference });
             }
@@ -148,6 +153,7 @@ fn key_of<'a>(site: &Site, target: &target::Target<'a>, room: &'a mut Vec<u8>) -
 enum Step {
     Load { site: usize, key: Box<[u8]>, preference: Preference, view: Option<View> },
     Page { site: usize, status: Status, preference: Preference },
+    Hash(Attempt),
     Done(Option<Body>),
 }
 
@@ -176,6 +182,21 @@ fn answer(
         Step::Done(None)
     };
     let decoded = target.map(|target| target::decode(target.path, site.options.dotfiles, &mut shelf.path));
+    if request.method != Method::Options
+        && let Some(Ok(())) = decoded
+        && let Some(part) = site.part_of(&shelf.path)
+    {
+        match permit(connection, core, (site.index, part), head) {
+            Permit::Given => {}
+            Permit::Unknown(attempt) => return Step::Hash(attempt),
+            Permit::Refused(challenge) => {
+                return reply(connection, shelf, Status::Unauthorized, &[("WWW-Authenticate", &challenge)]);
+            }
+            Permit::Busy => {
+                return reply(connection, shelf, Status::ServiceUnavailable, &[("Retry-After", b"1")]);
+            }
+        }
+    }
     // What was loaded for this request was looked for because nothing had moved.
     if loaded.is_none()
         && !site.redirects.is_empty()
@@ -276,6 +297,33 @@ fn answer(
     let (status, content) = status_and_content;
     count(core, status);
     Step::Done(attach(connection, bytes, content))
+}
+
+/// Whether a request may see a part of a site.
+enum Permit {
+    Given,
+    Unknown(Attempt),
+    Refused(Box<[u8]>),
+    Busy,
+}
+
+fn permit(connection: &mut Connection, core: &Core, part: (usize, usize), head: &[u8]) -> Permit {
+    let hashed = connection.hashed.take();
+    if hashed == Some(Outcome::Busy) {
+        return Permit::Busy;
+    }
+    let Some(guard) = core.control.guard() else { return Permit::Refused(b"Basic"[..].into()) };
+    let credentials = Credentials::of(head);
+    match guard.judge(part, credentials.as_ref(), hashed) {
+        Verdict::Right => {
+            if let (Some(log), Some(credentials)) = (&mut connection.log, &credentials) {
+                log.user(credentials.name());
+            }
+            Permit::Given
+        }
+        Verdict::Wrong => Permit::Refused(guard.challenge(part)),
+        Verdict::Unknown(attempt) => Permit::Unknown(attempt),
+    }
 }
 
 fn decide(

@@ -1,6 +1,7 @@
 //! The server as its owner sees it: start, look at, close. The work is done by native threads behind it.
 use crate::{
     access::{self, AccessLog},
+    auth::Guard,
     compress::Compressor,
     control::Control,
     core::{self, Core},
@@ -66,6 +67,7 @@ pub struct Server {
     features: Vec<&'static str>,
     notes: Vec<String>,
     cores: Vec<Option<usize>>,
+    options: Arc<Options>,
 }
 
 /// What [`Server::close`] did.
@@ -105,6 +107,7 @@ impl Server {
         let compressor = Compressor::new(options.cache.compressed_bytes);
         let access_log = options.access_log.as_ref().map(|log| Arc::new(AccessLog::new(log, cores.len())));
         let control = Arc::new(Control::new(cores.len(), compressor, keys, access_log));
+        control.set_guard(Guard::open(&options)?);
         let options = Arc::new(options);
         let mut server = Server {
             control: Arc::clone(&control),
@@ -117,6 +120,7 @@ impl Server {
             features: Vec::new(),
             notes: Vec::new(),
             cores: cores.clone(),
+            options: Arc::clone(&options),
         };
         // From here on an error drops `server`, which stops the threads that run already.
         if let Some(log) = &control.access_log {
@@ -176,6 +180,7 @@ impl Server {
         }
         tls::check(&options.tls)?;
         access::check(options)?;
+        Guard::open(options)?;
         listen::check(options)?;
         choose_cores(&options.cores)
     }
@@ -222,13 +227,15 @@ impl Server {
         stats
     }
 
-    /// Reads the certificates and keys again, for the handshakes to come; connections that are open stay as they are. Opens the file of the
-    /// access log again, for who has moved it away. Blocks meanwhile.
+    /// Reads the certificates and keys again, for the handshakes to come; connections that are open stay as they are. Reads the files of names
+    /// and passwords again, and opens that of the access log again, for who has moved it away. Blocks meanwhile.
     ///
     /// # Errors
-    /// [`StartError::Tls`] and [`StartError::AccessLog`] when a file cannot be used: all that were in use stay in use then.
+    /// [`StartError::Tls`], [`StartError::Auth`] and [`StartError::AccessLog`] when a file cannot be used: all that were in use stay in use then.
     pub fn reload(&self) -> Result<(), StartError> {
+        let guard = Guard::open(&self.options)?;
         self.control.keys.as_ref().map_or(Ok(()), Keys::reload)?;
+        self.control.set_guard(guard);
         self.control.access_log.as_ref().map_or(Ok(()), |log| log.reopen())
     }
 

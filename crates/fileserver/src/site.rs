@@ -8,12 +8,13 @@ use crate::{
         mime, page,
         parse::Request,
     },
-    options::{CorsOptions, Immutable, Options, SiteOptions},
+    options::{AuthOptions, CorsOptions, Immutable, Options, SiteOptions},
     pattern::Pattern,
     redirect::Redirects,
 };
 use ringwheel_executor::fs;
 use rustc_hash::FxHashMap;
+use std::borrow::Cow;
 
 /// The sites of a server on one core.
 #[derive(Debug)]
@@ -105,6 +106,8 @@ pub(crate) struct Site {
     pub(crate) single: Option<Single>,
     pub(crate) redirects: Redirects,
     pub(crate) error_pages: ErrorPages,
+    /// Directories that ask for a password, without their first slash, the longest first, and their part.
+    parts: Vec<(Box<[u8]>, usize)>,
 }
 
 impl Site {
@@ -147,6 +150,7 @@ impl Site {
                 .clone()
                 .or_else(|| options.max_age.map(|seconds| format!("public, max-age={seconds}{immutable}"))),
             single: Single::of(options),
+            parts: parts(options),
             redirects: Redirects::of(redirects.collect()),
             options: options.clone(),
         };
@@ -155,6 +159,23 @@ impl Site {
         }
         site.error_pages = ErrorPages::of_options(options, |path| site.cache_control_or(path, "no-store"));
         Ok(site)
+    }
+
+    /// The part that asks for a password before it shows what is under a path. Letters are alike whatever their case, as they may be to the
+    /// file system.
+    #[inline]
+    pub(crate) fn part_of(&self, path: &[u8]) -> Option<usize> {
+        if self.parts.is_empty() { None } else { self.part_below(path) }
+    }
+
+    fn part_below(&self, path: &[u8]) -> Option<usize> {
+        let path = path.strip_prefix(b"/").unwrap_or(path);
+        let is_below = |directory: &[u8]| {
+            let itself = directory.strip_suffix(b"/").unwrap_or(directory);
+            path.get(..directory.len()).is_some_and(|start| start.eq_ignore_ascii_case(directory))
+                || path.eq_ignore_ascii_case(itself)
+        };
+        self.parts.iter().find(|(directory, _)| is_below(directory)).map(|(_, part)| *part)
     }
 
     /// The directories in which a path, without its first slash, may be, with what is left of it there.
@@ -207,6 +228,8 @@ impl Site {
         let mut rules =
             self.rules.iter().filter(|(pattern, _)| pattern.matches(path)).flat_map(|(_, fields)| fields);
         let ruled = rules.rfind(|(name, _)| name.eq_ignore_ascii_case("cache-control"));
+        let private = self.part_of(path).map(|_| format!("private, {value}"));
+        let value = private.as_deref().unwrap_or(value);
         let value = ruled.map_or(Some(value), |(_, value)| value.as_deref());
         rendered(value.map(|value| ("Cache-Control", value)))
     }
@@ -216,9 +239,14 @@ impl Site {
         let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
         let mut cache_control = None;
         if self.options.immutable == Immutable::Hashed && has_hash(name) {
-            cache_control = Some("public, max-age=31536000, immutable");
+            cache_control = Some(Cow::Borrowed("public, max-age=31536000, immutable"));
         } else if let Some(value) = &self.cache_control {
-            cache_control = Some(value);
+            cache_control = Some(Cow::Borrowed(value.as_str()));
+        }
+        // What is for a few must not be kept for all, unless somebody said so in so many words.
+        if self.options.cache_control.is_none() && self.part_of(path).is_some() {
+            let private = cache_control.map(|value| value.replacen("public", "private", 1));
+            cache_control = Some(Cow::Owned(private.unwrap_or_else(|| "private".to_owned())));
         }
         let mut content_type = None;
         let mut fields: Vec<(&str, &str)> =
@@ -231,16 +259,16 @@ impl Site {
                 continue;
             }
             if name.eq_ignore_ascii_case("cache-control") {
-                cache_control = value.as_deref();
+                cache_control = value.as_deref().map(Cow::Borrowed);
                 continue;
             }
             fields.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
             fields.extend(value.as_deref().map(|value| (name.as_str(), value)));
         }
-        let must_stay = cache_control.is_some_and(|value| {
+        let must_stay = cache_control.as_deref().is_some_and(|value| {
             value.split(',').any(|part| part.trim().eq_ignore_ascii_case("no-transform"))
         });
-        let cache_control = rendered(cache_control.map(|value| ("Cache-Control", value)));
+        let cache_control = rendered(cache_control.as_deref().map(|value| ("Cache-Control", value)));
         let lines = rendered(fields);
         let content_type =
             content_type.map_or_else(|| mime::content_type(name, &self.options.mime), str::to_owned);
@@ -261,6 +289,17 @@ impl Site {
             _ => Codings::NONE,
         }
     }
+}
+
+/// What asks for a password: the longest directory counts.
+fn parts(options: &SiteOptions) -> Vec<(Box<[u8]>, usize)> {
+    let directory = |path: &String| path.strip_prefix('/').unwrap_or(path).as_bytes().into();
+    let of = |(index, part): (usize, &AuthOptions)| {
+        part.paths.iter().map(move |path| (directory(path), index)).collect::<Vec<_>>()
+    };
+    let mut parts: Vec<(Box<[u8]>, usize)> = options.basic_auth.iter().enumerate().flat_map(of).collect();
+    parts.sort_by_key(|(directory, _)| std::cmp::Reverse(directory.len()));
+    parts
 }
 
 /// What does no harm to a page that is not meant to be shown inside another site's, nor to share a window with one.

@@ -22,6 +22,8 @@ pub(super) struct Facts<'a> {
     pub(super) millisecond: u16,
     /// As it came, without its end; empty when none came.
     pub(super) request: &'a [u8],
+    /// Whose password was right.
+    pub(super) user: Option<&'a [u8]>,
     pub(super) host: Option<&'a [u8]>,
     pub(super) status: u16,
     /// Bytes of the body that the kernel took.
@@ -51,7 +53,15 @@ pub(super) fn write(out: &mut Vec<u8>, format: AccessLogFormat, facts: &Facts<'_
 /// Apache's Common Log Format: `%h %l %u %t "%r" %>s %b`.
 fn common(out: &mut Vec<u8>, facts: &Facts<'_>) {
     out.extend_from_slice(facts.client.as_bytes());
-    out.extend_from_slice(b" - - [");
+    out.extend_from_slice(b" - ");
+    // The field has no quotes: a space would be its end.
+    for (index, part) in facts.user.unwrap_or(b"-").split(|&byte| byte == b' ').enumerate() {
+        if index > 0 {
+            out.extend_from_slice(b"\\x20");
+        }
+        escaped(out, part, FIELD_MAX, b"\\x");
+    }
+    out.extend_from_slice(b" [");
     // "Sun, 06 Nov 1994 08:49:37 GMT" as "06/Nov/1994:08:49:37 +0000".
     for (part, end) in [(5..7, b'/'), (8..11, b'/'), (12..16, b':'), (17..25, b' ')] {
         out.extend_from_slice(&facts.date[part]);
@@ -92,7 +102,9 @@ fn object(out: &mut Vec<u8>, facts: &Facts<'_>) {
     number(out, facts.bytes);
     out.extend_from_slice(b",\"durationUs\":");
     number(out, facts.microseconds);
-    for (name, value) in [("host", facts.host), ("referer", facts.referer), ("userAgent", facts.agent)] {
+    for (name, value) in
+        [("user", facts.user), ("host", facts.host), ("referer", facts.referer), ("userAgent", facts.agent)]
+    {
         out.extend_from_slice(b",\"");
         out.extend_from_slice(name.as_bytes());
         match value {
@@ -146,6 +158,7 @@ mod tests {
             date: &date::format(784_111_777),
             millisecond: 42,
             request,
+            user: agent.filter(|agent| *agent == b"curl/8").map(|_| &b"a \nn"[..]),
             host: Some(b"a.example"),
             status: 200,
             bytes: 0,
@@ -162,10 +175,10 @@ mod tests {
     fn the_formats_are_those_that_tools_read() {
         let common = "192.0.2.7 - - [06/Nov/1994:08:49:37 +0000] \"GET /a HTTP/1.1\" 200 -";
         assert_eq!(line(AccessLogFormat::Common, b"GET /a HTTP/1.1", None), format!("{common}\n"));
-        let combined = format!("{common} \"-\" \"curl/8\"\n");
+        let combined = format!("{common} \"-\" \"curl/8\"\n").replace(" - - ", " - a\\x20\\x0An ");
         assert_eq!(line(AccessLogFormat::Combined, b"GET /a HTTP/1.1", Some(b"curl/8")), combined);
         let json = "{\"time\":\"1994-11-06T08:49:37.042Z\",\"client\":\"192.0.2.7\",\"request\":\"GET /a HTTP/1.1\",\"status\":200,\
-                    \"bytes\":0,\"durationUs\":87,\"host\":\"a.example\",\"referer\":null,\"userAgent\":\"curl/8\"}\n";
+                    \"bytes\":0,\"durationUs\":87,\"user\":\"a \\\\x0An\",\"host\":\"a.example\",\"referer\":null,\"userAgent\":\"curl/8\"}\n";
         assert_eq!(line(AccessLogFormat::Json, b"GET /a HTTP/1.1", Some(b"curl/8")), json);
     }
 

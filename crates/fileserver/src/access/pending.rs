@@ -17,6 +17,8 @@ pub(crate) struct Pending {
     answers: VecDeque<Answer>,
     /// What their requests said, one behind the other.
     said: Vec<u8>,
+    /// Whose password was right in the request at hand.
+    user: Option<Box<[u8]>>,
     /// When the last bytes were received.
     pub(crate) received: Instant,
 }
@@ -24,6 +26,7 @@ pub(crate) struct Pending {
 #[derive(Debug)]
 struct Answer {
     request: Range<usize>,
+    user: Option<Range<usize>>,
     host: Option<Range<usize>>,
     referer: Option<Range<usize>>,
     agent: Option<Range<usize>>,
@@ -45,8 +48,14 @@ impl Pending {
             client: shown(client),
             answers: VecDeque::new(),
             said: Vec::new(),
+            user: None,
             received: Instant::now(),
         }
+    }
+
+    /// Notes whose password was right in the request at hand.
+    pub(crate) fn user(&mut self, name: &[u8]) {
+        self.user = Some(name.into());
     }
 
     /// Notes an answer: what its request said, as far as it came, and the answer as it is to be sent from `at` on: its head, and perhaps its
@@ -54,6 +63,7 @@ impl Pending {
     pub(crate) fn note(&mut self, request: &[u8], answer: &[u8], at: u64, more: u64, clock: &DateClock) {
         let (status, head) = status_and_head(answer);
         let lines = Lines::of(request);
+        let user = self.user.take();
         let mut keep = |bytes: &[u8]| {
             let start = self.said.len();
             self.said.extend_from_slice(bytes);
@@ -61,6 +71,7 @@ impl Pending {
         };
         let answer = Answer {
             request: keep(lines.request),
+            user: user.as_deref().map(&mut keep),
             host: lines.host.map(&mut keep),
             referer: lines.referer.map(&mut keep),
             agent: lines.agent.map(&mut keep),
@@ -87,6 +98,7 @@ impl Pending {
                 date: &answer.date,
                 millisecond: answer.millisecond,
                 request: of(&answer.request),
+                user: answer.user.as_ref().map(of),
                 host: answer.host.as_ref().map(of),
                 status: answer.status,
                 bytes: sent,
@@ -117,6 +129,7 @@ pub(crate) fn refused(
         date: clock.text(),
         millisecond: clock.millisecond(ringwheel_executor::time::now()),
         request: b"",
+        user: None,
         host: None,
         status,
         bytes: sent.saturating_sub(head as u64),

@@ -24,6 +24,8 @@ pub enum Status {
     PermanentRedirect = 308,
     /// Broken syntax, framing or Host.
     BadRequest = 400,
+    /// A name and a password are asked for.
+    Unauthorized = 401,
     /// The file is there and the process may not read it.
     Forbidden = 403,
     /// Nothing to serve under this name.
@@ -40,6 +42,8 @@ pub enum Status {
     RangeNotSatisfiable = 416,
     /// An Expect other than 100-continue.
     ExpectationFailed = 417,
+    /// More requests than the client may make; try again later.
+    TooManyRequests = 429,
     /// More header bytes or fields than the limit.
     HeaderFieldsTooLarge = 431,
     /// The system failed while reading.
@@ -54,7 +58,7 @@ pub enum Status {
 
 impl Status {
     /// All of them, for tables.
-    pub const ALL: [Status; 23] = [
+    pub const ALL: [Status; 25] = [
         Status::Ok,
         Status::NoContent,
         Status::PartialContent,
@@ -65,6 +69,7 @@ impl Status {
         Status::TemporaryRedirect,
         Status::PermanentRedirect,
         Status::BadRequest,
+        Status::Unauthorized,
         Status::Forbidden,
         Status::NotFound,
         Status::MethodNotAllowed,
@@ -73,6 +78,7 @@ impl Status {
         Status::UriTooLong,
         Status::RangeNotSatisfiable,
         Status::ExpectationFailed,
+        Status::TooManyRequests,
         Status::HeaderFieldsTooLarge,
         Status::InternalServerError,
         Status::NotImplemented,
@@ -98,6 +104,7 @@ impl Status {
             Status::TemporaryRedirect => "Temporary Redirect",
             Status::PermanentRedirect => "Permanent Redirect",
             Status::BadRequest => "Bad Request",
+            Status::Unauthorized => "Unauthorized",
             Status::Forbidden => "Forbidden",
             Status::NotFound => "Not Found",
             Status::MethodNotAllowed => "Method Not Allowed",
@@ -106,6 +113,7 @@ impl Status {
             Status::UriTooLong => "URI Too Long",
             Status::RangeNotSatisfiable => "Range Not Satisfiable",
             Status::ExpectationFailed => "Expectation Failed",
+            Status::TooManyRequests => "Too Many Requests",
             Status::HeaderFieldsTooLarge => "Request Header Fields Too Large",
             Status::InternalServerError => "Internal Server Error",
             Status::NotImplemented => "Not Implemented",

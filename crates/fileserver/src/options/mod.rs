@@ -2,6 +2,7 @@
 //!
 //! All of it can be read from JSON (`serde`) and written as such, in the names that lib/api/server-options.ts has.
 mod access_log;
+mod auth;
 mod compress;
 mod cors;
 mod limits;
@@ -13,6 +14,7 @@ use std::{borrow::Cow, path::PathBuf};
 
 pub use crate::http::etag::EtagKind;
 pub use access_log::{AccessLogFormat, AccessLogOptions};
+pub use auth::AuthOptions;
 pub use compress::CompressOptions;
 pub use cors::CorsOptions;
 pub use limits::{CacheOptions, Limits};

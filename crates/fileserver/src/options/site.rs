@@ -1,5 +1,5 @@
 //! What one site serves, and how: everything that may differ between the hosts of a server.
-use super::{CompressOptions, CorsOptions, Invalid, Options, field_value, within, wrong};
+use super::{AuthOptions, CompressOptions, CorsOptions, Invalid, Options, field_value, within, wrong};
 use crate::{
     fallback::ErrorPages,
     http::{
@@ -131,6 +131,8 @@ pub struct SiteOptions {
     pub gzip: bool,
     /// Compression on the fly, beside files that were packed ahead, which are taken first. Default none.
     pub compress: Option<CompressOptions>,
+    /// Parts that ask for a name and a password, at most 64. Default none.
+    pub basic_auth: Vec<AuthOptions>,
     /// Who may read the answers from other origins. Default none: nobody.
     pub cors: Option<CorsOptions>,
     /// `X-Frame-Options: SAMEORIGIN`, `Referrer-Policy: strict-origin-when-cross-origin` and `Cross-Origin-Opener-Policy:
@@ -164,6 +166,7 @@ impl Default for SiteOptions {
             zstd: false,
             gzip: false,
             compress: None,
+            basic_auth: Vec::new(),
             cors: None,
             security_headers: false,
         }
@@ -171,7 +174,7 @@ impl Default for SiteOptions {
 }
 
 /// Fields that the server answers for, and where the option is that says them.
-const OURS: [(&str, &str); 12] = [
+const OURS: [(&str, &str); 13] = [
     ("connection", "the server's own"),
     ("content-encoding", "the server's own"),
     ("content-length", "the server's own"),
@@ -183,6 +186,7 @@ const OURS: [(&str, &str); 12] = [
     ("server", "said by the option server"),
     ("trailer", "the server's own"),
     ("transfer-encoding", "the server's own"),
+    ("www-authenticate", "said by the option basicAuth"),
     ("x-content-type-options", "always nosniff"),
 ];
 
@@ -242,6 +246,10 @@ impl SiteOptions {
         }
         if let Some(compress) = &self.compress {
             compress.validate()?;
+        }
+        within("basicAuth (length of the list)", self.basic_auth.len(), 0, 64)?;
+        for (index, part) in self.basic_auth.iter().enumerate() {
+            part.validate(index)?;
         }
         if let Some(cors) = &self.cors {
             cors.validate()?;
