@@ -119,7 +119,7 @@ export class FileServer implements AsyncDisposable {
    *
    * @param options - See {@link FileServerOptions}; `root` is required.
    * @returns The options as a server would have them: a new object with every default filled in, paths absolute, `cores` a list of
-   * CPUs when all would be taken. It can be given to {@link FileServer.start}, and written as JSON.
+   * CPUs (or, under a quota, a number) when all would be taken. It can be given to {@link FileServer.start}, and written as JSON.
    * @throws The same as {@link FileServer.start}, but for what only listening shows.
    *
    * @example

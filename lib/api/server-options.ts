@@ -305,7 +305,10 @@ export interface FileServerOptions extends SiteOptions {
    * stays open after a close, and what connects then waits for who serves it next.
    */
   fd?: number | readonly number[] | 'systemd' | `systemd:${string}`;
-  /** Threads, one a core: how many (1 to 1024), or on which CPUs. Default: every CPU that the process may use. */
+  /**
+   * Threads, one a core: how many (1 to 1024), or on which CPUs. Default: every CPU that the process may use; where a quota of CPU time (a container's) lets
+   * fewer run at once, as many as that, and the kernel places them.
+   */
   cores?: number | readonly number[];
   /** The value of the Server header, or false to leave it out. Default `ringwheel`. */
   serverHeader?: false | string;

@@ -379,11 +379,10 @@ fn usable_cpus() -> Vec<usize> {
 fn choose_cores(cores: &Cores) -> Result<Vec<Option<usize>>, StartError> {
     let usable = usable_cpus();
     match cores {
-        Cores::All if usable.is_empty() => {
-            let count = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-            Ok(vec![None; count])
+        Cores::All => {
+            let at_once = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+            Ok(all_cores(usable, at_once))
         }
-        Cores::All => Ok(usable.into_iter().map(Some).collect()),
         Cores::Count(count) => Ok(vec![None; *count]),
         Cores::List(list) => {
             for cpu in list {
@@ -400,6 +399,15 @@ fn choose_cores(cores: &Cores) -> Result<Vec<Option<usize>>, StartError> {
     }
 }
 
+/// A core on each CPU; where a quota of CPU time (a container's) lets fewer run at once, as many as that, placed by the kernel: of threads that
+/// wait for each other's time each would be late.
+fn all_cores(usable: Vec<usize>, at_once: usize) -> Vec<Option<usize>> {
+    if usable.is_empty() || usable.len() > at_once {
+        return vec![None; at_once];
+    }
+    usable.into_iter().map(Some).collect()
+}
+
 /// The root must be a directory that this process may search.
 fn check_root(root: &Path) -> Result<(), StartError> {
     let fail = |error: io::Error| StartError::Root { path: root.to_owned(), error };
@@ -410,4 +418,16 @@ fn check_root(root: &Path) -> Result<(), StartError> {
     #[cfg(unix)]
     rustix::fs::access(root, rustix::fs::Access::EXEC_OK).map_err(|errno| fail(errno.into()))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::all_cores;
+
+    #[test]
+    fn cores_are_pinned_unless_a_quota_lets_fewer_run_at_once() {
+        assert_eq!(all_cores(vec![3, 5], 2), [Some(3), Some(5)]);
+        assert_eq!(all_cores(vec![0, 1, 2, 3], 2), [None, None]);
+        assert_eq!(all_cores(Vec::new(), 3), [None; 3]);
+    }
 }

@@ -162,8 +162,9 @@ impl Task for Check {
 
     fn compute(&mut self) -> Result<String> {
         let cpus = Server::check(&self.options).map_err(|error| not_started(&error))?;
-        if let (Cores::All, Some(list)) = (&self.options.cores, cpus.into_iter().collect()) {
-            self.options.cores = Cores::List(list);
+        if self.options.cores == Cores::All {
+            let count = Cores::Count(cpus.len());
+            self.options.cores = cpus.into_iter().collect::<Option<_>>().map_or(count, Cores::List);
         }
         serde_json::to_string(&self.options).map_err(|error| coded("INTERNAL", error))
     }

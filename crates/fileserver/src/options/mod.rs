@@ -25,7 +25,8 @@ pub use site::{Dotfiles, HeaderRule, Immutable, Mount, RedirectRule, SiteOptions
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Cores {
-    /// One executor pinned to each CPU this process may run on. Default.
+    /// One executor pinned to each CPU this process may run on; where a quota of CPU time lets fewer run at once, as many as that, placed by the
+    /// kernel. Default.
     #[default]
     All,
     /// This many executors, `1..=1024`, placed by the kernel.
