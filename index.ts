@@ -69,6 +69,7 @@ export type {
   BasicAuthOptions,
   FileServerOptions,
   RedirectOptions,
+  RewriteOptions,
   ServerAdminOptions,
   ServerCacheOptions,
   ServerCompressOptions,

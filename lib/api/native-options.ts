@@ -63,6 +63,7 @@ function nativeSite(site: SiteOptions & { driver?: unknown }): object {
     etag,
     immutable,
     headers,
+    download,
     compress,
     cors,
     basicAuth,
@@ -77,6 +78,7 @@ function nativeSite(site: SiteOptions & { driver?: unknown }): object {
     ignores: ignores === false ? null : ignores,
     etag: etag === false ? 'off' : etag,
     immutable: immutable === true ? 'all' : immutable || undefined,
+    download: download && nativeDownload(download),
     compress: nativeCompress(compress),
     basicAuth: basicAuth && [basicAuth].flat(),
     cors: cors === true ? {} : cors || undefined,
@@ -125,6 +127,7 @@ function ourSite(native: Record<string, unknown>): Record<string, unknown> {
     cors,
     basicAuth,
     trailingSlash,
+    download,
     ...others
   } = native;
   const many = (roots as string[]).length > 1;
@@ -143,6 +146,7 @@ function ourSite(native: Record<string, unknown>): Record<string, unknown> {
       ]),
     ),
     trailingSlash: trailingSlash ?? undefined,
+    download: ourDownload(download as { pattern: string; name: string }[]),
     maxAge: maxAge ?? undefined,
     cacheControl: cacheControl ?? undefined,
     basicAuth: (basicAuth as object[]).map(withoutNull),
@@ -150,6 +154,17 @@ function ourSite(native: Record<string, unknown>): Record<string, unknown> {
     cors: cors !== null && { ...(cors as object), maxAge: (cors as { maxAge: number | null }).maxAge ?? undefined },
     ...others,
   };
+}
+
+function nativeDownload(download: NonNullable<SiteOptions['download']>): object[] {
+  return Array.isArray(download)
+    ? download.map((pattern) => ({ pattern }))
+    : Object.entries(download).map(([pattern, name]) => ({ pattern, name }));
+}
+
+function ourDownload(rules: readonly { pattern: string; name: string }[]): NonNullable<SiteOptions['download']> {
+  if (rules.every(({ name }) => name === ':name')) return rules.map(({ pattern }) => pattern);
+  return Object.fromEntries(rules.map(({ pattern, name }) => [pattern, name]));
 }
 
 function nativeCompress(compress: SiteOptions['compress']): object | undefined {

@@ -27,6 +27,11 @@ export interface ServerCacheOptions {
   /** Milliseconds for which an entry is trusted before its file is looked at again, from 0 to 86400000. Default 1000. */
   revalidateMs?: number;
   /**
+   * Milliseconds for which a name that led to nothing is trusted to do so, from 0 to 86400000, never longer than `revalidateMs`. 0 looks at
+   * every request. For at most 4096 names per core. Default 1000.
+   */
+  missingMs?: number;
+  /**
    * Bytes of files compressed on the fly, for all cores together, from 0 to 2^40; each core has ready-made responses of them in `bytes`
    * beside it. 0 keeps none. Default 33554432.
    */
@@ -65,6 +70,14 @@ export interface ServerLimits {
   idleTimeoutMs?: number;
   /** Milliseconds without any progress while sending, from 10 to 86400000. Default 30000. */
   sendTimeoutMs?: number;
+}
+
+/** A name that no file has, and the file that answers instead. */
+export interface RewriteOptions {
+  /** A pattern as in {@link RedirectOptions.from}. */
+  from: string;
+  /** A path below `root` and `mounts`, with the names of `from` and `:splat`; without a query. Up to 2048 bytes. */
+  to: string;
 }
 
 /** A name that has moved. */
@@ -122,7 +135,7 @@ export interface BasicAuthOptions {
 export interface SiteOptions {
   /**
    * The directory to serve, or up to 16 of them: a name is looked for in each, in order. Nothing outside them is ever served, whatever
-   * links point where.
+   * links point where (but see `symlinks`).
    */
   root: string | readonly string[];
   /**
@@ -162,10 +175,16 @@ export interface SiteOptions {
   ignores?: false | readonly string[];
   /**
    * Names that have moved, at most 10000, whether or not a file has them: the first whose pattern fits is answered, to every method but
-   * OPTIONS. No request chooses the host it is sent to; a rule that leads back to itself is refused. Costs a request that the cache answers
+   * OPTIONS. No request chooses the host it is sent to; rules that lead back to themselves, also over others, are refused. Costs a request that the cache answers
    * nothing, every other a comparison with each pattern that has a name or `*`. Default none.
    */
   redirects?: readonly RedirectOptions[];
+  /**
+   * Names that no file has and another file answers, without a redirect, at most 1000: `{ from: '/app/*', to: '/app/index.html' }`. The first
+   * whose pattern fits is taken, once: what it leads to is rewritten by none again. Files of that name, and directories that are listed, go
+   * before; `single` comes after. The answer is kept under the file, however many names lead to it. Default none.
+   */
+  rewrites?: readonly RewriteOptions[];
   /**
    * Files below `root` that are the bodies of answers with the status 400, 403, 404, 405, 500 or 503, such as `{ 404: '404.html' }`; they have
    * the fields of `headers` for their own paths, and `Cache-Control: no-store` unless one of these says otherwise. What is no request at all
@@ -183,6 +202,12 @@ export interface SiteOptions {
   listing?: boolean;
   /** Names that begin with a dot: `deny` (404, but `/.well-known/`; default), `allow`, `ignore` (404 without exception). */
   dotfiles?: 'deny' | 'allow' | 'ignore';
+  /**
+   * Symbolic links below `root` and `mounts`: `inside` follows those that stay below the directory they are in (default), `deny` none, so
+   * that a path through one is a 404, `follow` all of them, wherever they lead: whoever can make a link there can then have every file served
+   * that the server may read. Links in the paths of `root` and `mounts` themselves are always followed.
+   */
+  symlinks?: 'inside' | 'deny' | 'follow';
   /**
    * What an ETag is made from: size and time (`time`, default: the same on every machine of a fleet), the inode too
    * (`inode`), a hash of the content (`content`), or false for none.
@@ -204,6 +229,12 @@ export interface SiteOptions {
    * pattern is a glob: `*.css` is about names anywhere, `/assets/**` about paths; a directory's index is matched by its own path.
    */
   headers?: Readonly<Record<string, Readonly<Record<string, string | null>>>>;
+  /**
+   * Files that browsers save instead of showing them (`Content-Disposition: attachment`): patterns as in `headers`, at most 256, or patterns
+   * with the name under which each is saved, in which `:name` stands for the file's own: `['*.zip']`, `{ '/reports/*.csv': 'acme-:name' }`.
+   * The last pattern that fits is taken; `headers` go over it. Names that are not ASCII are said as RFC 8187 has it. Default none.
+   */
+  download?: readonly string[] | Readonly<Record<string, string>>;
   /** Media types by file name extension (without its dot), before the usual ones, such as `{ mdx: 'text/markdown' }`. */
   mime?: Readonly<Record<string, string>>;
   /**
@@ -371,14 +402,17 @@ const SITE_RULES: Record<string, Rule> = {
     shape({ from: text, to: text, status: oneOfNumbers(301, 302, 303, 307, 308) }, ['from', 'to']),
     10_000,
   ),
+  rewrites: listOf(shape({ from: text, to: text }, ['from', 'to']), 1000),
   errorPages: mapOf(oneOf('400', '403', '404', '405', '500', '503'), text, 6),
   listing: truth,
   dotfiles: oneOf('deny', 'allow', 'ignore'),
+  symlinks: oneOf('inside', 'deny', 'follow'),
   etag: either(off, oneOf('time', 'inode', 'content')),
   maxAge: whole(0, 2 ** 31),
   cacheControl: text,
   immutable: either(truth, oneOf('hashed')),
   headers: mapOf(text, mapOf(text, either(text, nothing), 64), 256),
+  download: either(listOf(text, 256), mapOf(text, text, 256)),
   mime: mapOf(text, text, 1000),
   brotli: truth,
   zstd: truth,
@@ -439,6 +473,7 @@ export const SERVER_RULES: Record<string, Rule> = {
     fileBytesMax: whole(0, 16 * 2 ** 20),
     openFiles: whole(0, 65_536),
     revalidateMs: whole(0, DAY_MS),
+    missingMs: whole(0, DAY_MS),
     compressedBytes: whole(0, 2 ** 40),
   }),
   limits: shape({

@@ -1,7 +1,7 @@
 // What was typed after `ringwheel serve`, and the same as a configuration says it.
 import { resolve } from 'node:path';
 import type { ServeConfig } from '../api/config.js';
-import type { RedirectOptions } from '../api/server-options.js';
+import type { RedirectOptions, RewriteOptions } from '../api/server-options.js';
 import { Failure } from './failure.js';
 import type { Fields } from './numbers.js';
 
@@ -23,14 +23,17 @@ export interface ServeOptions {
   readonly single?: true | string;
   readonly ignores?: readonly string[];
   readonly redirects?: readonly RedirectOptions[];
+  readonly rewrites?: readonly RewriteOptions[];
   readonly errorPages?: Readonly<Record<string, string>>;
   readonly listing?: true;
   readonly dotfiles?: 'deny' | 'allow' | 'ignore';
+  readonly symlinks?: 'inside' | 'deny' | 'follow';
   readonly etag?: 'time' | 'inode' | 'content' | 'off';
   readonly maxAge?: number;
   readonly cacheControl?: string;
   readonly immutable?: true | 'hashed';
   readonly header?: Fields;
+  readonly download?: Readonly<Record<string, string>>;
   readonly mime?: Readonly<Record<string, string>>;
   readonly brotli?: boolean;
   readonly zstd?: boolean;

@@ -1,6 +1,6 @@
 // Reads numbers, lists and pairs from the command line, and says what is allowed.
 import { InvalidArgumentError } from 'commander';
-import type { RedirectOptions } from '../api/server-options.js';
+import type { RedirectOptions, RewriteOptions } from '../api/server-options.js';
 
 /** Reads names with commas between them. */
 export function commaList(text: string): string[] {
@@ -73,6 +73,11 @@ export function named(text: string, before: Readonly<Record<string, string>> = {
   return { ...before, [text.slice(0, at)]: text.slice(at + 1) };
 }
 
+/** Collects `PATTERN` and `PATTERN=NAME`; without a name a file keeps its own. */
+export function download(text: string, before: Readonly<Record<string, string>> = {}): Record<string, string> {
+  return text.includes('=') ? named(text, before) : { ...before, [text]: ':name' };
+}
+
 /** Collects `FROM TO` and `FROM TO STATUS`; what they may be FileServer knows. */
 export function redirect(text: string, before: readonly RedirectOptions[] = []): RedirectOptions[] {
   const match = /^(\S+)\s+(\S+)(?:\s+(\d{3}))?$/.exec(text.trim());
@@ -80,6 +85,14 @@ export function redirect(text: string, before: readonly RedirectOptions[] = []):
   const [, from = '', to = '', status] = match;
   const known = status === undefined ? {} : { status: Number(status) as NonNullable<RedirectOptions['status']> };
   return [...before, { from, to, ...known }];
+}
+
+/** Collects `FROM TO`. */
+export function rewrite(text: string, before: readonly RewriteOptions[] = []): RewriteOptions[] {
+  const match = /^(\S+)\s+(\S+)$/.exec(text.trim());
+  if (match === null) throw new InvalidArgumentError("It has to be 'FROM TO'.");
+  const [, from = '', to = ''] = match;
+  return [...before, { from, to }];
 }
 
 /** Fields by pattern, as FileServer takes them. */

@@ -9,6 +9,7 @@ import {
   commaList,
   cpuList,
   descriptor,
+  download,
   headerField,
   listenerAt,
   named,
@@ -18,6 +19,7 @@ import {
   origins,
   redirect,
   repeated,
+  rewrite,
   wholeNumber,
 } from './numbers.js';
 import { serve } from './serve.js';
@@ -121,6 +123,7 @@ export function commands(defaults: Defaults): Command {
       "'FROM TO [STATUS]' of names that have moved, such as '/old/* /new/:splat 308', may be repeated",
       redirect,
     )
+    .option('--rewrites <rule>', "'FROM TO': the file that answers where none has that name, may be repeated", rewrite)
     .option(
       '--error-pages <status=file>',
       'file below the directory that answers with 400, 403, 404, 405, 500 or 503, may be repeated',
@@ -132,6 +135,13 @@ export function commands(defaults: Defaults): Command {
         'deny',
         'allow',
         'ignore',
+      ]),
+    )
+    .addOption(
+      new Option('--symlinks <policy>', 'links below the directory (default: inside, those that stay in it)').choices([
+        'inside',
+        'deny',
+        'follow',
       ]),
     )
     .addOption(
@@ -152,6 +162,11 @@ export function commands(defaults: Defaults): Command {
       '--header <rule>',
       "'PATTERN: NAME: VALUE' of files such as *.css or /assets/**, may be repeated; no value takes the field away",
       headerField,
+    )
+    .option(
+      '--download <pattern[=name]>',
+      'browsers save these files, such as *.zip, or /reports/*=acme-:name, may be repeated',
+      download,
     )
     .option('--mime <extension=type>', 'media type by file name extension, may be repeated', named)
     .option('--brotli', 'send NAME.br for NAME to clients that accept it')
@@ -185,7 +200,7 @@ export function commands(defaults: Defaults): Command {
     )
     .option(
       '--cache <name=number>',
-      'of the cache, may be repeated: bytes, fileBytesMax, openFiles, revalidateMs or compressedBytes',
+      'of the cache, may be repeated: bytes, fileBytesMax, openFiles, revalidateMs, missingMs or compressedBytes',
       namedNumber,
     )
     .option(

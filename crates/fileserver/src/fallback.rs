@@ -1,4 +1,5 @@
-//! Pipeline step 3c: what answers where nothing is found: the one page of a single-page application, a listing, or the site's page for a status.
+//! Pipeline step 3c: what answers where nothing is found: a listing, another file (`rewrite.rs`), the one page of a single-page application, or the
+//! site's page for a status.
 use crate::{
     body::Bytes,
     core::Core,
@@ -9,6 +10,7 @@ use crate::{
     options::SiteOptions,
     pattern::Pattern,
     respond::look_up,
+    rewrite::inner_path,
     site::Site,
 };
 use std::rc::Rc;
@@ -16,7 +18,7 @@ use std::rc::Rc;
 /// The page that answers where nothing is found, and where it does not.
 #[derive(Debug)]
 pub(crate) struct Single {
-    /// See [`page_path`].
+    /// See [`inner_path`].
     path: Box<[u8]>,
     /// `None`: it answers everywhere.
     ignores: Option<Vec<Pattern>>,
@@ -24,7 +26,7 @@ pub(crate) struct Single {
 
 impl Single {
     pub(crate) fn of(options: &SiteOptions) -> Option<Single> {
-        let path = page_path(options.single.as_deref()?);
+        let path = inner_path(options.single.as_deref()?.as_bytes());
         // `Options::validate` has compiled them once.
         let patterns =
             |texts: &Vec<String>| texts.iter().filter_map(|text| Pattern::new(text).ok()).collect();
@@ -40,12 +42,6 @@ impl Single {
         let is_asset = name.iter().skip(1).any(|&byte| byte == b'.') || inner.starts_with(b".well-known/");
         !is_asset && !ignores.iter().any(|pattern| pattern.matches(inner))
     }
-}
-
-/// A space stands for the first slash: no request can name that key, so that what is kept under it never answers for the page's own
-/// name, which may have moved.
-fn page_path(relative: &str) -> Box<[u8]> {
-    format!(" {relative}").into_bytes().into()
 }
 
 /// Loads what a site has under a key, or else its single page. The page is kept under its own key alone: names that no file has are
@@ -67,6 +63,11 @@ pub(crate) async fn load(
         loaded = listing::load(core, site, key, view).await;
     }
     if let Loaded::Failed(Status::NotFound) = loaded
+        && let Some(inner) = site.rewrites.find(&key[site.prefix.len()..])
+    {
+        loaded = rewritten(core, site, &key[site.prefix.len()..], &inner, preference).await;
+    }
+    if let Loaded::Failed(Status::NotFound) = loaded
         && let Some(single) = site.single.as_ref().filter(|single| single.answers(&key[site.prefix.len()..]))
     {
         loaded = own(core, site, &single.path, preference).await;
@@ -75,6 +76,25 @@ pub(crate) async fn load(
         Loaded::Failed(status) => page(core, index, status, preference).await,
         loaded => loaded,
     }
+}
+
+/// Loads what stands in for a path. A directory without its slash: the path that was asked for gets one, so that the links in its index hold;
+/// where it has one already, the index itself stands in.
+async fn rewritten(
+    core: &Rc<Core>,
+    site: &Site,
+    asked: &[u8],
+    inner: &[u8],
+    preference: Preference,
+) -> Loaded {
+    let directory = match inner_file(core, site, inner, preference).await {
+        Loaded::Moved(directory) => directory,
+        loaded => return loaded,
+    };
+    if asked.ends_with(b"/") {
+        return own(core, site, &directory, preference).await;
+    }
+    Loaded::Moved([asked, b"/"].concat().into())
 }
 
 /// The page of a site for a status; without one, or where it cannot be read, the status alone.
@@ -90,15 +110,20 @@ pub(crate) async fn page(core: &Rc<Core>, site: usize, status: Status, preferenc
 
 /// Loads a page of the site's own, or takes it from the shelf.
 async fn own(core: &Rc<Core>, site: &Site, path: &[u8], preference: Preference) -> Loaded {
-    let key = [&*site.prefix, path].concat();
-    if let Some(kept) = kept(core, site, &key, preference) {
-        return kept;
-    }
-    match load::load(core, site.index, &key, preference).await {
+    match inner_file(core, site, path, preference).await {
         // A page that is no file (a directory) answers nothing, so there is nowhere to redirect to.
         Loaded::Moved(_) => Loaded::Failed(Status::NotFound),
         page => page,
     }
+}
+
+/// Loads what an [`inner_path`] leads to, or takes it from the shelf.
+async fn inner_file(core: &Rc<Core>, site: &Site, path: &[u8], preference: Preference) -> Loaded {
+    let key = [&*site.prefix, path].concat();
+    if let Some(kept) = kept(core, site, &key, preference) {
+        return kept;
+    }
+    load::load(core, site.index, &key, preference).await
 }
 
 fn kept(core: &Core, site: &Site, page: &[u8], preference: Preference) -> Option<Loaded> {
@@ -116,7 +141,7 @@ pub(crate) struct ErrorPages(Vec<ErrorPage>);
 #[derive(Debug)]
 pub(crate) struct ErrorPage {
     status: Status,
-    /// See [`page_path`].
+    /// See [`inner_path`].
     path: Box<[u8]>,
     /// The line of Cache-Control with its end, or nothing.
     pub(crate) cache_control: Vec<u8>,
@@ -138,7 +163,7 @@ impl ErrorPages {
         let page = |status: Status| {
             let relative = options.error_pages.get(&status.code())?;
             let cache_control = cache_control(relative.as_bytes());
-            Some(ErrorPage { status, path: page_path(relative), cache_control })
+            Some(ErrorPage { status, path: inner_path(relative.as_bytes()), cache_control })
         };
         ErrorPages(Self::STATUSES.into_iter().filter_map(page).collect())
     }

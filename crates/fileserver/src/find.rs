@@ -64,9 +64,10 @@ pub(crate) fn find(site: &Site, path: &[u8]) -> Result<Found, Lost> {
 fn lead(site: &Site, path: &[u8]) -> Result<(Found, By), Lost> {
     let relative = &path[1..];
     let slash = site.options.trailing_slash;
-    if let Some(base) = path.strip_suffix(b"/") {
+    // A lone space is the root, where it stands in for another name.
+    if let Some(base) = path.strip_suffix(b"/").or_else(|| (path == b" ").then_some(path)) {
         return match with_index(site, relative) {
-            Err(lost) if lost.is_nothing() && slash.is_some() && !base.is_empty() => {
+            Err(lost) if lost.is_nothing() && slash.is_some() && base.len() > 1 => {
                 with_extension(site, &base[1..]).map(|found| (found, By::Extension))
             }
             result => result.map(|found| (found, By::Index)),

@@ -7,7 +7,7 @@
 //! | 0 accept | `listen/`, `core.rs` | a connection becomes a task on the core that accepted it |
 //! | 1 receive | `connection.rs`, [`proxy`] | bytes in a provided buffer; before them a PROXY header and a TLS handshake (`tls/`), where they are asked for |
 //! | 2 parse | [`http::parse`] | one head, borrowed |
-//! | 3 find | `site.rs`, `auth/`, `cache.rs`, [`target`], `load.rs`, `find.rs`, `fallback.rs`, `listing/`, `on_the_fly.rs`, [`redirect`] | the site of the host; raw path in the cache, else canonical path (which may have moved), else the disk, once for all who wait; packed on the fly where that is asked for |
+//! | 3 find | `site.rs`, `auth/`, `cache.rs`, [`target`], `load.rs`, `find.rs`, `missing.rs`, `fallback.rs`, `listing/`, `on_the_fly.rs`, [`redirect`], `rewrite.rs` | the site of the host; raw path in the cache, else canonical path (which may have moved), else the disk, once for all who wait; packed on the fly where that is asked for |
 //! | 4 decide | [`http::answer`] | preconditions and ranges |
 //! | 5 write | [`http::head`], `outbox.rs` | the ready-made response, or a head |
 //! | 6 send | `outbox.rs`, `body.rs`, `access/` | one send for what arrived together; large files by sendfile in windows; then the access log's line |
@@ -35,6 +35,7 @@ mod latency;
 mod listen;
 mod listing;
 mod load;
+mod missing;
 mod on_the_fly;
 pub mod options;
 mod outbox;
@@ -42,6 +43,7 @@ pub mod pattern;
 pub mod proxy;
 pub mod redirect;
 mod respond;
+mod rewrite;
 mod server;
 mod site;
 mod stats;
@@ -54,8 +56,8 @@ pub use latency::LatencyStats;
 pub use listen::Address;
 pub use options::{
     AccessLogFormat, AccessLogOptions, AuthOptions, CacheOptions, CompressOptions, Cores, CorsOptions,
-    Dotfiles, DriverKind, EtagKind, HeaderRule, Immutable, Limits, Mount, Options, RedirectRule, SiteOptions,
-    TlsOptions, UnixOptions,
+    Dotfiles, DownloadRule, DriverKind, EtagKind, HeaderRule, Immutable, Limits, Mount, Options,
+    RedirectRule, RewriteRule, SiteOptions, Symlinks, TlsOptions, UnixOptions,
 };
 pub use server::{CloseReport, Server, Stopper};
 pub use stats::{CoreStats, ServerStats};

@@ -166,6 +166,9 @@ impl Drop for Landing {
 /// Loads what a site has under a key (its prefix and a canonical path), or waits for the load that is under way. The load goes on when
 /// its first asker leaves.
 pub(crate) async fn load(core: &Rc<Core>, site: usize, key: &[u8], preference: Preference) -> Loaded {
+    if core.missing.borrow().knows(key, time::now()) {
+        return Loaded::Failed(Status::NotFound);
+    }
     let number: Rc<[u8]> = [key, &[preference.code()]].concat().into();
     let under_way = core.flights.borrow().get(&number).map(Rc::clone);
     if let Some(flight) = under_way {
@@ -214,6 +217,9 @@ async fn fly(core: &Core, site: &Site, key: &[u8], preference: Preference) -> Lo
             }
             Err(lost) => {
                 forget(core, &mut core.shelf.borrow_mut(), key);
+                if let Lost::Failed(Status::NotFound) = lost {
+                    core.missing.borrow_mut().remember(key, time::now());
+                }
                 return match lost {
                     Lost::Moved(path) => Loaded::Moved(path.into()),
                     Lost::Failed(status) => Loaded::Failed(status),

@@ -13,6 +13,9 @@ use rustc_hash::FxHashMap;
 /// What the rest of a path is called that `*` stands for.
 const SPLAT: &str = "splat";
 
+/// Redirects in a row that browsers follow (the Fetch standard's number).
+const HOPS_MAX: usize = 20;
+
 /// One segment of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Segment {
@@ -67,6 +70,24 @@ impl Redirect {
     /// # Errors
     /// Which part is wrong, and what it may be.
     pub fn new(from: &str, to: &str, status: u16) -> Result<Redirect, Wrong> {
+        let redirect = Redirect::compile(from, to, status)?;
+        let example = redirect.example();
+        if redirect.next(&example).is_some_and(|path| redirect.captures(&path).is_some()) {
+            let allowed = "a place that from does not match: this one would redirect for ever";
+            return Err(Wrong { part: "to", allowed });
+        }
+        Ok(redirect)
+    }
+
+    /// One that leads to a path of the same site and is never seen by a client: that it fits its own destination is no harm.
+    pub(crate) fn inside(from: &str, to: &str) -> Result<Redirect, Wrong> {
+        if !to.starts_with('/') || to.contains(['?', '#']) {
+            return Err(Wrong { part: "to", allowed: "a path with one first slash, without a query" });
+        }
+        Redirect::compile(from, to, 301)
+    }
+
+    fn compile(from: &str, to: &str, status: u16) -> Result<Redirect, Wrong> {
         let wrong = |part, allowed| Err(Wrong { part, allowed });
         const STATUSES: [Status; 5] = [
             Status::MovedPermanently,
@@ -92,11 +113,7 @@ impl Redirect {
             return wrong("to", "names of from after colons (a colon that is meant as one is %3A)");
         };
         let to = [vec![Piece::Literal(origin.as_bytes().into())], path].concat();
-        let redirect = Redirect { segments, splat, to, query, fragment: fragment.as_bytes().into(), status };
-        if origin.is_empty() && redirect.leads_to_itself(&names) {
-            return wrong("to", "a place that from does not match: this one would redirect for ever");
-        }
-        Ok(redirect)
+        Ok(Redirect { segments, splat, to, query, fragment: fragment.as_bytes().into(), status })
     }
 
     /// The pattern without names, if it has none: then it is one path.
@@ -155,13 +172,38 @@ impl Redirect {
         Some(location)
     }
 
-    fn leads_to_itself(&self, names: &[&str]) -> bool {
-        let example = vec![&b"x"[..]; names.len()];
-        let mut raw = Vec::new();
-        fill(&mut raw, &self.to, &example, PATH);
+    /// Where it leads depends on the rest of the path, last of all.
+    pub(crate) fn ends_with_splat(&self) -> bool {
+        let named = self.segments.iter().filter(|segment| matches!(segment, Segment::Named)).count();
+        self.splat && self.to.last() == Some(&Piece::Capture(named))
+    }
+
+    /// A canonical path that the pattern fits.
+    pub(crate) fn example(&self) -> Vec<u8> {
         let mut path = Vec::new();
-        target::decode(&raw, crate::options::Dotfiles::Allow, &mut path).is_ok()
-            && self.captures(&path).is_some()
+        for segment in &self.segments {
+            path.push(b'/');
+            path.extend_from_slice(match segment {
+                Segment::Literal(bytes) => bytes,
+                Segment::Named => b"x",
+            });
+        }
+        path.extend_from_slice(match (self.splat, self.segments.is_empty()) {
+            (true, _) => b"/x",
+            (false, true) => b"/",
+            (false, false) => b"",
+        });
+        path
+    }
+
+    /// The canonical path that a client asks for next, if it asks this host.
+    pub(crate) fn next(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let location = self.location(path, None)?;
+        let end = location.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(location.len());
+        let mut next = Vec::new();
+        let here = location.starts_with(b"/");
+        (here && target::decode(&location[..end], crate::options::Dotfiles::Allow, &mut next).is_ok())
+            .then_some(next)
     }
 }
 
@@ -284,11 +326,31 @@ impl Redirects {
 
     /// Where a canonical path has moved.
     pub(crate) fn find(&self, path: &[u8], query: Option<&[u8]>) -> Option<(Status, Vec<u8>)> {
+        let redirect = self.rule(path)?;
+        Some((redirect.status, redirect.location(path, query)?))
+    }
+
+    /// The first rule for a canonical path.
+    pub(crate) fn rule(&self, path: &[u8]) -> Option<&Redirect> {
         let exact = self.paths.get(path.strip_suffix(b"/").unwrap_or(path)).copied();
         let earlier = self.patterns.iter().take_while(|number| exact.is_none_or(|exact| **number < exact));
-        earlier.copied().chain(exact).find_map(|number| {
-            let redirect = &self.all[number];
-            Some((redirect.status, redirect.location(path, query)?))
+        let mut fitting = earlier.copied().chain(exact).map(|number| &self.all[number]);
+        fitting.find(|redirect| redirect.captures(path).is_some())
+    }
+
+    /// The first rule from which a client would be sent on and on, and the paths it would be sent to. Followed are an example of each pattern and
+    /// where it leads, so a way round that depends on what a name stands for may be missed; clients end that themselves.
+    pub(crate) fn endless(&self) -> Option<(usize, Vec<Vec<u8>>)> {
+        self.all.iter().enumerate().find_map(|(number, redirect)| {
+            let mut way = vec![redirect.example()];
+            while let Some(next) = way.last().and_then(|path| self.rule(path)?.next(path)) {
+                let again = way.contains(&next);
+                way.push(next);
+                if again || way.len() > HOPS_MAX {
+                    return Some((number, way));
+                }
+            }
+            None
         })
     }
 }

@@ -127,3 +127,29 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn rules_that_send_a_client_on_and_on_are_found() {
+    let endless = |rules: &[(&str, &str)]| {
+        let all = rules.iter().map(|(from, to)| Redirect::new(from, to, 301).unwrap()).collect();
+        let (number, way) = Redirects::of(all).endless()?;
+        Some((number, way.iter().map(|path| String::from_utf8_lossy(path).into_owned()).collect::<Vec<_>>()))
+    };
+    let way = |rules| endless(rules).map(|(number, way)| format!("{number}: {}", way.join(" ")));
+    assert_eq!(way(&[("/c", "/d"), ("/a", "/b"), ("/b", "/a")]).unwrap(), "1: /a /b /a");
+    assert_eq!(way(&[("/a", "/b?x#y"), ("/b/", "/c/"), ("/c", "/a")]).unwrap(), "0: /a /b /c/ /a");
+    assert_eq!(way(&[("/x/:a", "/y/:a"), ("/y/*", "/x/:splat")]).unwrap(), "0: /x/x /y/x /x/x");
+    assert_eq!(way(&[("/:a", "/p/:a"), ("/p/q", "/q")]).unwrap(), "1: /p/q /q /p/q");
+    // It grows and grows.
+    let (number, long) = endless(&[("/a/*", "/b/a/:splat"), ("/b/*", "/a/:splat")]).unwrap();
+    assert_eq!((number, long.len()), (0, HOPS_MAX + 1));
+    for fine in [
+        &[("/a", "/b"), ("/b", "/c"), ("/c", "/d")][..],
+        &[("/a", "/b"), ("/b", "https://a.example/a")],
+        &[("/x", "/home"), ("/old/*", "/:splat"), ("/:a", "/p/:a")],
+        &[("/", "/home"), ("/home/*", "https://b.example/")],
+        &[("/p/q", "/r"), ("/p/*", "/p/q")][..0],
+    ] {
+        assert_eq!(way(fine), None, "{fine:?}");
+    }
+}

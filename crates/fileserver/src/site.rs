@@ -4,6 +4,7 @@ use crate::{
     fallback::{ErrorPages, Single},
     http::{
         coding::{Codings, Preference},
+        disposition,
         head::FixedLines,
         mime, page,
         parse::Request,
@@ -11,6 +12,7 @@ use crate::{
     options::{AuthOptions, CorsOptions, Immutable, Options, SiteOptions},
     pattern::Pattern,
     redirect::Redirects,
+    rewrite::Rewrites,
 };
 use ringwheel_executor::fs;
 use rustc_hash::FxHashMap;
@@ -102,9 +104,12 @@ pub(crate) struct Site {
     /// Path without its first slash (empty for a root) and directory, in the order in which they are tried.
     mounts: Vec<(Box<[u8]>, fs::Directory)>,
     rules: Vec<(Pattern, Fields)>,
+    /// Which files are saved, and under which name.
+    downloads: Vec<(Pattern, String)>,
     cache_control: Option<String>,
     pub(crate) single: Option<Single>,
     pub(crate) redirects: Redirects,
+    pub(crate) rewrites: Rewrites,
     pub(crate) error_pages: ErrorPages,
     /// Directories that ask for a password, without their first slash, the longest first, and their part.
     parts: Vec<(Box<[u8]>, usize)>,
@@ -113,7 +118,9 @@ pub(crate) struct Site {
 impl Site {
     fn open(index: usize, options: &SiteOptions, server: &Options) -> Result<Site, StartError> {
         let open = |path: &std::path::Path| {
-            fs::Directory::open(path).map_err(|error| StartError::Root { path: path.to_owned(), error })
+            fs::Directory::open(path)
+                .map(|directory| directory.with_links(options.symlinks.into()))
+                .map_err(|error| StartError::Root { path: path.to_owned(), error })
         };
         let mut mounts = Vec::new();
         for mount in &options.mounts {
@@ -127,6 +134,10 @@ impl Site {
             // `Options::validate` has compiled it once.
             Some((Pattern::new(&rule.pattern).ok()?, rule.fields.clone()))
         });
+        let downloads = options
+            .download
+            .iter()
+            .filter_map(|rule| Some((Pattern::new(&rule.pattern).ok()?, rule.name.clone())));
         let redirects = options.redirects.iter().filter_map(|rule| rule.compile().ok());
         let (lines, origins) = lines(server.server.as_deref(), options.cors.as_ref());
         let mut options_fields = vec![("Allow", page::ALLOW.as_bytes().to_vec())];
@@ -145,6 +156,7 @@ impl Site {
             ahead: options.codings(),
             mounts,
             rules: rules.collect(),
+            downloads: downloads.collect(),
             cache_control: options
                 .cache_control
                 .clone()
@@ -152,6 +164,7 @@ impl Site {
             single: Single::of(options),
             parts: parts(options),
             redirects: Redirects::of(redirects.collect()),
+            rewrites: Rewrites::of(&options.rewrites),
             options: options.clone(),
         };
         if options.clean_urls && options.extensions.is_empty() {
@@ -251,6 +264,8 @@ impl Site {
         let mut content_type = None;
         let mut fields: Vec<(&str, &str)> =
             if self.options.security_headers { SECURITY.to_vec() } else { Vec::new() };
+        let disposition = self.disposition(path, name);
+        fields.extend(disposition.as_deref().map(|value| ("Content-Disposition", value)));
         for (name, value) in
             self.rules.iter().filter(|(pattern, _)| pattern.matches(path)).flat_map(|(_, fields)| fields)
         {
@@ -276,6 +291,17 @@ impl Site {
             self.options.compress.is_some() && !must_stay && mime::is_compressible(&content_type);
         let varies = compressible || !self.ahead.is_empty();
         About { content_type, cache_control, lines, varies, compressible }
+    }
+
+    fn disposition(&self, path: &[u8], name: &[u8]) -> Option<String> {
+        let (_, template) = self.downloads.iter().rfind(|(pattern, _)| pattern.matches(path))?;
+        let mut parts = template.split(":name");
+        let mut saved = parts.next()?.as_bytes().to_vec();
+        for part in parts {
+            saved.extend_from_slice(name);
+            saved.extend_from_slice(part.as_bytes());
+        }
+        Some(disposition::attachment(&saved))
     }
 
     /// The codings that a file of `size` bytes is packed by on the fly.
@@ -374,7 +400,7 @@ mod tests {
     use super::*;
     use crate::{
         http::coding::Coding,
-        options::{CompressOptions, HeaderRule},
+        options::{CompressOptions, DownloadRule, HeaderRule},
     };
 
     fn site(change: impl FnOnce(&mut SiteOptions)) -> Site {
@@ -425,6 +451,22 @@ mod tests {
         assert_eq!(lines(&site, "d/index.html"), "Cache-Control: no-cache\r\nX-B: 2\r\n");
         assert_eq!(site.about(b"raw/a.html").content_type, "text/plain");
         assert_eq!(lines(&site, "raw/a.css"), "X-A: 1\r\nX-B: 2\r\n");
+    }
+
+    #[test]
+    fn the_last_rule_names_a_download_and_headers_take_it_back() {
+        let rule = |pattern: &str, name: &str| DownloadRule { pattern: pattern.into(), name: name.into() };
+        let site = site(|options| {
+            options.download = vec![rule("*.csv", ":name"), rule("/reports/**", "acme-:name of :name")];
+            options.headers = vec![HeaderRule {
+                pattern: "/reports/shown/**".into(),
+                fields: vec![("content-disposition".into(), None)],
+            }];
+        });
+        let saved = |name: &str| format!("Content-Disposition: attachment; filename=\"{name}\"\r\n");
+        assert_eq!(lines(&site, "d/a.csv"), saved("a.csv"));
+        assert_eq!(lines(&site, "reports/a.csv"), saved("acme-a.csv of a.csv"));
+        assert_eq!(lines(&site, "reports/shown/a.csv") + &lines(&site, "a.txt"), "");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a broken promise is a failed test")]
 mod common;
 use common::{Site, get};
-use ringwheel_fileserver::{DriverKind, Server};
+use ringwheel_fileserver::{DriverKind, Server, Symlinks};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 use std::{fs, os::unix::fs::symlink, time::Duration};
 
@@ -38,23 +38,28 @@ fn serves_confined(driver: DriverKind, errno: i32) {
             rustix::fs::ResolveFlags::empty(),
         );
         assert_eq!(denied.unwrap_err().raw_os_error(), errno, "the filter works");
-        let mut options = place.options(driver);
-        options.site.roots = vec![root];
-        let mut server = Server::start(options).unwrap();
-        for (path, status) in [
-            ("/", 200),
-            ("/dir/file", 200),
-            ("/good", 200),
-            ("/out", 404),
-            ("/etc/passwd", 404),
-            ("/empty/", 404),
-            ("/none", 404),
-        ] {
-            let answer = get(&server, path, "");
-            assert_eq!(answer.status, status, "{path} on {driver:?} under errno {errno}");
+        for (symlinks, inside, outside) in
+            [(Symlinks::Inside, 200, 404), (Symlinks::Deny, 404, 404), (Symlinks::Follow, 200, 200)]
+        {
+            let mut options = place.options(driver);
+            options.site.roots = vec![root.clone()];
+            options.site.symlinks = symlinks;
+            let mut server = Server::start(options).unwrap();
+            for (path, status) in [
+                ("/", 200),
+                ("/dir/file", 200),
+                ("/good", inside),
+                ("/out", outside),
+                ("/etc/passwd", outside),
+                ("/empty/", 404),
+                ("/none", 404),
+            ] {
+                let answer = get(&server, path, "");
+                assert_eq!(answer.status, status, "{path} on {driver:?} under errno {errno}, {symlinks:?}");
+                assert!(path != "/good" || status != 200 || answer.body == b"inside");
+            }
+            server.close(Duration::from_secs(5));
         }
-        assert_eq!(get(&server, "/good", "").body, b"inside");
-        server.close(Duration::from_secs(5));
     });
     served.join().unwrap();
 }

@@ -309,6 +309,7 @@ fn a_change_is_seen_after_the_time_of_trust_whatever_kind_it_is() {
             wait();
             assert_eq!(client.get("/f", "").status, 404);
             site.write("f", "back");
+            wait();
             assert_eq!(client.get("/f", "").text(), "back");
             fs::remove_file(site.root.join("f")).unwrap();
             site.write("f/index.html", "dir");

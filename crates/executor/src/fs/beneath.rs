@@ -13,15 +13,21 @@ use std::{
 };
 
 /// Links on the way, as many as the kernel follows.
-const LINKS_MAX: u32 = 40;
+pub(super) const LINKS_MAX: u32 = 40;
 
 #[cfg(target_os = "linux")]
 const SEARCH: OFlags = OFlags::PATH;
 #[cfg(not(target_os = "linux"))]
 const SEARCH: OFlags = OFlags::RDONLY;
 
-/// Opens `path` beneath `root`, as openat2 does with RESOLVE_BENEATH: EXDEV for what leads out.
-pub(super) fn walk(root: BorrowedFd<'_>, path: &CStr, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+/// Opens `path` beneath `root`, as openat2 does with RESOLVE_BENEATH: EXDEV for what leads out, ELOOP for more links than `links_max`.
+pub(super) fn walk(
+    root: BorrowedFd<'_>,
+    path: &CStr,
+    flags: OFlags,
+    mode: Mode,
+    links_max: u32,
+) -> Result<OwnedFd, Errno> {
     // The next component is the last of these.
     let mut pending = Vec::new();
     push(&mut pending, path.to_bytes())?;
@@ -43,7 +49,7 @@ pub(super) fn walk(root: BorrowedFd<'_>, path: &CStr, flags: OFlags, mode: Mode)
             && let Ok(target) = readlinkat(here, &name, Vec::new())
         {
             links += 1;
-            if links > LINKS_MAX {
+            if links > links_max {
                 return Err(Errno::LOOP);
             }
             push(&mut pending, target.to_bytes())?;
@@ -140,16 +146,19 @@ mod tests {
                 .map(String::from),
         );
         paths.push("a".repeat(300));
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        let inside = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         let mut opened = 0;
         for path in paths {
             let path = CString::new(path).expect("no NUL");
-            for flags in
-                [OFlags::RDONLY, OFlags::RDONLY | OFlags::DIRECTORY, OFlags::RDONLY | OFlags::NOFOLLOW]
+            let kinds =
+                [OFlags::RDONLY, OFlags::RDONLY | OFlags::DIRECTORY, OFlags::RDONLY | OFlags::NOFOLLOW];
+            let policies = [(LINKS_MAX, inside), (0, inside | ResolveFlags::NO_SYMLINKS)];
+            for (flags, (links_max, resolve)) in
+                kinds.into_iter().flat_map(|flags| policies.map(|policy| (flags, policy)))
             {
                 let flags = flags | OFlags::CLOEXEC;
                 let inode = |fd: OwnedFd| fstat(fd).map(|stat| stat.st_ino);
-                let ours = walk(root.as_fd(), &path, flags, Mode::empty()).and_then(inode);
+                let ours = walk(root.as_fd(), &path, flags, Mode::empty(), links_max).and_then(inode);
                 // EAGAIN: somebody renamed something, anywhere, while it looked at `..`.
                 let theirs = loop {
                     match openat2(&root, &path, flags, Mode::empty(), resolve) {
@@ -158,22 +167,26 @@ mod tests {
                     }
                 };
                 match (ours, theirs) {
-                    (Ok(ours), Ok(theirs)) => assert_eq!(ours, theirs, "{path:?} {flags:?}"),
+                    (Ok(ours), Ok(theirs)) => assert_eq!(ours, theirs, "{path:?} {flags:?} {links_max}"),
                     // Which error of several comes first may differ; that it leads out may not.
                     (Err(_), Err(_)) => {}
-                    (ours, theirs) => panic!("{path:?} {flags:?}: {ours:?}, openat2 {theirs:?}"),
+                    (ours, theirs) => panic!("{path:?} {flags:?} {links_max}: {ours:?}, openat2 {theirs:?}"),
                 }
                 opened += u32::from(ours.is_ok());
             }
         }
         assert!(opened > 50, "{opened} could be opened");
-        let error = |path: &CStr| walk(root.as_fd(), path, OFlags::RDONLY, Mode::empty()).err();
+        let error = |path: &CStr| walk(root.as_fd(), path, OFlags::RDONLY, Mode::empty(), LINKS_MAX).err();
         for out in [c"..", c"/etc/passwd", c"absolute", c"parent", c"dir/out", c"dir/../../secret"] {
             assert_eq!(error(out), Some(Errno::XDEV), "{out:?}");
         }
         assert_eq!(error(c"loop"), Some(Errno::LOOP));
         assert_eq!(error(c"missing"), Some(Errno::NOENT));
         assert_eq!(error(c"file/inner"), Some(Errno::NOTDIR));
+        for link in [c"good", c"good-dir/inner", c"dir/up", c"dir/out", c"absolute"] {
+            let denied = walk(root.as_fd(), link, OFlags::RDONLY, Mode::empty(), 0);
+            assert_eq!(denied.err(), Some(Errno::LOOP), "{link:?}");
+        }
     }
 
     #[test]
@@ -194,7 +207,7 @@ mod tests {
                 }
             });
             while !swapper.is_finished() {
-                if let Ok(fd) = walk(root.as_fd(), c"dir/inner", OFlags::RDONLY, Mode::empty()) {
+                if let Ok(fd) = walk(root.as_fd(), c"dir/inner", OFlags::RDONLY, Mode::empty(), LINKS_MAX) {
                     assert_ne!(fstat(fd).expect("stat it").st_ino, outside);
                 }
             }

@@ -1,5 +1,9 @@
 //! A directory that paths are opened beneath, and never outside of it.
-use super::{File, beneath::walk, c_path};
+use super::{
+    File,
+    beneath::{LINKS_MAX, walk},
+    c_path,
+};
 use crate::current;
 use rustix::fs::{CWD, Mode, OFlags};
 use std::{
@@ -12,6 +16,18 @@ use std::{
 /// Times a path is tried when the kernel says EAGAIN: a rename raced with the look-up and it cannot tell whether the path
 /// left the directory. Each is a whole look-up, so someone who renames in a loop cannot hold the core.
 const TRIES: u32 = 16;
+
+/// Which symbolic links a path that is opened beneath a directory may go through. The directory's own path is not meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Links {
+    /// Those that stay beneath the directory, wherever they are. Default.
+    #[default]
+    Inside,
+    /// None.
+    Deny,
+    /// All, also those that lead out: whoever can make a link beneath the directory can have every file opened that the process may open.
+    Follow,
+}
 
 /// An open directory. Dropping it closes it.
 ///
@@ -33,6 +49,7 @@ const TRIES: u32 = 16;
 #[derive(Debug)]
 pub struct Directory {
     fd: OwnedFd,
+    links: Links,
 }
 
 impl Directory {
@@ -43,7 +60,13 @@ impl Directory {
     pub fn open(path: impl AsRef<Path>) -> io::Result<Directory> {
         let path = c_path(path.as_ref())?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Directory { fd: rustix::fs::openat(CWD, &path, flags, Mode::empty())? })
+        Ok(Directory { fd: rustix::fs::openat(CWD, &path, flags, Mode::empty())?, links: Links::default() })
+    }
+
+    /// The same directory, beneath which links are treated so.
+    #[must_use]
+    pub fn with_links(self, links: Links) -> Directory {
+        Directory { links, ..self }
     }
 
     /// The same directory once more, for another thread.
@@ -51,7 +74,7 @@ impl Directory {
     /// # Errors
     /// The system's: EMFILE.
     pub fn try_clone(&self) -> io::Result<Directory> {
-        Ok(Directory { fd: self.fd.try_clone()? })
+        Ok(Directory { fd: self.fd.try_clone()?, links: self.links })
     }
 
     /// [`Directory::open_beneath`] without an executor: works on any thread, and the descriptor is the caller's.
@@ -59,7 +82,11 @@ impl Directory {
     /// # Errors
     /// Those of [`Directory::open_beneath`].
     pub fn descriptor_beneath(&self, path: &CStr, flags: i32) -> io::Result<OwnedFd> {
-        open_beneath(&self.fd, path, OFlags::from_bits_retain(flags.cast_unsigned()) | OFlags::CLOEXEC)
+        let flags = OFlags::from_bits_retain(flags.cast_unsigned()) | OFlags::CLOEXEC;
+        if self.links == Links::Follow && leads_out(path) {
+            return Err(rustix::io::Errno::XDEV.into());
+        }
+        open_beneath(&self.fd, path, flags, self.links)
     }
 
     /// Opens `path` beneath this directory: openat2(2) with RESOLVE_BENEATH, inline, since a look-up in the kernel's cache is
@@ -68,8 +95,8 @@ impl Directory {
     /// 5.6, sandboxes that deny it) the path is walked a component at a time, two system calls each, with the same answers.
     ///
     /// # Errors
-    /// EXDEV for `..`, absolute paths and symbolic links that lead out; ENOENT, EACCES, ELOOP, ENAMETOOLONG, …; EAGAIN when
-    /// renames raced with it 16 times in a row.
+    /// EXDEV for `..`, absolute paths and symbolic links that lead out; ELOOP for links where there may be none; ENOENT, EACCES, ENAMETOOLONG, …;
+    /// EAGAIN when renames raced with it 16 times in a row.
     pub fn open_beneath(&self, path: &CStr, flags: i32) -> io::Result<File> {
         let core = current::get()?;
         let handle = core.adopt(self.descriptor_beneath(path, flags)?);
@@ -77,8 +104,14 @@ impl Directory {
     }
 }
 
+/// By its own text, where links may lead anywhere.
+fn leads_out(path: &CStr) -> bool {
+    let path = path.to_bytes();
+    path.starts_with(b"/") || path.split(|byte| *byte == b'/').any(|name| name == b"..")
+}
+
 #[cfg(target_os = "linux")]
-fn open_beneath(directory: &OwnedFd, path: &CStr, flags: OFlags) -> io::Result<OwnedFd> {
+fn open_beneath(directory: &OwnedFd, path: &CStr, flags: OFlags, links: Links) -> io::Result<OwnedFd> {
     use rustix::{fs::ResolveFlags, io::Errno};
     use std::sync::atomic::{AtomicBool, Ordering};
     /// The kernel has said that it has no openat2: it is not asked again.
@@ -87,7 +120,13 @@ fn open_beneath(directory: &OwnedFd, path: &CStr, flags: OFlags) -> io::Result<O
     let mode = mode_of(flags);
     let mut tries = 0;
     while !MISSING.load(Ordering::Relaxed) {
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        // What is in /proc/self/fd is no link that anybody made.
+        let resolve = ResolveFlags::NO_MAGICLINKS
+            | match links {
+                Links::Inside => ResolveFlags::BENEATH,
+                Links::Deny => ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
+                Links::Follow => ResolveFlags::empty(),
+            };
         match rustix::fs::openat2(directory, path, flags, mode, resolve) {
             Err(Errno::AGAIN | Errno::INTR) if tries < TRIES => tries += 1,
             Err(Errno::NOSYS) => MISSING.store(true, Ordering::Relaxed),
@@ -96,13 +135,27 @@ fn open_beneath(directory: &OwnedFd, path: &CStr, flags: OFlags) -> io::Result<O
             result => return Ok(result?),
         }
     }
-    Ok(walk(directory.as_fd(), path, flags, mode)?)
+    without_openat2(directory, path, flags, mode, links)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn open_beneath(directory: &OwnedFd, path: &CStr, flags: OFlags) -> io::Result<OwnedFd> {
+fn open_beneath(directory: &OwnedFd, path: &CStr, flags: OFlags, links: Links) -> io::Result<OwnedFd> {
     let _ = TRIES;
-    Ok(walk(directory.as_fd(), path, flags, mode_of(flags))?)
+    without_openat2(directory, path, flags, mode_of(flags), links)
+}
+
+fn without_openat2(
+    directory: &OwnedFd,
+    path: &CStr,
+    flags: OFlags,
+    mode: Mode,
+    links: Links,
+) -> io::Result<OwnedFd> {
+    Ok(match links {
+        Links::Follow => rustix::fs::openat(directory, path, flags, mode)?,
+        Links::Inside => walk(directory.as_fd(), path, flags, mode, LINKS_MAX)?,
+        Links::Deny => walk(directory.as_fd(), path, flags, mode, 0)?,
+    })
 }
 
 /// openat2 is strict: it refuses a mode unless a file may be created.

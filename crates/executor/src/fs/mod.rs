@@ -19,7 +19,7 @@ mod file;
 mod metadata;
 mod residency;
 
-pub use directory::Directory;
+pub use directory::{Directory, Links};
 pub use file::File;
 pub use metadata::{Kind, Metadata};
 

@@ -6,6 +6,7 @@ pub mod answer;
 pub mod coding;
 pub mod conditional;
 pub mod date;
+pub mod disposition;
 pub mod etag;
 pub mod head;
 pub mod mime;

@@ -17,6 +17,9 @@ pub struct CacheOptions {
     /// Milliseconds an entry is trusted before its file is looked at again, up to a day. 0 looks at every request.
     /// Default 1000.
     pub revalidate_ms: u64,
+    /// Milliseconds for which a name that led to nothing is trusted to do so, up to a day; never longer than `revalidate_ms`. 0 looks at every
+    /// request. Default 1000.
+    pub missing_ms: u64,
     /// Bytes of files compressed on the fly, for all cores together, up to 1 TiB; each core has its ready-made responses of them
     /// beside it. 0 keeps none. Default 32 MiB.
     pub compressed_bytes: usize,
@@ -29,6 +32,7 @@ impl Default for CacheOptions {
             file_bytes_max: 64 << 10,
             open_files: 256,
             revalidate_ms: 1000,
+            missing_ms: 1000,
             compressed_bytes: 32 << 20,
         }
     }
@@ -80,11 +84,17 @@ impl Default for Limits {
 }
 
 impl CacheOptions {
+    /// For how long a name is trusted to lead to nothing.
+    pub(crate) fn missing_trust(&self) -> Duration {
+        Duration::from_millis(self.missing_ms.min(self.revalidate_ms))
+    }
+
     pub(super) fn validate(&self) -> Result<(), Invalid> {
         within("cache.bytes", self.bytes as u64, 0, 1 << 40)?;
         within("cache.file_bytes_max", self.file_bytes_max, 0, 16 << 20)?;
         within("cache.open_files", self.open_files, 0, 65_536)?;
         within("cache.revalidate_ms", self.revalidate_ms, 0, 86_400_000)?;
+        within("cache.missing_ms", self.missing_ms, 0, 86_400_000)?;
         within("cache.compressed_bytes", self.compressed_bytes as u64, 0, 1 << 40)
     }
 }

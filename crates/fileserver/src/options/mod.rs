@@ -19,7 +19,9 @@ pub use compress::CompressOptions;
 pub use cors::CorsOptions;
 pub use limits::{CacheOptions, Limits};
 pub use ringwheel_executor::DriverKind;
-pub use site::{Dotfiles, HeaderRule, Immutable, Mount, RedirectRule, SiteOptions};
+pub use site::{
+    Dotfiles, DownloadRule, HeaderRule, Immutable, Mount, RedirectRule, RewriteRule, SiteOptions, Symlinks,
+};
 
 /// On which cores the server runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

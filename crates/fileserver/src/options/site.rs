@@ -7,8 +7,9 @@ use crate::{
         etag::EtagKind,
     },
     pattern::Pattern,
-    redirect::{Redirect, Wrong},
+    redirect::{Redirect, Redirects, Wrong},
 };
+use ringwheel_executor::fs::Links;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashSet},
@@ -26,6 +27,29 @@ pub enum Dotfiles {
     Allow,
     /// 404 without exception: as if they did not exist.
     Ignore,
+}
+
+/// Which symbolic links below the directories of a site are followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Symlinks {
+    /// Those that stay below the directory they are in. Default.
+    #[default]
+    Inside,
+    /// None: a path through one is a 404.
+    Deny,
+    /// All, wherever they lead: whoever can make one can have every file served that the server may read.
+    Follow,
+}
+
+impl From<Symlinks> for Links {
+    fn from(symlinks: Symlinks) -> Links {
+        match symlinks {
+            Symlinks::Inside => Links::Inside,
+            Symlinks::Deny => Links::Deny,
+            Symlinks::Follow => Links::Follow,
+        }
+    }
 }
 
 /// Which files never change under their names, so that nobody needs to ask again (RFC 8246).
@@ -59,6 +83,31 @@ pub struct HeaderRule {
     pub pattern: String,
     /// Names and values; a later rule's takes the place of an earlier one's, `None` takes the field away.
     pub fields: Vec<(String, Option<String>)>,
+}
+
+/// Files that browsers save instead of showing them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DownloadRule {
+    /// See [`crate::pattern::Pattern`].
+    pub pattern: String,
+    /// Under which name, of 1 to 255 bytes without `/`, `\\` and control characters; `:name` stands for the file's own. Default `:name`.
+    #[serde(default = "own_name")]
+    pub name: String,
+}
+
+fn own_name() -> String {
+    ":name".to_owned()
+}
+
+/// A name that another file answers.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RewriteRule {
+    /// See [`Redirect`].
+    pub from: String,
+    /// A path below the roots and mounts, with the names of `from`; without a query.
+    pub to: String,
 }
 
 /// A name that has moved.
@@ -105,12 +154,16 @@ pub struct SiteOptions {
     pub ignores: Option<Vec<String>>,
     /// Names that have moved, files or not, at most 10,000: the first whose pattern fits is taken, for every method but OPTIONS. Default none.
     pub redirects: Vec<RedirectRule>,
+    /// Names that no file has and another one answers, at most 1000: the first whose pattern fits is taken, once. Default none.
+    pub rewrites: Vec<RewriteRule>,
     /// Files below the roots that are the bodies of answers with the statuses 400, 403, 404, 405, 500 and 503. Default none.
     pub error_pages: BTreeMap<u16, String>,
     /// A directory without an index shows what it holds. Default false.
     pub listing: bool,
     /// Default [`Dotfiles::Deny`].
     pub dotfiles: Dotfiles,
+    /// Default [`Symlinks::Inside`].
+    pub symlinks: Symlinks,
     /// What ETags are made from.
     pub etag: EtagKind,
     /// Seconds of `Cache-Control: public, max-age=…`, up to 2³¹. Default none.
@@ -121,6 +174,8 @@ pub struct SiteOptions {
     pub immutable: Immutable,
     /// Header fields by pattern, at most 256 rules, applied in order.
     pub headers: Vec<HeaderRule>,
+    /// Files that are sent with `Content-Disposition: attachment`, at most 256 rules; the last that fits is taken. Default none.
+    pub download: Vec<DownloadRule>,
     /// Media types by file name extension (without its dot), before the usual ones.
     pub mime: BTreeMap<String, String>,
     /// `name.br` beside `name` is sent instead of it to who accepts `br` (Accept-Encoding), if it is not older. Default false.
@@ -153,14 +208,17 @@ impl Default for SiteOptions {
             single: None,
             ignores: Some(Vec::new()),
             redirects: Vec::new(),
+            rewrites: Vec::new(),
             error_pages: BTreeMap::new(),
             listing: false,
             dotfiles: Dotfiles::default(),
+            symlinks: Symlinks::default(),
             etag: EtagKind::default(),
             max_age: None,
             cache_control: None,
             immutable: Immutable::default(),
             headers: Vec::new(),
+            download: Vec::new(),
             mime: BTreeMap::new(),
             brotli: false,
             zstd: false,
@@ -228,6 +286,19 @@ impl SiteOptions {
         for (index, rule) in self.redirects.iter().enumerate() {
             rule.validate(index)?;
         }
+        let redirects = Redirects::of(self.redirects.iter().filter_map(|rule| rule.compile().ok()).collect());
+        if let Some((index, way)) = redirects.endless() {
+            let way: Vec<_> = way.iter().map(|path| String::from_utf8_lossy(path)).collect();
+            let allowed = "rules from which a client comes to an end: these lead round, or on and on";
+            return Err(wrong(format!("redirects[{index}]"), way.join(" -> "), allowed));
+        }
+        within("rewrites (length of the list)", self.rewrites.len(), 0, 1000)?;
+        for (index, RewriteRule { from, to }) in self.rewrites.iter().enumerate() {
+            if let Err(Wrong { part, allowed }) = Redirect::inside(from, to) {
+                let value = if part == "from" { from } else { to };
+                return Err(wrong(format!("rewrites[{index}].{part}"), format!("{value:?}"), allowed));
+            }
+        }
         within("max_age", self.max_age.unwrap_or(0), 0, 1 << 31)?;
         if self.max_age.is_some() && self.cache_control.is_some() {
             return Err(wrong("max_age", "given beside a whole Cache-Control", "one of the two"));
@@ -242,6 +313,10 @@ impl SiteOptions {
         field_value("cache_control", self.cache_control.as_deref())?;
         within("headers (number of rules)", self.headers.len(), 0, 256)?;
         for (index, rule) in self.headers.iter().enumerate() {
+            rule.validate(index)?;
+        }
+        within("download (number of rules)", self.download.len(), 0, 256)?;
+        for (index, rule) in self.download.iter().enumerate() {
             rule.validate(index)?;
         }
         if let Some(compress) = &self.compress {
@@ -345,6 +420,20 @@ impl HeaderRule {
                 ));
             }
             field_value(format!("headers[{index}].{name}"), value.as_deref())?;
+        }
+        Ok(())
+    }
+}
+
+impl DownloadRule {
+    fn validate(&self, index: usize) -> Result<(), Invalid> {
+        if let Err(reason) = Pattern::new(&self.pattern) {
+            return Err(wrong(format!("download[{index}].pattern"), format!("{:?}", self.pattern), &reason));
+        }
+        let fits = |character: char| !character.is_control() && !matches!(character, '/' | '\\');
+        if !(1..=255).contains(&self.name.len()) || !self.name.chars().all(fits) {
+            let allowed = "a file name of 1 to 255 bytes, in which :name stands for the file's own";
+            return Err(wrong(format!("download[{index}].name"), format!("{:?}", self.name), allowed));
         }
         Ok(())
     }
