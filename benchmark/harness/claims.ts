@@ -9,6 +9,8 @@ export interface Verdict {
   claim: Claim;
   /** `undefined` when somebody of it was not measured. */
   held: boolean | undefined;
+  /** Whether ours was measured. */
+  ours: boolean;
   /** Whom ours was compared with. */
   against: string;
   measured: Ratio | undefined;
@@ -23,7 +25,7 @@ export function judge(result: Result, claims: readonly Claim[]): Verdict[] {
     const theirs = claim.against === 'best' ? best(rows, claim) : find(rows, claim.against ?? '', claim.metric);
     const against = theirs?.contender ?? (claim.against === 'best' ? 'a peer' : (claim.against ?? ''));
     const measured = ours && (claim.against === undefined ? range(ours.values) : theirs && ratioOf(ours, theirs));
-    return { claim, against, measured, held: measured && holds(measured.median, claim) };
+    return { claim, ours: ours !== undefined, against, measured, held: measured && holds(measured.median, claim) };
   });
 }
 
@@ -52,8 +54,8 @@ export function printClaims(result: Result, claims: readonly Claim[]): number {
   return verdicts.filter(({ claim, held }) => held === false && claim.goal !== true).length;
 }
 
-function word({ claim, held, against }: Verdict): string {
-  if (held === undefined) return `not judged: ${claim.against === undefined ? 'ours' : `ours or ${against}`} is absent`;
+function word({ claim, held, against, ours }: Verdict): string {
+  if (held === undefined) return `not judged: no ${ours ? against : 'ours'}`;
   if (claim.goal === true) return held ? 'goal reached' : 'goal not reached';
   return held ? 'held' : 'MISSED';
 }

@@ -24,8 +24,8 @@ const required: readonly Claim[] = [
   cpu('1 MiB', 'nginx', 0.62),
   { row: row('1 MiB'), metric: 'requests', against: 'nginx', relation: '>=', limit: 1 },
   cpu('1000 files', 'nginx', 0.7),
-  cpu('cold, 256 × 1 MiB', 'nginx aio threads', 0.5),
-  { row: row('cold, 256 × 1 MiB'), metric: 'p99', against: 'nginx aio threads', relation: '<=', limit: 1 },
+  cpu('cold, 512 × 1 MiB', 'nginx aio threads', 0.5),
+  { row: row('cold, 512 × 1 MiB'), metric: 'p99', against: 'nginx aio threads', relation: '<=', limit: 1 },
   // Requests per CPU second are the inverse: 1.8 times as many.
   cpu('route, hello world', 'node http', 1 / 1.8),
   cpu('route, hello world', 'bun fetch', 1),

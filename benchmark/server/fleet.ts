@@ -43,8 +43,9 @@ export class Fleet {
   #way: Way | undefined;
 
   constructor(readonly common: Common) {
-    // One of ours runs as nobody, who has to get to the files.
-    if (process.getuid?.() === 0) chmodSync(path.dirname(common.scratch), 0o755);
+    // One of ours runs as nobody, who has to get to the files. A directory that was named is left as it is.
+    const ours = common.options.directory === undefined;
+    if (ours && process.getuid?.() === 0) chmodSync(path.dirname(common.scratch), 0o755);
   }
 
   /** Has those servers run in that way that can; those who cannot are named in `leftOut`, once. */

@@ -25,5 +25,6 @@ export function* pages(root, server, without) {
   }
 }
 
-/** Parts of the site that are too large to be held in memory. */
+/** Parts of the site that have too many files for a route each, or are too large to be held in memory. */
+export const tooMany = ['many'];
 export const large = ['many', 'cold'];

@@ -33,7 +33,7 @@ export async function sample(one: Prepared, options: BenchOptions): Promise<Samp
   const root = one.running.child.pid ?? 0;
   const before = treeMemory(root);
   // Cold files are asked for once each, however long that takes.
-  const { found, cpu, foreign } = await used(one, one.plan.cold ? 60 : options.seconds);
+  const { found, cpu, foreign } = await used(one, one.plan.cold ? 60 : options.seconds * (one.plan.longer ?? 1));
   const after = treeMemory(root);
   const requests = whole(one, found);
   if (requests === 0) throw new Error('nothing was answered');
@@ -51,10 +51,9 @@ export async function sample(one: Prepared, options: BenchOptions): Promise<Samp
   });
 }
 
-/** A thousand clients who take their time: what each costs. */
+/** A thousand clients who take their time: what they cost, and the most memory there was meanwhile. */
 export async function sampleSlow(one: Prepared, options: BenchOptions): Promise<Sample> {
   const root = one.running.child.pid ?? 0;
-  const before = treeMemory(root);
   const { done, peak } = await peakMemory(root, used(one, options.seconds));
   const { found, cpu, foreign } = done;
   if (found.bytes === 0) throw new Error('nobody got anything');
@@ -64,7 +63,7 @@ export async function sampleSlow(one: Prepared, options: BenchOptions): Promise<
       CPU: (cpu * 1e6) / (found.bytes / MiB),
       served: found.bytes / MiB / found.seconds,
       busy: (cpu / found.seconds) * 100,
-      memory: Math.max(0, peak - before) / 1024 / one.plan.connections,
+      memory: peak / MiB,
     },
   });
 }

@@ -88,7 +88,7 @@ fn fast(plan: &Plan, order: &mut Order, until: Instant, found: &mut Found) -> Re
     }
     let mut buffer = vec![0; 256 * 1024];
     let mut events = Events::new();
-    while goes_on(until, found) && all.iter().any(Option::is_some) {
+    while goes_on(until, found.requests > 0) && all.iter().any(Option::is_some) {
         events.clear();
         poller.wait(&mut events, Some(Duration::from_millis(100)))?;
         for event in events.iter() {
@@ -112,9 +112,9 @@ fn fast(plan: &Plan, order: &mut Order, until: Instant, found: &mut Found) -> Re
 }
 
 /// Until the time is over, and until something came, or a busy machine's short load would find nothing.
-fn goes_on(until: Instant, found: &Found) -> bool {
+fn goes_on(until: Instant, came: bool) -> bool {
     let now = Instant::now();
-    now < until || (found.latencies.is_empty() && now < until + PATIENCE)
+    now < until || (!came && now < until + PATIENCE)
 }
 
 /// A connection that asks the next request; `None` when there is nothing left to ask.
@@ -141,7 +141,7 @@ fn slow(plan: &Plan, order: &mut Order, until: Instant, found: &mut Found) -> Re
     let every = Duration::from_millis(pace.every_ms);
     let mut buffer = vec![0; pace.bytes];
     let mut due = Instant::now();
-    while goes_on(until, found) {
+    while goes_on(until, found.bytes > 0) {
         for connection in &mut all {
             if let Err(error) = connection.advance_once(plan, order, &mut buffer, found) {
                 found.failed(error)?;
