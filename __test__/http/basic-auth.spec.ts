@@ -126,12 +126,13 @@ test('parts of a site: the longest directory counts, and no spelling goes around
     extensions: ['html'],
     single: 'app.html',
     redirects: [{ from: '/admin/old', to: '/secret-place' }],
+    rewrites: [{ from: '/public/*', to: '/:splat' }],
     maxAge: 60,
   });
   const client = await Client.connect(t, server.port);
   const ask = async (path: string, ...fields: string[]) => (await client.get(path, ...fields)).status;
   for (const _ of [1, 2]) {
-    for (const path of ['/a', '/administrators', '/', '/app', '/other']) t.is(await ask(path), 200, path);
+    for (const path of ['/a', '/public/a', '/administrators', '/', '/app', '/other']) t.is(await ask(path), 200, path);
     for (const path of [
       '/admin',
       '/admin/',
@@ -145,13 +146,17 @@ test('parts of a site: the longest directory counts, and no spelling goes around
       '/admin/%78.html',
       '/admin/x.html?y',
       '/admin/deep/y',
+      '/public/admin/x.html',
+      '/public/%61dmin/x.html',
+      '/public/Admin',
     ]) {
       t.is(await ask(path), 401, path);
     }
     const dots = await Client.connect(t, server.port);
     t.is((await dots.get('/admin/../admin/x.html')).status, 400);
     t.is(await ask('/admin%2fx.html'), 404);
-    for (const path of ['/admin/', '/admin/x', '/admin/x.html']) t.is(await ask(path, RIGHT), 200, path);
+    for (const path of ['/admin/', '/admin/x', '/admin/x.html', '/public/admin/x.html'])
+      t.is(await ask(path, RIGHT), 200, path);
     t.is(await ask('/admin/old', RIGHT), 301);
     t.is(await ask('/admin/deep/y', RIGHT), 401);
     t.is(await ask('/admin/deep/y', basic('bob:pä:55 word')), 200);

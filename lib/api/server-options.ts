@@ -64,6 +64,22 @@ export interface ServerLimits {
   ranges?: number;
   /** Open connections of all cores, from 1 to 10000000. Default 100000. Beyond: 503. */
   connections?: number;
+  /**
+   * Requests a second of one client, of all cores together, from 0 to 1000000; 0, the default: any. A client is an IPv4 address or a /64 of IPv6; behind a proxy who the PROXY header
+   * names. Beyond: 429 with Retry-After, on a connection that stays.
+   */
+  requestsPerClient?: number;
+  /** How many of them may come at once, from 1 to 1000000. Default 20. */
+  burstPerClient?: number;
+  /** Open connections of one client, from 0 to 10000000; 0, the default: any. Beyond: 429 and the end; over TLS the end alone. */
+  connectionsPerClient?: number;
+  /**
+   * Bytes a second that one connection is sent, heads included: 0, the default, for any, else from 1024 to 2^40. Answers of up to 64 KiB go in one piece; what comes after them
+   * waits longer.
+   */
+  bytesPerSecond?: number;
+  /** Bytes of a connection that go at full speed before that, from 0 to 2^40. Default 0. */
+  bytesAtFullSpeed?: number;
   /** Milliseconds for a whole request head, from 10 to 86400000. Default 15000. Beyond: 408. */
   headerTimeoutMs?: number;
   /** Milliseconds that a connection may stay open between requests, from 10 to 86400000. Default 60000. */
@@ -483,6 +499,11 @@ export const SERVER_RULES: Record<string, Rule> = {
     bodyBytes: whole(0, 64 * 2 ** 20),
     ranges: whole(0, 256),
     connections: whole(1, 10_000_000),
+    requestsPerClient: whole(0, 1_000_000),
+    burstPerClient: whole(1, 1_000_000),
+    connectionsPerClient: whole(0, 10_000_000),
+    bytesPerSecond: whole(0, 2 ** 40),
+    bytesAtFullSpeed: whole(0, 2 ** 40),
     headerTimeoutMs: whole(10, DAY_MS),
     idleTimeoutMs: whole(10, DAY_MS),
     sendTimeoutMs: whole(10, DAY_MS),

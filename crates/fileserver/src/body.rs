@@ -81,12 +81,16 @@ async fn send_piece(connection: &mut Connection, bytes: &Bytes, piece: ByteRange
             let mut at = file.body_at + offset_in(ready, piece.start);
             let end = file.body_at + offset_in(ready, piece.end);
             while at < end {
-                let next = end.min(at + TOGETHER_MAX);
+                let most = connection.allowance(TOGETHER_MAX as u64).await?;
+                let next = end.min(at + offset_in(ready, most).min(TOGETHER_MAX));
                 if connection.outbox.len() + (next - at) > TOGETHER_MAX {
                     connection.flush(true).await?;
                 }
                 connection.push(ready, at..next);
                 at = next;
+                if most < TOGETHER_MAX as u64 {
+                    connection.flush(at < end).await?;
+                }
             }
             Ok(())
         }
@@ -106,7 +110,7 @@ async fn send_file(connection: &mut Connection, large: &Rc<LargeFile>, piece: By
     let mut at = piece.start;
     let mut ahead: Option<JoinHandle<io::Result<u64>>> = None;
     while at < piece.end {
-        let length = WINDOW.min(piece.end - at);
+        let length = connection.allowance(WINDOW.min(piece.end - at)).await?;
         let was_ahead = ahead.is_some();
         if let Some(handle) = ahead.take() {
             // A failed read ahead is not the end: sendfile will meet the same error and report it.
@@ -126,6 +130,7 @@ async fn send_file(connection: &mut Connection, large: &Rc<LargeFile>, piece: By
             connection.stream().send_file(&large.file, at, length).await?
         };
         connection.counters().bytes.add(sent);
+        connection.spend(sent);
         at += sent;
         if sent < length {
             // The file is shorter than its description: nothing else can be put in its place.

@@ -14,11 +14,13 @@
 use crate::{
     access::Pending,
     auth, body,
+    clients::{Place, Rate},
     core::{Core, Guard},
     fallback,
     file::Loaded,
     http::{date::DateClock, parse, status::Status},
     outbox::Outbox,
+    pace::Pace,
     proxy::{self, Header},
     respond::{Next, refuse, take},
     stats::Counters,
@@ -54,6 +56,10 @@ pub(crate) struct Connection {
     pub(crate) log: Option<Box<Pending>>,
     /// What came of the password of the request at hand, when it was hashed just now.
     pub(crate) hashed: Option<auth::Outcome>,
+    /// The request at hand has been counted for its client.
+    pub(crate) admitted: bool,
+    place: Option<Place>,
+    pace: Option<Pace>,
 }
 
 impl Connection {
@@ -85,6 +91,9 @@ impl Connection {
     pub(crate) async fn flush(&mut self, more: bool) -> io::Result<()> {
         let length = self.outbox.len();
         if length > 0 {
+            if self.pace.is_some() {
+                Box::pin(self.keep_pace()).await?;
+            }
             self.enter(Phase::Send);
             if self.tls.is_some() {
                 let mut outbox = std::mem::take(&mut self.outbox);
@@ -96,6 +105,7 @@ impl Connection {
                 self.outbox.flush(&self.guard.watch.stream, more).await?;
             }
             self.counters().bytes.add(length as u64);
+            self.spend(length as u64);
         }
         self.settle(false);
         Ok(())
@@ -118,7 +128,9 @@ impl Connection {
         self.enter(Phase::Send);
         let length = self.outbox.len();
         let all = self.outbox.flush_now(&self.guard.watch.stream)?;
-        self.counters().bytes.add((length - self.outbox.len()) as u64);
+        let sent = (length - self.outbox.len()) as u64;
+        self.counters().bytes.add(sent);
+        self.spend(sent);
         if all { Ok(()) } else { self.flush(true).await }
     }
 
@@ -156,15 +168,75 @@ impl Connection {
         }
     }
 
-    /// Learns who the client is, where somebody wants to know.
-    fn meet(&mut self, introduced: Option<SocketAddr>) {
-        let core = &self.guard.core;
-        if core.control.access_log.is_none() {
-            return;
+    /// Counts the request at hand for its client, once; says how long to wait when there were too many.
+    #[cold]
+    pub(crate) fn over_rate(&mut self, rate: &Rate, now: Instant) -> Option<Duration> {
+        if self.admitted {
+            return None;
+        }
+        let wait = self.guard.core.control.clients.request(self.client?.into(), rate, now).err();
+        self.admitted = wait.is_none();
+        wait
+    }
+
+    /// Waits until more may be sent.
+    async fn keep_pace(&mut self) -> io::Result<()> {
+        while let Some(pace) = &mut self.pace {
+            let wait = pace.wait(Instant::now());
+            if wait.is_zero() {
+                break;
+            }
+            self.enter(Phase::Send);
+            let core = self.core();
+            if !core.control.drain.is_set() {
+                // A drain ends the wait, so that its deadline is seen.
+                let _ = time::timeout(wait.min(Duration::from_secs(1)), core.control.drain.wait()).await;
+            } else if core.control.is_over(Instant::now()) {
+                return Err(io::ErrorKind::TimedOut.into());
+            } else {
+                time::sleep(wait.min(Duration::from_millis(10))).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes to send of a body at once, when more may be sent.
+    pub(crate) async fn allowance(&mut self, most: u64) -> io::Result<u64> {
+        if self.pace.is_none() {
+            return Ok(most);
+        }
+        self.keep_pace().await?;
+        Ok(self.pace.as_ref().map_or(most, |pace| pace.piece().min(most)))
+    }
+
+    /// These bytes went.
+    pub(crate) fn spend(&mut self, bytes: u64) {
+        if let Some(pace) = &mut self.pace {
+            pace.spend(bytes);
+        }
+    }
+
+    /// Learns who the client is, where somebody wants to know. False: it has too many connections.
+    fn meet(&mut self, introduced: Option<SocketAddr>) -> bool {
+        let core = Rc::clone(&self.guard.core);
+        let limits = &core.options.limits;
+        if limits.bytes_per_second > 0 {
+            self.pace = Some(Pace::new(limits.bytes_per_second, limits.bytes_at_full_speed, Instant::now()));
+        }
+        let is_logged = core.control.access_log.is_some();
+        if !is_logged && core.rate.is_none() && limits.connections_per_client == 0 {
+            return true;
         }
         let address = introduced.or_else(|| self.stream().peer_address().ok());
         self.client = address.map(|address| address.ip().to_canonical());
-        self.log = Some(Box::new(Pending::new(self.client)));
+        if is_logged {
+            self.log = Some(Box::new(Pending::new(self.client)));
+        }
+        if let Some(client) = self.client.filter(|_| limits.connections_per_client > 0) {
+            self.place = core.control.clients.enter(client.into(), limits.connections_per_client);
+            return self.place.is_some();
+        }
+        true
     }
 
     /// The kernel has all that a timed request is owed.
@@ -217,6 +289,9 @@ pub(crate) async fn serve(guard: Guard) {
         client: None,
         log: None,
         hashed: None,
+        admitted: false,
+        place: None,
+        pace: None,
     };
     match converse(&mut connection).await {
         Ok(()) => {
@@ -243,7 +318,14 @@ async fn converse(connection: &mut Connection) -> io::Result<()> {
             None => return Ok(()),
         }
     }
-    connection.meet(client);
+    if !connection.meet(client) {
+        connection.counters().shed.add(1);
+        if connection.core().control.keys.is_none() {
+            refuse(connection, Status::TooManyRequests, &input);
+            connection.flush(false).await?;
+        }
+        return Ok(());
+    }
     if connection.core().control.keys.is_some() && !Box::pin(tls::handshake(connection, &mut input)).await? {
         return Ok(());
     }

@@ -1,5 +1,7 @@
 //! What the server's owner and its cores share: the stop signals, the connection count, the counters.
-use crate::{access::AccessLog, auth::Guard, compress::Compressor, stats::Counters, tls::Keys};
+use crate::{
+    access::AccessLog, auth::Guard, clients::Clients, compress::Compressor, stats::Counters, tls::Keys,
+};
 use ringwheel_executor::event::Event;
 use std::{
     sync::{
@@ -24,6 +26,7 @@ pub(crate) struct Control {
     pub(crate) access_log: Option<Arc<AccessLog>>,
     /// Only where a site asks for passwords; another one after a reload.
     guard: RwLock<Option<Arc<Guard>>>,
+    pub(crate) clients: Arc<Clients>,
 }
 
 impl Control {
@@ -42,6 +45,7 @@ impl Control {
             keys,
             access_log,
             guard: RwLock::new(None),
+            clients: Arc::new(Clients::new()),
         }
     }
 

@@ -2,6 +2,7 @@
 use crate::{
     access, auth,
     cache::Bounded,
+    clients::Rate,
     connection,
     control::Control,
     error::StartError,
@@ -16,7 +17,7 @@ use crate::{
     listing::Listings,
     load::Flight,
     missing::Missing,
-    options::Options,
+    options::{Limits, Options},
     site::Sites,
     stats::Counters,
     watch::{Watches, patrol},
@@ -49,6 +50,8 @@ pub(crate) struct Core {
     pub(crate) control: Arc<Control>,
     pub(crate) index: usize,
     pub(crate) limits: parse::Limits,
+    /// Of each client's requests, where there is one.
+    pub(crate) rate: Option<Rate>,
     pub(crate) revalidate: Duration,
     pub(crate) sites: Sites,
     pub(crate) shelf: RefCell<Shelf>,
@@ -82,8 +85,11 @@ impl Core {
             fields: options.limits.header_count,
             target: options.limits.uri_bytes,
         };
+        let Limits { requests_per_client, burst_per_client, .. } = options.limits;
+        let rate = (requests_per_client > 0).then(|| Rate::new(requests_per_client, burst_per_client));
         Ok(Rc::new(Core {
             limits,
+            rate,
             revalidate: Duration::from_millis(options.cache.revalidate_ms),
             sites,
             shelf: RefCell::new(Shelf {

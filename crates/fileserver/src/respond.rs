@@ -22,7 +22,7 @@ use crate::{
     target::{self, Refusal},
 };
 use ringwheel_executor::time;
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 /// What one synchronous step came to.
 #[derive(Debug)]
@@ -82,8 +82,9 @@ pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Optio
         if connection.outbox.len() >= TOGETHER_MAX {
             return (used, Next::Flush);
         }
+        let over = core.rate.as_ref().and_then(|rate| connection.over_rate(rate, now));
         // The fast path: one lookup, one reference, no copy.
-        if request.is_plain() && !core.draining.get() && loaded.is_none() {
+        if request.is_plain() && !core.draining.get() && loaded.is_none() && over.is_none() {
             let Shelf { clock, small, path, .. } = &mut *shelf;
             if let Some(target) = target::split(request.target)
                 && let site = core.sites.of(request.site(&target))
@@ -105,12 +106,13 @@ pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Optio
                 counters.ok.add(1);
                 connection.note(&buffer[used..used + length], connection.outbox.len() - end, 0, clock);
                 used += length;
+                connection.admitted = false;
                 continue;
             }
         }
         let head = &buffer[used..used + length];
         let start = connection.outbox.len();
-        match answer(connection, &core, &mut shelf, (&request, head), loaded.take()) {
+        match answer(connection, &core, &mut shelf, (&request, head), (loaded.take(), over)) {
             Step::Load { site, key, preference, view } => {
                 return (used, Next::Load { site, key, preference, view });
             }
@@ -121,6 +123,7 @@ pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Optio
             Step::Done(body) => {
                 connection.note(head, start, body.as_ref().map_or(0, Body::length), &shelf.clock);
                 used += length;
+                connection.admitted = false;
                 let skip = match request.body {
                     parse::Body::Length(length) if !connection.last => length,
                     _ => 0,
@@ -163,7 +166,7 @@ fn answer(
     core: &Rc<Core>,
     shelf: &mut Shelf,
     (request, head): (&Request<'_>, &[u8]),
-    loaded: Option<Loaded>,
+    (loaded, over): (Option<Loaded>, Option<Duration>),
 ) -> Step {
     let mut keep = request.keep_alive && !core.draining.get();
     keep &= match request.body {
@@ -181,10 +184,14 @@ fn answer(
         count(core, status);
         Step::Done(None)
     };
+    if let Some(wait) = over {
+        let seconds = (wait.as_secs() + 1).to_string();
+        return reply(connection, shelf, Status::TooManyRequests, &[("Retry-After", seconds.as_bytes())]);
+    }
     let decoded = target.map(|target| target::decode(target.path, site.options.dotfiles, &mut shelf.path));
     if request.method != Method::Options
         && let Some(Ok(())) = decoded
-        && let Some(part) = site.part_of(&shelf.path)
+        && let Some(part) = site.part_of_request(&shelf.path)
     {
         match permit(connection, core, (site.index, part), head) {
             Permit::Given => {}
@@ -415,7 +422,9 @@ pub(crate) fn refuse(connection: &mut Connection, status: Status, bytes: &[u8]) 
     let shelf = core.shelf.borrow();
     let date = *shelf.clock.text();
     let start = connection.outbox.len();
-    let page = Page { status, fields: &[], head_only: false, persistence: Persistence::Close };
+    let again: &[(&str, &[u8])] =
+        if status == Status::TooManyRequests { &[("Retry-After", b"1")] } else { &[] };
+    let page = Page { status, fields: again, head_only: false, persistence: Persistence::Close };
     page::write(connection.writer(), &page, &date, &core.sites.first().lines);
     connection.note(bytes, start, 0, &shelf.clock);
     count(&core, status);

@@ -181,6 +181,16 @@ impl Site {
         if self.parts.is_empty() { None } else { self.part_below(path) }
     }
 
+    /// The same for a request, which a rewrite may lead into a part that its path is not in.
+    pub(crate) fn part_of_request(&self, path: &[u8]) -> Option<usize> {
+        if self.parts.is_empty() {
+            return None;
+        }
+        // Behind the first byte, which stands for the slash.
+        let inner = || self.part_below(self.rewrites.find(path)?.get(1..)?);
+        self.part_below(path).or_else(inner)
+    }
+
     fn part_below(&self, path: &[u8]) -> Option<usize> {
         let path = path.strip_prefix(b"/").unwrap_or(path);
         let is_below = |directory: &[u8]| {

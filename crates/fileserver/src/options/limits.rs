@@ -55,6 +55,16 @@ pub struct Limits {
     pub ranges: usize,
     /// Open connections of all cores, `1..=10,000,000`. Default 100,000. Beyond: 503.
     pub connections: usize,
+    /// Requests a second of one client (an IPv4 address, or a /64 of IPv6), of all cores together, up to a million; 0, the default: any. Beyond: 429.
+    pub requests_per_client: u32,
+    /// How many of them may come at once, `1..=1,000,000`. Default 20.
+    pub burst_per_client: u32,
+    /// Open connections of one client, up to 10,000,000; 0, the default: any. Beyond: 429 and the end; over TLS the end alone.
+    pub connections_per_client: u32,
+    /// Bytes a second that one connection is sent, heads included, `1024..=1 TiB`; 0, the default: any.
+    pub bytes_per_second: u64,
+    /// Bytes of a connection that go at full speed before that, up to 1 TiB. Default 0.
+    pub bytes_at_full_speed: u64,
     /// Time for a whole request head from its first byte, and for a new connection to send it, `10 ms..=1 day`. Default 15 s.
     /// Beyond: 408.
     #[serde(rename = "headerTimeoutMs", with = "milliseconds")]
@@ -76,6 +86,11 @@ impl Default for Limits {
             body_bytes: 64 << 10,
             ranges: 16,
             connections: 100_000,
+            requests_per_client: 0,
+            burst_per_client: 20,
+            connections_per_client: 0,
+            bytes_per_second: 0,
+            bytes_at_full_speed: 0,
             header_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(60),
             send_timeout: Duration::from_secs(30),
@@ -107,6 +122,13 @@ impl Limits {
         within("limits.body_bytes", self.body_bytes, 0, 64 << 20)?;
         within("limits.ranges", self.ranges, 0, 256)?;
         within("limits.connections", self.connections, 1, 10_000_000)?;
+        within("limits.requests_per_client", self.requests_per_client, 0, 1_000_000)?;
+        within("limits.burst_per_client", self.burst_per_client, 1, 1_000_000)?;
+        within("limits.connections_per_client", self.connections_per_client, 0, 10_000_000)?;
+        if self.bytes_per_second > 0 {
+            within("limits.bytes_per_second", self.bytes_per_second, 1024, 1 << 40)?;
+        }
+        within("limits.bytes_at_full_speed", self.bytes_at_full_speed, 0, 1 << 40)?;
         for (name, time) in [
             ("limits.header_timeout (ms)", self.header_timeout),
             ("limits.idle_timeout (ms)", self.idle_timeout),
