@@ -9,9 +9,15 @@ import { root } from '../support/command';
 
 const guides = join(root, 'docs/guides');
 
+/** A schema and all that may stand in its place. */
+const alternatives = (schema: Schema): Schema[] => [
+  schema,
+  ...((schema.anyOf ?? []) as Schema[]).flatMap(alternatives),
+];
+
 /** Names of options, those inside of groups as `cache.bytes`. */
 function namesOf(schema: Schema, before = ''): string[] {
-  const members = [schema, ...((schema.anyOf ?? []) as Schema[])].flatMap((each) =>
+  const members = alternatives(schema).flatMap((each) =>
     Object.entries((each.properties ?? {}) as Record<string, Schema>),
   );
   return members.flatMap(([name, member]) => [`${before}${name}`, ...namesOf(member, `${before}${name}.`)]);
