@@ -32,8 +32,7 @@ const MiB = 2 ** 20;
 export async function sample(one: Prepared, options: BenchOptions): Promise<Sample> {
   const root = one.running.child.pid ?? 0;
   const before = treeMemory(root);
-  // Cold files are asked for once each, however long that takes.
-  const { found, cpu, foreign } = await used(one, one.plan.cold ? 60 : options.seconds * (one.plan.longer ?? 1));
+  const { found, cpu, foreign } = await used(one, secondsOf(one, options));
   const after = treeMemory(root);
   const requests = whole(one, found);
   if (requests === 0) throw new Error('nothing was answered');
@@ -54,7 +53,7 @@ export async function sample(one: Prepared, options: BenchOptions): Promise<Samp
 /** A thousand clients who take their time: what they cost, and the most memory there was meanwhile. */
 export async function sampleSlow(one: Prepared, options: BenchOptions): Promise<Sample> {
   const root = one.running.child.pid ?? 0;
-  const { done, peak } = await peakMemory(root, used(one, options.seconds));
+  const { done, peak } = await peakMemory(root, used(one, secondsOf(one, options)));
   const { found, cpu, foreign } = done;
   if (found.bytes === 0) throw new Error('nobody got anything');
   return withDriver(one, {
@@ -66,6 +65,11 @@ export async function sampleSlow(one: Prepared, options: BenchOptions): Promise<
       memory: peak / MiB,
     },
   });
+}
+
+/** Cold files are asked for once each, however long that takes. */
+function secondsOf({ plan }: Prepared, { seconds }: BenchOptions): number {
+  return plan.cold ? 60 : seconds * (plan.longer ?? 1);
 }
 
 async function used({ running, generator }: Prepared, seconds: number): Promise<Used> {
