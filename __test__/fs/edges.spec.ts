@@ -1,6 +1,21 @@
 // Where the kernel, or who calls, is odd: directories that are gone, files that nobody may remove, memory that was given away, options that look back.
-import { closeSync, mkdirSync, openSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  opendirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
 import test from 'ava';
+import { ended, fileOf, folder, script } from '../drivers';
 import { type Fs, node, outcome, ring, same, sameHere } from './twins';
 
 type Any = (...args: unknown[]) => Promise<unknown>;
@@ -35,12 +50,68 @@ test.serial('a directory that was removed has no entries', async (t) => {
   }
 });
 
+test.serial(
+  "opendir rejects a bufferSize that is none, where Node's ends the process, and leaves nothing open",
+  async (t) => {
+    await ring.opendir(folder).then((dir) => dir.close());
+    const open = readdirSync('/proc/self/fd').length;
+    for (const bufferSize of [0, -1, 1.5, '2', 2 ** 32, null] as never[]) {
+      const { error } = (await outcome(() => opendirSync(folder, { bufferSize }))) as { error: unknown };
+      t.deepEqual(await outcome(() => ring.opendir(folder, { bufferSize })), { error });
+    }
+    t.true(readdirSync('/proc/self/fd').length <= open + 6, "Node 20's opendirSync leaves its own open");
+  },
+);
+
 test.serial('rm of what nobody may remove', async (t) => {
   for (const path of ['/proc/version', '/proc/self', '/proc/sys/vm/swappiness', '/proc/none']) {
     for (const options of [undefined, { recursive: true }, { force: true }, { recursive: true, force: true }]) {
       const { error } = await sameHere(t, (fs) => fs.rm(path, options), path);
       if (path === '/proc/version') t.is(error?.message, "EPERM: operation not permitted, unlink '/proc/version'");
     }
+  }
+});
+
+test('rm of a tree deeper than the process may have files open', async (t) => {
+  const body = `
+    const { spawnSync } = require('node:child_process');
+    const { existsSync, mkdirSync, mkdtempSync, writeFileSync } = require('node:fs');
+    if (process.argv[2] !== 'limited') {
+      const { status, signal, stderr } = spawnSync('sh', ['-c', 'ulimit -n 40; exec "$@"', 'sh', process.execPath, __filename, 'limited'],
+        { encoding: 'utf8', timeout: 80_000 });
+      process.stderr.write(stderr + (signal ?? ''));
+      process.exit(status ?? 71);
+    }
+    const fs = require(${JSON.stringify(join(__dirname, '../../dist/fs.js'))});
+    const root = mkdtempSync(${JSON.stringify(join(folder, 'deep-'))});
+    mkdirSync(root + '/k'.repeat(60), { recursive: true });
+    for (let depth = 1; depth < 60; depth += 7) writeFileSync(root + '/k'.repeat(depth) + '/z', '');
+    await fs.rm(root, { recursive: true });
+    assert(!existsSync(root));
+  `;
+  ended(t, await script(body));
+});
+
+test.serial('copyFile with COPYFILE_FICLONE_FORCE from one file system to another', async (t) => {
+  const elsewhere = '/dev/shm';
+  if (
+    statSync(elsewhere, { throwIfNoEntry: false })?.dev === undefined ||
+    statSync(elsewhere).dev === statSync(folder).dev
+  ) {
+    process.stderr.write(`skip: ${t.title}: ${elsewhere} is no file system of its own here\n`);
+    t.pass();
+    return;
+  }
+  const place = mkdtempSync(join(elsewhere, 'ringwheel-spec-'));
+  try {
+    const source = fileOf('content');
+    const { error } = await sameHere(t, (fs) =>
+      fs.copyFile(source, join(place, 'copy'), constants.COPYFILE_FICLONE_FORCE),
+    );
+    t.true(error?.message.startsWith('EXDEV: '));
+    t.deepEqual(readdirSync(place), []);
+  } finally {
+    rmSync(place, { recursive: true });
   }
 });
 

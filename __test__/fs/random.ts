@@ -268,7 +268,7 @@ class Arguments {
 }
 
 /** Results without what differs from one file to another on the same disk: numbers of inodes, what the clock says. */
-function plain(value: unknown): unknown {
+export function plain(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
   const { name } = value.constructor ?? {};
   if (name === 'Stats' || name === 'BigIntStats') return plainStats(value as Record<string, unknown>, name);

@@ -19,6 +19,14 @@ export const ring = ours as unknown as Fs;
 /** A time in nanoseconds; one of these days is now, which no two calls share: from Node 22 on an invalid date means that. */
 export const timeOf = (ns: bigint): unknown => (ns > 1_700_000_000_000_000_000n ? 'now' : ns);
 
+/** A time before this one was set by somebody. */
+const SET_MS = 1.6e12;
+/** Of more the assertion would take seconds to walk it. */
+const SHOWN_BYTES = 4096;
+const sumOf = (bytes: Uint8Array): string => createHash('sha1').update(bytes).digest('hex');
+/** What is longer was written far behind the end. */
+const LONG_BYTES = 2 ** 26;
+
 let twins = 0;
 
 const identities = new Map<object, string>();
@@ -57,10 +65,9 @@ export async function outcome(call: () => unknown): Promise<unknown> {
 export function replaced(value: unknown, from: string, to: string, seen = new Map<unknown, unknown>()): unknown {
   if (typeof value === 'string') return value.replaceAll(from, to);
   if (typeof value !== 'object' || value === null || seen.has(value)) return seen.get(value) ?? value;
-  if (ArrayBuffer.isView(value) && value.byteLength > 4096) {
-    // The assertion would take seconds to walk it.
+  if (ArrayBuffer.isView(value) && value.byteLength > SHOWN_BYTES) {
     const bytes = new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
-    return { kind: value.constructor, length: value.byteLength, sum: createHash('sha1').update(bytes).digest('hex') };
+    return { kind: value.constructor, length: value.byteLength, sum: sumOf(bytes) };
   }
   if (Buffer.isBuffer(value)) {
     return value.includes(from) ? Buffer.from(value.toString('latin1').replaceAll(from, to), 'latin1') : value;
@@ -82,14 +89,17 @@ export function tree(path: string | Buffer): unknown {
   const names = readdirSync(path, { encoding: 'buffer' }).sort(Buffer.compare);
   return names.map((name) => {
     const at = Buffer.concat([Buffer.from(path as string), Buffer.from('/'), name]);
-    const { mode, uid, gid, size, nlink } = lstatSync(at);
-    const entry = { name: name.toString('latin1'), mode, uid, gid, nlink };
+    const { mode, uid, gid, size, nlink, mtimeMs } = lstatSync(at);
+    const entry = { name: name.toString('latin1'), mode, uid, gid, nlink, mtimeMs: mtimeMs < SET_MS ? mtimeMs : 'now' };
     // What was forbidden is noted in the mode: now it is looked at, by users who may not everything too.
     const wanted = (mode & 0o170000) === 0o040000 ? 0o700 : 0o400;
     if ((mode & 0o170000) !== 0o120000 && (mode & wanted) !== wanted) chmodSync(at, (mode & 0o7777) | wanted);
     if ((mode & 0o170000) === 0o040000) return { ...entry, below: tree(at) };
     if ((mode & 0o170000) === 0o120000) return { ...entry, target: readlinkSync(at) };
-    return (mode & 0o170000) === 0o100000 ? { ...entry, size, content: readFileSync(at) } : entry;
+    if ((mode & 0o170000) !== 0o100000) return entry;
+    if (size >= LONG_BYTES) return { ...entry, size, content: 'mostly holes' };
+    const content = readFileSync(at);
+    return { ...entry, size, content: size > SHOWN_BYTES ? sumOf(content) : content };
   });
 }
 

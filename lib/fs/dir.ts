@@ -1,7 +1,7 @@
 // opendir: Node's Dir over a directory that is open in the executor. Dir reads through the object it is given, and does all else itself.
 import { constants, type Dir, type Dirent, opendirSync } from 'node:fs';
 import * as calls from '../api/call.js';
-import { isWhole, plainOptions, plainPath, shownAs } from './arguments.js';
+import { plainOptions, plainPath, shownAs } from './arguments.js';
 import { uvError } from './errors.js';
 import { type Kernel, openKernel } from './kernel.js';
 import { classes, node } from './node.js';
@@ -106,14 +106,19 @@ export async function opendir(path: unknown, options?: unknown, _callback?: unkn
   if (given.length < 1 || given.length > 2) return await node.opendir(...given);
   const valid = plainPath(path);
   const plain = plainOptions(options);
-  const { bufferSize = 32 } = plain ?? {};
-  if (valid === undefined || plain === undefined || !isWhole(bufferSize, 1, 2 ** 32 - 1)) {
+  if (valid === undefined || plain === undefined) {
     return await node.opendir(path as never, options as never);
   }
   const kernel = await openKernel(valid, O_RDONLY | O_DIRECTORY, 0, 'opendir');
   kernel.directory = true;
   const { Dir } = classes();
-  const dir = new Dir(new Entries(kernel), shownAs(path, valid), { encoding: 'utf8', ...plain });
-  kernel.belongsTo(dir);
-  return dir;
+  try {
+    const dir = new Dir(new Entries(kernel), shownAs(path, valid), { encoding: 'utf8', ...plain });
+    kernel.belongsTo(dir);
+    return dir;
+  } catch (error) {
+    // Of a bufferSize that is none. Thrown where nobody can catch it, Node's ends the process.
+    await kernel.close();
+    throw error;
+  }
 }

@@ -9,7 +9,7 @@ use rustix::{
 };
 use std::{
     ffi::{CStr, CString},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{BorrowedFd, OwnedFd},
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -134,7 +134,7 @@ struct Tree<'a> {
 
 /// A directory that is being emptied.
 struct Level {
-    directory: OwnedFd,
+    held: Held,
     /// Its name in the one above; empty for the first.
     name: CString,
     /// What is left in it, the next one last.
@@ -145,17 +145,53 @@ struct Level {
     stays: bool,
 }
 
+/// The directory of a level. The last level's is open.
+enum Held {
+    Open(Dir),
+    /// Closed for want of descriptors: its device and its number there.
+    Closed(u64, u64),
+}
+
+impl Level {
+    fn fd(&self) -> Result<BorrowedFd<'_>> {
+        match &self.held {
+            Held::Open(directory) => directory.fd(),
+            Held::Closed(..) => Err(Errno::BADF),
+        }
+    }
+
+    /// Closes it; false when it was.
+    fn shed(&mut self) -> bool {
+        let Held::Open(directory) = &self.held else { return false };
+        let Ok(stat) = directory.stat() else { return false };
+        self.held = Held::Closed(stat.st_dev as _, stat.st_ino);
+        true
+    }
+
+    /// Opens it again from the level below, unless that one was moved elsewhere meanwhile.
+    fn reopen(&mut self, below: &Level) -> Result<()> {
+        let Held::Closed(device, number) = self.held else { return Ok(()) };
+        let directory = Dir::new(open_directory(below.fd()?, c"..")?)?;
+        let stat = directory.stat()?;
+        if (stat.st_dev as u64, stat.st_ino) != (device, number) {
+            return Err(Errno::NOENT);
+        }
+        self.held = Held::Open(directory);
+        Ok(())
+    }
+}
+
 impl Tree<'_> {
     fn note(&mut self, step: Step, error: Errno) {
         self.failed.get_or_insert_with(|| (step, self.path.clone(), error));
     }
 
-    /// Removes all that is in a directory. Holds one descriptor per level: of a tree deeper than the process may have files open the rest stays,
-    /// which is EMFILE.
+    /// Removes all that is in a directory. Holds a descriptor for each level, or for as many as the process has.
     fn empty(&mut self, directory: OwnedFd) -> Result<()> {
         let mut levels = Vec::new();
-        if let Err(error) = self.enter(&mut levels, directory, CString::default()) {
-            self.note(Step::List, error);
+        match read_names(directory) {
+            Ok(read) => levels.push(self.level(read, CString::default())),
+            Err(error) => self.note(Step::List, error),
         }
         while let Some(level) = levels.last_mut() {
             if self.cancelled.load(Ordering::Relaxed) {
@@ -165,7 +201,14 @@ impl Tree<'_> {
             let Some((name, kind)) = level.entries.pop() else {
                 let Some(ended) = levels.pop() else { break };
                 let Some(above) = levels.last_mut() else { break };
-                let removed = if ended.stays { Ok(()) } else { remove_directory(above, &ended.name) };
+                let removed = match above.reopen(&ended) {
+                    Ok(()) if ended.stays => Ok(()),
+                    Ok(()) => remove_directory(above, &ended.name),
+                    Err(error) => {
+                        self.note(Step::List, error);
+                        break;
+                    }
+                };
                 above.stays |= ended.stays || removed.is_err();
                 if let Err(error) = removed {
                     self.note(Step::RemoveDirectory, error);
@@ -186,31 +229,46 @@ impl Tree<'_> {
                     continue;
                 }
             }
-            let entered = match open_directory(level.directory.as_fd(), &name) {
-                Err(Errno::NOENT) => continue,
-                opened => opened.and_then(|below| self.enter(&mut levels, below, name)),
-            };
-            if let Err(error) = entered {
-                if let Some(level) = levels.last_mut() {
-                    level.stays = true;
+            match read_below(&mut levels, &name) {
+                Ok(read) => levels.push(self.level(read, name)),
+                Err(Errno::NOENT) => {}
+                Err(error) => {
+                    if let Some(level) = levels.last_mut() {
+                        level.stays = true;
+                    }
+                    self.note(Step::List, error);
                 }
-                self.note(Step::List, error);
             }
         }
         Ok(())
     }
 
-    fn enter(&self, levels: &mut Vec<Level>, directory: OwnedFd, name: CString) -> Result<()> {
-        let mut entries = read_names(&directory)?;
+    fn level(&self, (directory, mut entries): Read, name: CString) -> Level {
         entries.sort_unstable_by(|a, b| b.0.cmp(&a.0));
-        levels.push(Level { directory, name, entries, length: self.path.len(), stays: false });
-        Ok(())
+        Level { held: Held::Open(directory), name, entries, length: self.path.len(), stays: false }
     }
+}
+
+/// A directory, and names and types of what is in it.
+type Read = (Dir, Vec<(CString, FileType)>);
+
+/// Reads a directory in the last level. When the process has no descriptor left, those of the other levels are closed.
+fn read_below(levels: &mut [Level], name: &CStr) -> Result<Read> {
+    let Some((last, above)) = levels.split_last_mut() else { return Err(Errno::NOENT) };
+    match open_directory(last.fd()?, name) {
+        Err(Errno::MFILE | Errno::NFILE)
+            if above.iter_mut().fold(false, |shed, level| level.shed() | shed) =>
+        {
+            open_directory(last.fd()?, name)
+        }
+        opened => opened,
+    }
+    .and_then(read_names)
 }
 
 /// rmdir(2); what somebody else removed meanwhile is removed.
 fn remove_directory(above: &Level, name: &CStr) -> Result<()> {
-    gone_is_fine(fs::unlinkat(&above.directory, name, AtFlags::REMOVEDIR))
+    gone_is_fine(above.fd().and_then(|above| fs::unlinkat(above, name, AtFlags::REMOVEDIR)))
 }
 
 /// Removes one entry, a directory if it is empty. NOTEMPTY of rmdir(2) is for what has to be emptied first.
@@ -226,7 +284,7 @@ fn remove_entry(above: &Level, name: &CStr, kind: FileType) -> (Step, Result<()>
             return (Step::RemoveDirectory, removed);
         }
     }
-    match gone_is_fine(fs::unlinkat(&above.directory, name, AtFlags::empty())) {
+    match gone_is_fine(above.fd().and_then(|above| fs::unlinkat(above, name, AtFlags::empty()))) {
         // It has become one since it was listed.
         Err(Errno::ISDIR) => (Step::RemoveDirectory, empty()),
         unlinked => as_node_says(kind, unlinked, || remove_directory(above, name)),
@@ -235,20 +293,20 @@ fn remove_entry(above: &Level, name: &CStr, kind: FileType) -> (Step, Result<()>
 
 /// The type of an entry whose directory does not tell it.
 fn looked_up(above: &Level, name: &CStr) -> FileType {
-    let stat = fs::statat(&above.directory, name, AtFlags::SYMLINK_NOFOLLOW);
+    let stat = above.fd().and_then(|above| fs::statat(above, name, AtFlags::SYMLINK_NOFOLLOW));
     stat.map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode))
 }
 
 /// Names and types of a directory, all at once: removing while reading makes some file systems skip entries.
-fn read_names(directory: &OwnedFd) -> Result<Vec<(CString, FileType)>> {
+fn read_names(directory: OwnedFd) -> Result<Read> {
+    let mut directory = Dir::new(directory)?;
     let mut names = Vec::new();
-    // Through a descriptor of its own of the same opening: opening `.` in it wants the permission to enter it.
-    for entry in Dir::new(rustix::io::fcntl_dupfd_cloexec(directory, 0)?)? {
+    while let Some(entry) = directory.read() {
         let entry = entry?;
         let name = entry.file_name();
         if name != c"." && name != c".." {
             names.push((name.to_owned(), entry.file_type()));
         }
     }
-    Ok(names)
+    Ok((directory, names))
 }

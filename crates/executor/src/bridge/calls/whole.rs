@@ -420,11 +420,7 @@ fn copy_into(
 
 #[cfg(target_os = "linux")]
 fn share_blocks(target: &OwnedFd, source: &OwnedFd) -> Result<()> {
-    fs::ioctl_ficlone(target, source).map_err(|error| match error {
-        // As libuv: what the file system cannot do is ENOTSUP, whatever it says.
-        Errno::NOTTY | Errno::OPNOTSUPP | Errno::XDEV | Errno::INVAL => Errno::NOTSUP,
-        other => other,
-    })
+    fs::ioctl_ficlone(target, source)
 }
 
 #[cfg(not(target_os = "linux"))]
