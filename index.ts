@@ -11,6 +11,7 @@ export type {
   FileOpenEvent,
   RingwheelEvents,
   ServerCloseEvent,
+  ServerReloadEvent,
   ServerStartEvent,
   StallReport,
 } from './lib/api/events.js';

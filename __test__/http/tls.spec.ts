@@ -316,7 +316,7 @@ test('ringwheel serve speaks HTTPS, and reads its certificates again on SIGHUP',
   running.child.kill('SIGHUP');
   await news;
   writeFileSync(key, 'nothing');
-  news = said(/stay as they were: .*holds no private key/);
+  news = said(/nothing has changed: .*holds no private key/);
   running.child.kill('SIGHUP');
   await news;
   running.child.kill('SIGTERM');

@@ -14,6 +14,8 @@ export interface RingwheelEvents {
   'ringwheel:file:close': FileCloseEvent;
   /** A file server answers. */
   'ringwheel:server:start': ServerStartEvent;
+  /** A file server was told to change its options or to read its certificates again, or has found these changed. */
+  'ringwheel:server:reload': ServerReloadEvent;
   /** A file server has drained. */
   'ringwheel:server:close': ServerCloseEvent;
   /** The thread did not come back to its event loop. */
@@ -60,6 +62,14 @@ export interface ServerStartEvent {
   cores: number;
 }
 
+/** The message of `ringwheel:server:reload`. */
+export interface ServerReloadEvent {
+  /** Where it answers. */
+  url: string;
+  /** Why nothing has changed. */
+  error?: Error;
+}
+
 /** The message of `ringwheel:server:close`. */
 export interface ServerCloseEvent {
   /** Where it answered. */
@@ -89,6 +99,7 @@ export const events: Channels = {
   'ringwheel:file:open': channel('ringwheel:file:open'),
   'ringwheel:file:close': channel('ringwheel:file:close'),
   'ringwheel:server:start': channel('ringwheel:server:start'),
+  'ringwheel:server:reload': channel('ringwheel:server:reload'),
   'ringwheel:server:close': channel('ringwheel:server:close'),
   'ringwheel:stall': channel('ringwheel:stall'),
 } as Channels;

@@ -8,17 +8,21 @@ import {
 } from '../wire/binding.js';
 import { reachableAt } from './address.js';
 import type { Admin } from './admin.js';
-import { ourError, systemError } from './errors.js';
+import { CertificateWatch } from './certificate-watch.js';
+import { ourError } from './errors.js';
 import { events } from './events.js';
 import type { LatencyBucket } from './latency.js';
 import { nativeOptions, ourOptions } from './native-options.js';
+import { startError } from './server-error.js';
 import {
   ADMIN_HOST,
   DRAIN_MS,
   type FileServerOptions,
   SERVER_RULES,
   type ServerAdminOptions,
+  TLS_RELOAD_MS,
 } from './server-options.js';
+import { afterReload } from './server-reload.js';
 import { checked, pathsWithin, whole } from './validate.js';
 
 /** Options of {@link FileServer.close}. */
@@ -33,6 +37,10 @@ export interface ServerStats extends NativeServerStats {
   latency: AnswerLatency;
   /** Each core's share. */
   cores: CoreStats[];
+  /** Reloads that took effect, those of changed certificates included. */
+  reloads: number;
+  /** Reloads that failed and changed nothing. */
+  reloadsFailed: number;
 }
 
 /** How long answers took, of one request in 64. */
@@ -72,23 +80,28 @@ function cutAll(): void {
  */
 export class FileServer implements AsyncDisposable {
   readonly #native: NativeFileServer;
-  readonly #secure: boolean;
+  #options: FileServerOptions;
   readonly #alive: NodeJS.Timeout;
   #stats: ServerStats;
   #closing: Promise<void> | undefined;
+  /** The last reload that was asked for: they come one after the other. */
+  #reloading: Promise<void> = Promise.resolve();
+  readonly #reloads = { reloads: 0, reloadsFailed: 0 };
+  #watch: CertificateWatch | undefined;
   #admin: Admin | undefined;
 
-  private constructor(key: typeof KEY, native: NativeFileServer, secure: boolean) {
+  private constructor(key: typeof KEY, native: NativeFileServer, options: FileServerOptions) {
     if (key !== KEY) {
       const message = 'FileServer has no public constructor: use FileServer.start(options)';
       throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message, FileServer);
     }
     this.#native = native;
-    this.#secure = secure;
-    this.#stats = native.stats() as ServerStats;
+    this.#options = options;
+    this.#stats = { ...(native.stats() as NativeServerStats), ...this.#reloads } as ServerStats;
     // The threads are not this loop's: a timer that never matters keeps it alive, as a listening socket would.
     this.#alive = setInterval(() => {}, 2 ** 31 - 1);
     serving.add(this);
+    this.#look();
   }
 
   /**
@@ -104,7 +117,7 @@ export class FileServer implements AsyncDisposable {
     const known = complete('FileServer.start', options);
     const given = nativeOptions(known, 'FileServer.start');
     try {
-      const server = new FileServer(KEY, await binding().startFileServer(given), [known.tls ?? []].flat().length > 0);
+      const server = new FileServer(KEY, await binding().startFileServer(given), known);
       if (known.admin !== undefined) await server.#tell(known.admin);
       const started = events['ringwheel:server:start'];
       if (started.hasSubscribers) started.publish({ url: server.url, driver: server.driver, cores: server.cores });
@@ -134,7 +147,8 @@ export class FileServer implements AsyncDisposable {
     const given = nativeOptions(known, 'FileServer.check');
     try {
       const admin = known.admin && { admin: { host: ADMIN_HOST, ...known.admin } };
-      return { ...ourOptions(JSON.parse(await binding().checkFileServer(given))), ...admin };
+      const watch = isSecure(known) && { tlsReloadMs: known.tlsReloadMs ?? TLS_RELOAD_MS };
+      return { ...ourOptions(JSON.parse(await binding().checkFileServer(given))), ...watch, ...admin };
     } catch (error) {
       throw startError(error, known, 'FileServer.check');
     }
@@ -168,7 +182,7 @@ export class FileServer implements AsyncDisposable {
   get url(): string {
     const { host, port, unix } = this.#native;
     if (host === '') return `unix:${unix}`;
-    return `${this.#secure ? 'https' : 'http'}://${reachableAt(host, port)}`;
+    return `${isSecure(this.#options) ? 'https' : 'http'}://${reachableAt(host, port)}`;
   }
 
   /** The port it listens on: the system's choice when 0 was asked for. 0 when it listens on Unix sockets only. */
@@ -208,23 +222,77 @@ export class FileServer implements AsyncDisposable {
 
   /** Counters; a plain object. From close on: as they were when it began, then as they ended. */
   stats(): ServerStats {
-    this.#stats = this.#native.stats() ?? this.#stats;
+    this.#stats = { ...(this.#native.stats() ?? this.#stats), ...this.#reloads } as ServerStats;
     return this.#stats;
   }
 
   /**
-   * Reads the certificates and keys of `tls` again, for the handshakes to come; connections that are open go on. Without `tls` it does nothing.
+   * Replaces the options while serving: no connection is closed and no request refused. What they name is read again: directories (a link
+   * that points elsewhere by now is followed), certificates, keys; the file of the access log is opened again. Caches begin empty. A request that is being answered ends as it began,
+   * and the next one of every connection is answered with what is new.
    *
-   * @returns When they are in use.
-   * @throws ERR_RINGWHEEL_SERVER when a file cannot be used; the message says which and why, and those that were in use stay in use. ERR_RINGWHEEL_CLOSED after close.
+   * @param options - All that the server shall have from now on, as for {@link FileServer.start}: what is left out has its default, but for
+   * what cannot change while it runs (`host`, `port`, `unix`, `fd`, `accessLog`, `cores`, `driver`, `admin`), which is kept. Default: those it has.
+   * @returns When every core answers with them. Of several calls each begins when the one before has ended.
+   * @throws The same as {@link FileServer.start}, and ERR_RINGWHEEL_INVALID_OPTION when an option differs that cannot change: nothing has changed then.
+   * ERR_RINGWHEEL_CLOSED after close.
+   *
+   * @example
+   * ```ts
+   * import { FileServer } from 'ringwheel';
+   * const server = await FileServer.start({ root: 'examples/site', port: 0, cores: 1 });
+   * await server.reload({ root: 'examples/site', headers: { '/**': { 'X-Frame-Options': 'DENY' } } });
+   * console.log((await fetch(server.url)).headers.get('x-frame-options')); // DENY
+   * await server.close();
+   * ```
    */
-  async reload(): Promise<void> {
-    if (this.#closing !== undefined) throw ourError('ERR_RINGWHEEL_CLOSED', 'server.reload: the server is closed');
-    try {
-      await this.#native.reload();
-    } catch (error) {
-      throw startError(error, {} as FileServerOptions, 'server.reload');
-    }
+  reload(options?: FileServerOptions): Promise<void> {
+    return this.#queued(async () => {
+      const known = options === undefined ? this.#options : this.#with(complete('server.reload', options));
+      await this.#native.reload(nativeOptions(known, 'server.reload'));
+      this.#options = known;
+      this.#look();
+    });
+  }
+
+  /** One reload behind those before it, counted and told of. */
+  #queued(work: () => Promise<void>): Promise<void> {
+    const reloading = this.#reloading.then(async () => {
+      const closed = () => ourError('ERR_RINGWHEEL_CLOSED', 'server.reload: the server is closed');
+      if (this.#closing !== undefined) throw closed();
+      try {
+        await work();
+        this.#reloads.reloads += 1;
+        this.#tellOfReload();
+      } catch (thrown) {
+        if (this.#closing !== undefined) throw closed();
+        const error = startError(thrown, this.#options, 'server.reload') as Error;
+        this.#reloads.reloadsFailed += 1;
+        this.#tellOfReload(error);
+        throw error;
+      }
+    });
+    this.#reloading = reloading.catch(() => {});
+    return reloading;
+  }
+
+  #tellOfReload(error?: Error): void {
+    const reloaded = events['ringwheel:server:reload'];
+    if (reloaded.hasSubscribers) reloaded.publish({ url: this.url, ...(error && { error }) });
+  }
+
+  /** New options with what cannot change. */
+  #with(options: FileServerOptions): FileServerOptions {
+    return afterReload(this.#options, options, this.port);
+  }
+
+  /** Looks after the certificates in use. */
+  #look(): void {
+    this.#watch?.stop();
+    const { tls, tlsReloadMs = TLS_RELOAD_MS } = this.#options;
+    if (!isSecure(this.#options) || tlsReloadMs === 0) return;
+    const files = [tls ?? []].flat().flatMap(({ cert, key }) => [cert, key]);
+    this.#watch = new CertificateWatch(files, tlsReloadMs, () => this.#queued(() => this.#native.reloadCertificates()));
   }
 
   /**
@@ -252,11 +320,12 @@ export class FileServer implements AsyncDisposable {
 
   async #close(deadlineMs: number): Promise<void> {
     this.#stats = this.stats();
+    this.#watch?.stop();
     // The drain waits on libuv's pool, which an ending process waits for in turn: process.exit() cuts it short.
     if (draining.size === 0) process.on('exit', cutAll);
     draining.add(this.#native);
     try {
-      this.#stats = await this.#native.close(deadlineMs);
+      this.#stats = { ...(await this.#native.close(deadlineMs)), ...this.#reloads } as ServerStats;
     } finally {
       draining.delete(this.#native);
       this.#admin?.close();
@@ -269,46 +338,14 @@ export class FileServer implements AsyncDisposable {
   }
 }
 
+/** Whether options ask for HTTPS. */
+function isSecure({ tls }: FileServerOptions): boolean {
+  return [tls ?? []].flat().length > 0;
+}
+
 /** Options that are in their ranges, with absolute paths. */
 function complete(where: string, options: FileServerOptions): FileServerOptions {
   const known = checked(where, options, SERVER_RULES);
   if (known.root !== undefined) return pathsWithin(known, '.', SERVER_RULES);
   throw ourError('ERR_RINGWHEEL_INVALID_OPTION', `${where}: root is required: the directory to serve`);
-}
-
-/** What crates/node says of a start that failed. */
-interface NotStarted {
-  code: string;
-  errno: number | null;
-  path: string | null;
-  message: string;
-}
-
-/** Where the system said no it is a system error, of Node's shape, with the native side's sentence, which has the remedy. */
-function startError(error: unknown, options: FileServerOptions, where: string): unknown {
-  if (!(error instanceof Error) || !error.message.startsWith('{')) return error;
-  const { code, errno, path, message } = JSON.parse(error.message) as NotStarted;
-  const listening = code === 'ERR_RINGWHEEL_LISTEN';
-  if (errno !== null && (listening || code === 'ERR_RINGWHEEL_ROOT')) {
-    const system = systemError(-errno, listening ? 'listen' : 'open', path ?? undefined);
-    system.message = `${system.code}: ${message}`;
-    if (listening && options.unix === undefined && options.fd === undefined) {
-      Object.assign(system, { address: options.host ?? '127.0.0.1', port: options.port ?? 8080 });
-    }
-    return system;
-  }
-  if (code === 'ERR_RINGWHEEL_INVALID_OPTION') return ourError(code, `${where}: ${inOurNames(message)}`);
-  return ourError('ERR_RINGWHEEL_SERVER', `${where}: ${message}`);
-}
-
-/** What crates/fileserver calls otherwise. */
-const OUR_NAMES: Readonly<Record<string, string>> = { server: 'serverHeader', roots: 'root' };
-
-/** The native side speaks of `option limits.uri_bytes`; here it is `limits.uriBytes`. */
-function inOurNames(message: string): string {
-  return message.replace(/^option ([\w.[\]]+)/, (_, name: string) =>
-    name
-      .replace(/_([a-z])/g, (__, letter: string) => letter.toUpperCase())
-      .replace(/\w+$/, (last) => OUR_NAMES[last] ?? last),
-  );
 }

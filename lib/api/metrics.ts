@@ -308,6 +308,13 @@ function ofServers(prefix: string, labels: Labels, servers: () => readonly FileS
         for (const server of servers()) add(statsOf(server).latency, { address: addressOf(server) });
       },
     ),
+    numbers(`${prefix}server_reloads_total`, 'counter', 'Reloads, by what came of them.', labels, (add) => {
+      for (const server of servers()) {
+        const { reloads, reloadsFailed } = statsOf(server);
+        add(reloads, { address: addressOf(server), result: 'success' });
+        add(reloadsFailed, { address: addressOf(server), result: 'failure' });
+      }
+    }),
     numbers(`${prefix}server_responses_total`, 'counter', 'Responses by status code.', labels, (add) => {
       for (const server of servers()) {
         for (const [code, count] of Object.entries(statsOf(server).statuses)) {

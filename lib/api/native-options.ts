@@ -20,6 +20,7 @@ export function nativeOptions(options: FileServerOptions, where: string): string
     limits,
     sites,
     admin: _,
+    tlsReloadMs: __,
     ...site
   } = options;
   const places = [host ?? port, unix, fd].filter((each) => each !== undefined);

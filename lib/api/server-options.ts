@@ -367,7 +367,7 @@ export interface FileServerOptions extends SiteOptions {
   proxyProtocol?: boolean;
   /**
    * HTTPS, and nothing else on that address: TLS 1.2 and 1.3, ALPN `http/1.1`, sessions resumed by tickets. One certificate, or at most 100, of which a
-   * client gets the first that is valid for the name it asks for (SNI), else the first. {@link FileServer.reload} reads them again. A handshake has `limits.headerTimeoutMs`;
+   * client gets the first that is valid for the name it asks for (SNI), else the first. Changed files are noticed (see `tlsReloadMs`), and {@link FileServer.reload} reads them at once. A handshake has `limits.headerTimeoutMs`;
    * HTTP gets a 400. Default: HTTP.
    */
   tls?: ServerTlsOptions | readonly ServerTlsOptions[];
@@ -377,6 +377,8 @@ export interface FileServerOptions extends SiteOptions {
    * holds an answer up. A close writes what waits. Default false.
    */
   accessLog?: boolean | string | AccessLogOptions;
+  /** How often the files of `tls` are looked at, milliseconds; changed ones are read again. 0: not at all. 0 to 86400000. Default 60000. */
+  tlsReloadMs?: number;
   /** What is kept in memory. */
   cache?: ServerCacheOptions;
   /** What one client may cost. */
@@ -400,6 +402,8 @@ const DAY_MS = 86_400_000;
 
 /** How long a close lets responses finish when it is not told, milliseconds. @internal */
 export const DRAIN_MS = 10_000;
+/** How often certificates are looked at when nobody says, milliseconds. @internal */
+export const TLS_RELOAD_MS = 60_000;
 /** Where the admin listener listens when nobody says. @internal */
 export const ADMIN_HOST = '127.0.0.1';
 
@@ -483,6 +487,7 @@ export const SERVER_RULES: Record<string, Rule> = {
       shape({ file: path, format: oneOf('common', 'combined', 'json'), bufferBytes: whole(65_536, 64 * 2 ** 20) }),
     ),
   ),
+  tlsReloadMs: whole(0, DAY_MS),
   sites: listOf(shape({ ...SITE_RULES, hosts: listOf(text, 1000) }, ['root', 'hosts']), 1000),
   cache: shape({
     bytes: whole(0, 2 ** 40),

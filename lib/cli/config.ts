@@ -86,6 +86,7 @@ async function run(path: string, file: string): Promise<unknown> {
     interopDefault: false,
     alias: { ringwheel: join(package_, 'index.js') },
   });
+  const before = new Set(Object.keys(require.cache));
   try {
     return await settled(file, async () => {
       const module = await jiti.import<{ default?: unknown; __esModule?: boolean }>(path);
@@ -96,6 +97,12 @@ async function run(path: string, file: string): Promise<unknown> {
   } catch (error) {
     if (error instanceof Failure) throw error;
     throw new Failure(`${file}: ${error instanceof Error ? error.message : String(error)}`, 2);
+  } finally {
+    // What the file is made of is run again when it is read again; packages are not.
+    for (const path of Object.keys(require.cache)) {
+      const own = !path.startsWith(package_) && !path.includes('/node_modules/');
+      if (own && !before.has(path)) delete require.cache[path];
+    }
   }
 }
 

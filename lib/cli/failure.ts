@@ -64,19 +64,19 @@ export function explain(error: unknown, place: Place, given: Given): Failure {
 
 /** What the API says of its options, in the words of whoever said them. */
 function said(message: string, { flags, file }: Given): string {
-  const option = /^FileServer\.\w+: (\w+)/.exec(message)?.[1];
+  const option = /^(?:FileServer|server)\.\w+: (\w+)/.exec(message)?.[1];
   const typed = file === undefined || option === undefined || flags.includes(option);
-  return typed ? asTyped(message) : message.replace(/^FileServer\.\w+/, file);
+  return typed ? asTyped(message) : message.replace(/^(?:FileServer|server)\.\w+/, file);
 }
 
 /** What the API says of its options, with the names that were typed: its `cores` is a list of CPUs only where `--cpus` was given. */
 function asTyped(message: string): string {
   return message
-    .replace(/^FileServer\.\w+: cores is a list with/, '--cpus names')
-    .replace(/^FileServer\.\w+: (index|cache|limit)s?(?:\[\d+\]|\.(\w+))? must/, (_, name, key) =>
+    .replace(/^(?:FileServer|server)\.\w+: cores is a list with/, '--cpus names')
+    .replace(/^(?:FileServer|server)\.\w+: (index|cache|limit)s?(?:\[\d+\]|\.(\w+))? must/, (_, name, key) =>
       key === undefined ? `--${name} must` : `--${name} ${key} must`,
     )
-    .replace(/^FileServer\.\w+: /, '')
+    .replace(/^(?:FileServer|server)\.\w+: /, '')
     .replace(/^(header|mount|mime|immutable|index)s?(\[\d+\])?(?=[ .[])/, '--$1')
     .replace(/^(max|cache)(Age|Control)(?= )/, (_, one: string, two: string) => `--${one}-${two.toLowerCase()}`)
     .replaceAll('limits.', '--limit ')

@@ -50,6 +50,7 @@ export interface ServeOptions {
   readonly basicAuth?: string;
   readonly accessLog?: true | string;
   readonly accessLogFormat?: 'common' | 'combined' | 'json';
+  readonly tlsReload?: number;
   readonly cache?: Readonly<Record<string, number>>;
   readonly limit?: Readonly<Record<string, number>>;
   readonly admin?: { readonly host?: string; readonly port: number };
@@ -71,6 +72,7 @@ export function flagged(directory: string | undefined, options: ServeOptions): S
     basicAuth,
     accessLog,
     accessLogFormat,
+    tlsReload,
     cores,
     cpus,
     etag,
@@ -95,6 +97,7 @@ export function flagged(directory: string | undefined, options: ServeOptions): S
       accessLogFormat === undefined
         ? accessLog
         : { format: accessLogFormat, ...(typeof accessLog === 'string' ? { file: resolve(accessLog) } : {}) },
+    tlsReloadMs: tlsReload,
     unix: unix !== undefined && unixMode !== undefined ? { path: unix, mode: unixMode } : unix,
     root: directory === undefined ? undefined : resolve(directory),
     cores: cpus ?? cores,

@@ -12,6 +12,7 @@ import { commands, type Defaults } from './program.js';
 export async function main(args: readonly string[], defaults: Defaults = {}): Promise<void> {
   // `ringwheel doctor | head -1` closes the pipe early, which is no failure of ours.
   process.stdout.on('error', () => {});
+  process.stderr.on('error', () => {}); // A terminal that is gone.
   try {
     await commands(defaults).parseAsync(args, { from: 'user' });
   } catch (error) {

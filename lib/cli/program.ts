@@ -199,6 +199,11 @@ export function commands(defaults: Defaults): Command {
       ]),
     )
     .option(
+      '--tls-reload <ms>',
+      'how often these files are looked at for a change, 0 never (default: 60000)',
+      wholeNumber(0, 86_400_000),
+    )
+    .option(
       '--cache <name=number>',
       'of the cache, may be repeated: bytes, fileBytesMax, openFiles, revalidateMs, missingMs or compressedBytes',
       namedNumber,

@@ -270,7 +270,9 @@ export interface NativeFileServer {
   readonly notes: string[];
   /** Null once a close has begun. */
   stats(): NativeServerStats | null;
-  reload(): Promise<void>;
+  /** Options as JSON, as for a start. */
+  reload(options: string): Promise<void>;
+  reloadCertificates(): Promise<void>;
   close(deadlineMs: number): Promise<NativeServerStats>;
   hurry(deadlineMs: number): void;
 }

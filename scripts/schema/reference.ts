@@ -20,6 +20,7 @@ const RENAMED: Readonly<Record<string, string>> = {
   drain: 'drainMs',
   tlsCert: 'tls',
   tlsKey: 'tls',
+  tlsReload: 'tlsReloadMs',
 };
 
 /** The page with a table that is true now. */

@@ -90,6 +90,14 @@ impl<V> Bounded<V> {
         *self = Bounded::new(self.capacity);
     }
 
+    /// Changes the capacity, evicting what has no room any more.
+    pub fn resize(&mut self, capacity: usize) {
+        self.capacity = capacity;
+        while self.cost > capacity {
+            self.evict_one();
+        }
+    }
+
     /// Entries held.
     pub fn len(&self) -> usize {
         self.index.len()
@@ -154,6 +162,20 @@ mod tests {
         assert!(!map.insert(b"a", 3, 11), "and the old value under the same key is gone");
         assert!(map.is_empty() && map.cost() == 0);
         assert!(!Bounded::new(0).insert(b"a", 1, 1));
+    }
+
+    #[test]
+    fn a_smaller_capacity_evicts_what_has_no_room_any_more() {
+        let mut map = Bounded::new(10);
+        for index in 0..5u8 {
+            map.insert(&[index], index, 2);
+        }
+        map.resize(5);
+        assert!(map.len() == 2 && map.cost() == 4);
+        map.resize(0);
+        assert!(map.is_empty() && !map.insert(b"a", 1, 1));
+        map.resize(1);
+        assert!(map.insert(b"a", 1, 1));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //!                           └─▶ a permit ── the file is read ── run ──▶ [ queue ] ──▶ thread ──▶ store, and whoever waits
 //! ```
 //! No executor ever packs anything. The threads are nicer than the cores, so that they take what those leave.
-use crate::{cache::Bounded, file::Stamp, http::coding::Coding};
+use crate::{cache::Bounded, error::StartError, file::Stamp, http::coding::Coding};
 use ringwheel_executor::event::Event;
 use rustc_hash::FxHashMap;
 use std::{
@@ -20,6 +20,10 @@ use std::{
     },
     thread,
 };
+
+/// Cores for each thread, and the most of those: each file is packed once, and cores come first.
+const CORES: usize = 4;
+const THREADS_MAX: usize = 4;
 
 /// Bytes of files that may be read, wait and be packed at one time: what goes beyond is sent as it is.
 const WAITING_BYTES: usize = 64 << 20;
@@ -123,6 +127,7 @@ struct Shared {
     state: Mutex<State>,
     work_came: Condvar,
     closed: AtomicBool,
+    threads: Mutex<Vec<thread::JoinHandle<()>>>,
 }
 
 impl Shared {
@@ -145,18 +150,34 @@ impl Compressor {
             store: Bounded::new(bytes),
             waiting: 0,
         };
-        let shared =
-            Shared { state: Mutex::new(state), work_came: Condvar::new(), closed: AtomicBool::new(false) };
-        Compressor(Arc::new(shared))
+        Compressor(Arc::new(Shared {
+            state: Mutex::new(state),
+            work_came: Condvar::new(),
+            closed: AtomicBool::new(false),
+            threads: Mutex::default(),
+        }))
     }
 
-    /// Starts a thread that packs until [`Compressor::close`].
+    /// Sees to it that there are threads that pack, as many as a server of so many cores has, until [`Compressor::close`]. Not to be called on
+    /// a core: a thread inherits the CPUs that its starter is pinned to.
     ///
     /// # Errors
-    /// The system's, when it has no thread left.
-    pub(crate) fn start_thread(&self) -> io::Result<thread::JoinHandle<()>> {
-        let shared = Arc::clone(&self.0);
-        thread::Builder::new().name("ringwheel-pack".to_owned()).spawn(move || work(&shared))
+    /// When the system has no thread left.
+    pub(crate) fn start_threads(&self, cores: usize) -> Result<(), StartError> {
+        let mut threads = self.0.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        while threads.len() < (cores / CORES).clamp(1, THREADS_MAX) {
+            let shared = Arc::clone(&self.0);
+            let started =
+                thread::Builder::new().name("ringwheel-pack".to_owned()).spawn(move || work(&shared));
+            let index = threads.len();
+            threads.push(started.map_err(|error| StartError::no_thread(index, &error))?);
+        }
+        Ok(())
+    }
+
+    /// Changes how many bytes the store may count.
+    pub(crate) fn resize(&self, bytes: usize) {
+        self.0.lock().store.resize(bytes);
     }
 
     /// Asks for a file of `size` bytes. Without a key it is packed for the asker alone, and not remembered. Never waits.
@@ -186,8 +207,8 @@ impl Compressor {
         self.0.lock().store.cost() as u64
     }
 
-    /// Ends the threads, within what packing one piece takes; what waits is abandoned.
-    pub(crate) fn close(&self) {
+    /// Ends the threads, within what packing one piece takes; what waits is abandoned. Returns how many had panicked.
+    pub(crate) fn close(&self) -> u32 {
         let queue = {
             let mut state = self.0.lock();
             self.0.closed.store(true, Ordering::Release);
@@ -195,6 +216,8 @@ impl Compressor {
         };
         self.0.work_came.notify_all();
         drop(queue); // Each permit locks the state again.
+        let threads = std::mem::take(&mut *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        threads.into_iter().map(|thread| u32::from(thread.join().is_err())).sum()
     }
 }
 
@@ -402,7 +425,7 @@ mod tests {
     #[test]
     fn a_file_is_packed_once_and_known_from_then_on() {
         let compressor = Compressor::new(1 << 20);
-        let thread = compressor.start_thread().unwrap();
+        compressor.start_threads(1).unwrap();
         let first = permit(&compressor, 1, 5000);
         assert!(matches!(compressor.admit(key(1), 5000), Admission::UnderWay(_)));
         let job = first.run(text(5000), GZIP);
@@ -419,8 +442,7 @@ mod tests {
         }
         assert_eq!(compressor.0.lock().store.len(), 2);
         assert!((500..5000).contains(&compressor.bytes()));
-        compressor.close();
-        thread.join().unwrap();
+        assert_eq!(compressor.close(), 0);
         assert_eq!(compressor.0.lock().waiting, 0);
     }
 
@@ -435,7 +457,7 @@ mod tests {
         // In the queue of no thread, and given after the end.
         let queued = permit(&compressor, 1, 10).run(text(10), GZIP);
         let late = permit(&compressor, 3, 10);
-        compressor.close();
+        assert_eq!(compressor.close(), 0);
         assert_eq!(ended(&queued), Outcome::Abandoned);
         assert_eq!(ended(&late.run(text(10), GZIP)), Outcome::Abandoned);
         assert!(matches!(compressor.admit(key(4), 1), Admission::Busy));

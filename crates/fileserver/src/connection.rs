@@ -87,6 +87,14 @@ impl Connection {
         self.guard.watch.enter(phase, time::now() + time);
     }
 
+    /// Before a request: goes on with the newest configuration.
+    #[inline]
+    pub(crate) fn move_on(&mut self) {
+        if self.guard.core.is_retired() {
+            self.guard.move_on();
+        }
+    }
+
     /// Sends what is in the outbox.
     pub(crate) async fn flush(&mut self, more: bool) -> io::Result<()> {
         let length = self.outbox.len();
@@ -163,8 +171,8 @@ impl Connection {
             return;
         }
         let position = self.position();
-        if let (Some(pending), Some(log)) = (&mut self.log, &self.guard.core.control.access_log) {
-            pending.settle(log, self.guard.core.index, position, is_over);
+        if let (Some(pending), Some(log)) = (&mut self.log, &self.guard.core.post.control.access_log) {
+            pending.settle(log, self.guard.core.post.index, position, is_over);
         }
     }
 
@@ -174,7 +182,7 @@ impl Connection {
         if self.admitted {
             return None;
         }
-        let wait = self.guard.core.control.clients.request(self.client?.into(), rate, now).err();
+        let wait = self.guard.core.post.control.clients.request(self.client?.into(), rate, now).err();
         self.admitted = wait.is_none();
         wait
     }
@@ -188,10 +196,10 @@ impl Connection {
             }
             self.enter(Phase::Send);
             let core = self.core();
-            if !core.control.drain.is_set() {
+            if !core.post.control.drain.is_set() {
                 // A drain ends the wait, so that its deadline is seen.
-                let _ = time::timeout(wait.min(Duration::from_secs(1)), core.control.drain.wait()).await;
-            } else if core.control.is_over(Instant::now()) {
+                let _ = time::timeout(wait.min(Duration::from_secs(1)), core.post.control.drain.wait()).await;
+            } else if core.post.control.is_over(Instant::now()) {
                 return Err(io::ErrorKind::TimedOut.into());
             } else {
                 time::sleep(wait.min(Duration::from_millis(10))).await;
@@ -223,7 +231,7 @@ impl Connection {
         if limits.bytes_per_second > 0 {
             self.pace = Some(Pace::new(limits.bytes_per_second, limits.bytes_at_full_speed, Instant::now()));
         }
-        let is_logged = core.control.access_log.is_some();
+        let is_logged = core.post.control.access_log.is_some();
         if !is_logged && core.rate.is_none() && limits.connections_per_client == 0 {
             return true;
         }
@@ -233,7 +241,7 @@ impl Connection {
             self.log = Some(Box::new(Pending::new(self.client)));
         }
         if let Some(client) = self.client.filter(|_| limits.connections_per_client > 0) {
-            self.place = core.control.clients.enter(client.into(), limits.connections_per_client);
+            self.place = core.post.control.clients.enter(client.into(), limits.connections_per_client);
             return self.place.is_some();
         }
         true
@@ -250,7 +258,7 @@ impl Connection {
     /// Leaves nothing behind while the connection waits.
     fn rest(&mut self) {
         if let Some(buffer) = self.outbox.release() {
-            self.core().keep_buffer(buffer);
+            self.core().post.keep_buffer(buffer);
         }
     }
 
@@ -272,7 +280,7 @@ impl Connection {
     /// Sees to it that the outbox has memory of its own, from those who rest.
     fn equip(&mut self) {
         if self.outbox.is_bare() {
-            let buffer = self.core().take_buffer();
+            let buffer = self.core().post.take_buffer();
             self.outbox.adopt(buffer);
         }
     }
@@ -320,20 +328,20 @@ async fn converse(connection: &mut Connection) -> io::Result<()> {
     }
     if !connection.meet(client) {
         connection.counters().shed.add(1);
-        if connection.core().control.keys.is_none() {
+        if connection.core().setup.keys.is_none() {
             refuse(connection, Status::TooManyRequests, &input);
             connection.flush(false).await?;
         }
         return Ok(());
     }
-    if connection.core().control.keys.is_some() && !Box::pin(tls::handshake(connection, &mut input)).await? {
+    if connection.core().setup.keys.is_some() && !Box::pin(tls::handshake(connection, &mut input)).await? {
         return Ok(());
     }
     let mut hungry = input.is_empty();
     loop {
         // Step 1.
         let next = if hungry {
-            if input.is_empty() && connection.core().draining.get() {
+            if input.is_empty() && connection.core().post.draining.get() {
                 return Ok(());
             }
             let chunk = match connection.receive().await {

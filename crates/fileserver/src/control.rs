@@ -1,11 +1,11 @@
 //! What the server's owner and its cores share: the stop signals, the connection count, the counters.
 use crate::{
-    access::AccessLog, auth::Guard, clients::Clients, compress::Compressor, stats::Counters, tls::Keys,
+    access::AccessLog, clients::Clients, compress::Compressor, reload::Orders, setup::Setup, stats::Counters,
 };
 use ringwheel_executor::event::Event;
 use std::{
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Instant,
@@ -20,43 +20,29 @@ pub(crate) struct Control {
     deadline: Mutex<Option<Instant>>,
     pub(crate) cores: Vec<Counters>,
     pub(crate) compressor: Compressor,
-    /// Only where the server speaks TLS.
-    pub(crate) keys: Option<Keys>,
     /// Only where answers are logged.
     pub(crate) access_log: Option<Arc<AccessLog>>,
-    /// Only where a site asks for passwords; another one after a reload.
-    guard: RwLock<Option<Arc<Guard>>>,
+    /// The one that the next reload follows; held while one is under way.
+    pub(crate) setup: Mutex<Arc<Setup>>,
+    /// For each core.
+    pub(crate) orders: Vec<Orders>,
     pub(crate) clients: Arc<Clients>,
 }
 
 impl Control {
-    pub(crate) fn new(
-        cores: usize,
-        compressor: Compressor,
-        keys: Option<Keys>,
-        access_log: Option<Arc<AccessLog>>,
-    ) -> Control {
+    pub(crate) fn new(cores: usize, compressor: Compressor, setup: Arc<Setup>) -> Control {
+        let access_log = setup.options.access_log.as_ref().map(|log| Arc::new(AccessLog::new(log, cores)));
         Control {
             drain: Event::new(),
             connections: AtomicUsize::new(0),
             deadline: Mutex::new(None),
             cores: std::iter::repeat_with(Counters::default).take(cores).collect(),
             compressor,
-            keys,
             access_log,
-            guard: RwLock::new(None),
+            setup: Mutex::new(setup),
+            orders: std::iter::repeat_with(Orders::default).take(cores).collect(),
             clients: Arc::new(Clients::new()),
         }
-    }
-
-    /// Who judges names and passwords.
-    pub(crate) fn guard(&self) -> Option<Arc<Guard>> {
-        self.guard.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Puts another one in its place.
-    pub(crate) fn set_guard(&self, guard: Option<Guard>) {
-        *self.guard.write().unwrap_or_else(PoisonError::into_inner) = guard.map(Arc::new);
     }
 
     /// Counts a connection in, unless there are `max`.
@@ -90,11 +76,16 @@ impl Control {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::Options;
     use std::time::Duration;
+
+    fn control() -> Control {
+        Control::new(1, Compressor::new(0), Setup::open(Options::default(), None).unwrap())
+    }
 
     #[test]
     fn the_connection_limit_is_exact() {
-        let control = Control::new(1, Compressor::new(0), None, None);
+        let control = control();
         assert!(control.enter(2) && control.enter(2) && !control.enter(2));
         control.leave();
         assert!(control.enter(2) && !control.enter(2));
@@ -102,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_deadline_is_only_ever_shortened() {
-        let (control, now) = (Control::new(1, Compressor::new(0), None, None), Instant::now());
+        let (control, now) = (control(), Instant::now());
         control.finish_by(now + Duration::from_secs(5));
         control.finish_by(now + Duration::from_secs(50));
         assert!(control.drain.is_set());

@@ -4,7 +4,6 @@ use crate::{
     cache::Bounded,
     clients::Rate,
     connection,
-    control::Control,
     error::StartError,
     file::{Entry, LargeFile, Small},
     http::{
@@ -18,15 +17,17 @@ use crate::{
     load::Flight,
     missing::Missing,
     options::{Limits, Options},
+    post::{Post, open_spare},
+    reload,
+    setup::Setup,
     site::Sites,
     stats::Counters,
-    watch::{Watches, patrol},
+    watch::patrol,
 };
 use ringwheel_executor::{Source, net, spawn, time, try_spawn};
 use rustc_hash::FxHashMap;
 use std::{
     cell::{Cell, RefCell},
-    fs::File,
     io,
     rc::Rc,
     sync::Arc,
@@ -43,12 +44,12 @@ pub(crate) struct Shelf {
     pub(crate) path: Vec<u8>,
 }
 
-/// What the connections of a core share.
+/// What the connections of a core share under one configuration.
 #[derive(Debug)]
 pub(crate) struct Core {
+    pub(crate) post: Rc<Post>,
+    pub(crate) setup: Arc<Setup>,
     pub(crate) options: Arc<Options>,
-    pub(crate) control: Arc<Control>,
-    pub(crate) index: usize,
     pub(crate) limits: parse::Limits,
     /// Of each client's requests, where there is one.
     pub(crate) rate: Option<Rate>,
@@ -59,26 +60,14 @@ pub(crate) struct Core {
     pub(crate) listings: Listings,
     pub(crate) turns: auth::Turns,
     pub(crate) flights: RefCell<FxHashMap<Rc<[u8]>, Rc<Flight>>>,
-    pub(crate) watches: Watches,
-    pub(crate) draining: Cell<bool>,
-    /// Vectors of connections that are idle now.
-    buffers: RefCell<Vec<Vec<u8>>>,
-    /// A descriptor to give up when there are no more, so that a client can be told.
-    spare: RefCell<Option<File>>,
-    patrolling: Cell<bool>,
-    start: Instant,
+    /// Another configuration answers from now on.
+    retired: Cell<bool>,
 }
-
-/// Vectors kept for the next response; more connections than this are rarely writing at once.
-const BUFFERS_KEPT: usize = 64;
 
 impl Core {
     /// Opens the sites for this thread.
-    pub(crate) fn open(
-        options: Arc<Options>,
-        control: Arc<Control>,
-        index: usize,
-    ) -> Result<Rc<Core>, StartError> {
+    pub(crate) fn open(setup: Arc<Setup>, post: Rc<Post>) -> Result<Rc<Core>, StartError> {
+        let options = Arc::clone(&setup.options);
         let sites = Sites::open(&options)?;
         let limits = parse::Limits {
             bytes: options.limits.header_bytes,
@@ -102,40 +91,38 @@ impl Core {
             listings: Listings::default(),
             turns: auth::Turns::default(),
             flights: RefCell::default(),
-            watches: Watches::default(),
-            draining: Cell::new(false),
-            buffers: RefCell::default(),
-            spare: RefCell::new(open_spare()),
-            patrolling: Cell::new(false),
-            start: Instant::now(),
+            retired: Cell::new(false),
             options,
-            control,
-            index,
+            setup,
+            post,
         }))
     }
 
     /// This core's counters.
     #[inline]
     pub(crate) fn counters(&self) -> &Counters {
-        &self.control.cores[self.index]
+        self.post.counters()
     }
 
-    /// A vector to write a response into.
-    pub(crate) fn take_buffer(&self) -> Vec<u8> {
-        self.buffers.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(1024))
+    /// Whether a newer one answers the next request.
+    #[inline]
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.get()
     }
 
-    /// Takes a vector back.
-    pub(crate) fn keep_buffer(&self, mut buffer: Vec<u8>) {
-        let mut buffers = self.buffers.borrow_mut();
-        if buffers.len() < BUFFERS_KEPT && buffer.capacity() <= 2 * crate::outbox::TOGETHER_MAX {
-            buffer.clear();
-            buffers.push(buffer);
-        }
+    /// A newer one answers from now on. What is kept for later requests is let go now, and not with the last idle connection.
+    pub(crate) fn retire(&self) {
+        self.retired.set(true);
+        let mut shelf = self.shelf.borrow_mut();
+        shelf.small = Bounded::new(0);
+        shelf.large = Bounded::new(0);
     }
 
     /// Publishes what the caches hold.
     pub(crate) fn publish_cache(&self, shelf: &Shelf) {
+        if self.is_retired() {
+            return;
+        }
         let counters = self.counters();
         counters.cache_bytes.set(shelf.small.cost() as u64);
         counters.cache_entries.set(shelf.small.len() as u64);
@@ -161,43 +148,46 @@ impl Core {
         let page: Rc<[u8]> = page.into();
         let source = Source::Shared(Rc::clone(&page), 0..page.len());
         drop(time::timeout(within, stream.send(source, false)).await);
-        if let Some(log) = &self.control.access_log {
+        if let Some(log) = &self.post.control.access_log {
             let client = stream.peer_address().ok().map(|address| address.ip());
-            access::refused(log, self.index, client, &page, stream.sent(), &self.shelf.borrow().clock);
+            access::refused(log, self.post.index, client, &page, stream.sent(), &self.shelf.borrow().clock);
         }
     }
-}
-
-fn open_spare() -> Option<File> {
-    File::open("/dev/null").ok()
 }
 
 /// Serves until the server drains or stops.
 pub(crate) async fn run(core: Rc<Core>, listeners: Vec<net::Listener>) {
+    let post = Rc::clone(&core.post);
+    post.enact(core);
     let acceptors: Vec<_> =
-        listeners.into_iter().map(|listener| spawn(accept(Rc::clone(&core), listener))).collect();
-    core.control.drain.wait().await;
-    core.draining.set(true);
+        listeners.into_iter().map(|listener| spawn(accept(Rc::clone(&post), listener))).collect();
+    let obeying = spawn(reload::obey(Rc::clone(&post)));
+    post.control.drain.wait().await;
+    post.draining.set(true);
+    obeying.cancel();
     for acceptor in acceptors {
         acceptor.cancel();
     }
-    core.watches.close_idle(Instant::now());
+    post.watches.close_idle(Instant::now());
     // Connections end one by one and each is looked at again soon: a drain is rare, a notification per end is not worth it.
-    while core.watches.count() > 0 && !core.control.is_over(Instant::now()) {
+    while post.watches.count() > 0 && !post.control.is_over(Instant::now()) {
         time::sleep(Duration::from_millis(2)).await;
     }
-    core.watches.cut_all(); // Each one that owed something counts itself as it fails.
+    post.watches.cut_all(); // Each one that owed something counts itself as it fails.
     for _ in 0..50 {
-        if core.watches.count() == 0 {
+        if post.watches.count() == 0 {
             break;
         }
         time::sleep(Duration::from_millis(1)).await;
     }
+    post.leave();
 }
 
-async fn accept(core: Rc<Core>, listener: net::Listener) {
-    while !core.draining.get() {
-        match listener.accept().await {
+async fn accept(post: Rc<Post>, listener: net::Listener) {
+    while !post.draining.get() {
+        let accepted = listener.accept().await;
+        let Some(core) = post.newest() else { return };
+        match accepted {
             Ok(stream) => admit(&core, stream),
             Err(error) if is_out_of_descriptors(&error) => shed(&core, &listener).await,
             // A connection that was reset before we took it, or a passing shortage of memory: the listener is well.
@@ -216,7 +206,7 @@ pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
 
 fn admit(core: &Rc<Core>, stream: net::Stream) {
     let counters = core.counters();
-    if !core.control.enter(core.options.limits.connections) {
+    if !core.post.control.enter(core.options.limits.connections) {
         counters.shed.add(1);
         refuse(core, stream);
         return;
@@ -225,15 +215,15 @@ fn admit(core: &Rc<Core>, stream: net::Stream) {
     counters.connections.add(1);
     // Responses are whole sends: Nagle would only delay their last segment. A failure costs latency, nothing else.
     drop(stream.set_nodelay(true));
-    let watch = core.watches.add(stream, time::now() + core.options.limits.header_timeout);
+    let watch = core.post.watches.add(stream, time::now() + core.options.limits.header_timeout);
     let guard = Guard { core: Rc::clone(core), watch };
     // When the executor has no room the future is dropped, and with it the guard and the connection.
     drop(try_spawn(connection::serve(guard)));
-    if !core.patrolling.replace(true) {
-        let core = Rc::clone(core);
+    if !core.post.patrolling.replace(true) {
+        let post = Rc::clone(&core.post);
         drop(try_spawn(async move {
-            patrol(&core.watches, &core.options.limits, core.counters(), core.start).await;
-            core.patrolling.set(false);
+            patrol(&post).await;
+            post.patrolling.set(false);
         }));
     }
 }
@@ -245,7 +235,7 @@ async fn shed(core: &Rc<Core>, listener: &net::Listener) {
         shelf.large.clear();
         core.publish_cache(&shelf);
     }
-    let spare = core.spare.borrow_mut().take();
+    let spare = core.post.spare.borrow_mut().take();
     if spare.is_some() {
         drop(spare);
         if let Ok(Ok(stream)) = time::timeout(Duration::from_millis(20), listener.accept()).await {
@@ -256,9 +246,9 @@ async fn shed(core: &Rc<Core>, listener: &net::Listener) {
             core.counters().status(Status::ServiceUnavailable);
             drop(stream);
         }
-        *core.spare.borrow_mut() = open_spare();
+        *core.post.spare.borrow_mut() = open_spare();
     } else {
-        *core.spare.borrow_mut() = open_spare();
+        *core.post.spare.borrow_mut() = open_spare();
         time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -286,10 +276,21 @@ pub(crate) struct Guard {
     pub(crate) watch: Rc<crate::watch::Watch>,
 }
 
+impl Guard {
+    /// Goes on with the newest configuration.
+    #[cold]
+    pub(crate) fn move_on(&mut self) {
+        if let Some(core) = self.core.post.newest() {
+            self.core = core;
+        }
+    }
+}
+
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.core.watches.remove(&self.watch);
-        self.core.counters().connections.subtract(1);
-        self.core.control.leave();
+        let post = &self.core.post;
+        post.watches.remove(&self.watch);
+        post.counters().connections.subtract(1);
+        post.control.leave();
     }
 }

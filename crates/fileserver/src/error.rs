@@ -75,6 +75,8 @@ pub enum StartError {
         /// What is wrong with it, with its remedy.
         reason: String,
     },
+    /// The server drains or has ended.
+    Closed,
     /// A core's thread or executor did not start.
     Core {
         /// The CPU or index of the core.
@@ -149,6 +151,7 @@ impl fmt::Display for StartError {
                 write!(f, "{path:?} {reason}")
             }
             StartError::AccessLog { path, reason } => write!(f, "the access log {path:?} {reason}"),
+            StartError::Closed => f.write_str("the server is closed"),
             StartError::Core { core, reason } => write!(f, "core {core} did not start: {reason}"),
         }
     }
@@ -186,12 +189,19 @@ impl std::error::Error for StartError {
             | StartError::Tls { .. }
             | StartError::AccessLog { .. }
             | StartError::Auth { .. }
+            | StartError::Closed
             | StartError::Core { .. } => None,
         }
     }
 }
 
 impl StartError {
+    /// A thread could not be had.
+    pub(crate) fn no_thread(core: usize, error: &io::Error) -> StartError {
+        let reason = format!("no thread ({error}); raise the limit on processes (ulimit -u)");
+        StartError::Core { core, reason }
+    }
+
     /// The stable code of this error, as the TypeScript API shows it.
     pub fn code(&self) -> &'static str {
         match self {
@@ -204,6 +214,7 @@ impl StartError {
             StartError::Tls { .. } => "ERR_RINGWHEEL_TLS",
             StartError::Auth { .. } => "ERR_RINGWHEEL_AUTH",
             StartError::AccessLog { .. } => "ERR_RINGWHEEL_ACCESS_LOG",
+            StartError::Closed => "ERR_RINGWHEEL_CLOSED",
             StartError::Core { .. } => "ERR_RINGWHEEL_CORE",
         }
     }
@@ -232,6 +243,7 @@ impl StartError {
             | StartError::Tls { .. }
             | StartError::AccessLog { .. }
             | StartError::Auth { .. }
+            | StartError::Closed
             | StartError::Core { .. } => None,
         }
     }

@@ -42,11 +42,14 @@ pub mod options;
 mod outbox;
 mod pace;
 pub mod pattern;
+mod post;
 pub mod proxy;
 pub mod redirect;
+mod reload;
 mod respond;
 mod rewrite;
 mod server;
+mod setup;
 mod site;
 mod stats;
 pub mod target;
@@ -61,5 +64,6 @@ pub use options::{
     Dotfiles, DownloadRule, DriverKind, EtagKind, HeaderRule, Immutable, Limits, Mount, Options,
     RedirectRule, RewriteRule, SiteOptions, Symlinks, TlsOptions, UnixOptions,
 };
+pub use reload::Reloader;
 pub use server::{CloseReport, Server, Stopper};
 pub use stats::{CoreStats, ServerStats};

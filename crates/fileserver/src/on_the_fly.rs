@@ -42,7 +42,7 @@ pub(crate) async fn pack(core: &Core, site: &Site, key: &[u8], chosen: &Chosen) 
     let size = usize::try_from(chosen.metadata.size).unwrap_or(usize::MAX);
     // The stamp of a fresh file does not stand for its bytes.
     let name = if fresh { None } else { Some(method.key(&stamp)) };
-    let job = match core.control.compressor.admit(name, size) {
+    let job = match core.post.control.compressor.admit(name, size) {
         Admission::Known(outcome) => return Ok(finish(core, site, key, chosen, (method, fresh), outcome)),
         Admission::Busy => return Ok(Tried::NotNow),
         Admission::UnderWay(job) => job,

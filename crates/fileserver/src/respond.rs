@@ -64,6 +64,10 @@ pub(crate) enum Next {
 /// Steps 2 to 5 for as many requests as `buffer` holds whole. Returns the bytes used and what must happen first.
 /// `loaded` is what the first of them waited for.
 pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Option<Loaded>) -> (usize, Next) {
+    // A request ends under the options that it began with: what was loaded for it, or found out about its password, is theirs.
+    if loaded.is_none() && connection.hashed.is_none() {
+        connection.move_on();
+    }
     let core = Rc::clone(connection.core());
     let mut shelf = core.shelf.borrow_mut();
     let now = time::now();
@@ -84,7 +88,7 @@ pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Optio
         }
         let over = core.rate.as_ref().and_then(|rate| connection.over_rate(rate, now));
         // The fast path: one lookup, one reference, no copy.
-        if request.is_plain() && !core.draining.get() && loaded.is_none() && over.is_none() {
+        if request.is_plain() && !core.post.draining.get() && loaded.is_none() && over.is_none() {
             let Shelf { clock, small, path, .. } = &mut *shelf;
             if let Some(target) = target::split(request.target)
                 && let site = core.sites.of(request.site(&target))
@@ -168,7 +172,7 @@ fn answer(
     (request, head): (&Request<'_>, &[u8]),
     (loaded, over): (Option<Loaded>, Option<Duration>),
 ) -> Step {
-    let mut keep = request.keep_alive && !core.draining.get();
+    let mut keep = request.keep_alive && !core.post.draining.get();
     keep &= match request.body {
         parse::Body::None => true,
         parse::Body::Length(length) => length <= core.options.limits.body_bytes && !request.expects_continue,
@@ -319,7 +323,7 @@ fn permit(connection: &mut Connection, core: &Core, part: (usize, usize), head: 
     if hashed == Some(Outcome::Busy) {
         return Permit::Busy;
     }
-    let Some(guard) = core.control.guard() else { return Permit::Refused(b"Basic"[..].into()) };
+    let Some(guard) = core.setup.guard.as_ref() else { return Permit::Refused(b"Basic"[..].into()) };
     let credentials = Credentials::of(head);
     match guard.judge(part, credentials.as_ref(), hashed) {
         Verdict::Right => {

@@ -1,6 +1,6 @@
 //! The server as its owner sees it: start, look at, close. The work is done by native threads behind it.
 use crate::{
-    access::{self, AccessLog},
+    access,
     auth::Guard,
     compress::Compressor,
     control::Control,
@@ -8,8 +8,11 @@ use crate::{
     error::StartError,
     listen::{self, Address, Sockets},
     options::{Cores, DriverKind, Options},
+    post::Post,
+    reload::Reloader,
+    setup::Setup,
     stats::{Counters, ServerStats},
-    tls::{self, Keys},
+    tls,
 };
 use ringwheel_executor::{
     Executor, net,
@@ -24,10 +27,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-
-/// Cores for each thread that packs on the fly, and the most of those: each file is packed once, and cores come first.
-const PACKED_BESIDE: usize = 4;
-const PACKING_MAX: usize = 4;
 
 /// How long a core may take to give its operations back after its connections are gone.
 const SHUTDOWN: Duration = Duration::from_secs(2);
@@ -56,8 +55,6 @@ const SHUTDOWN: Duration = Duration::from_secs(2);
 pub struct Server {
     control: Arc<Control>,
     threads: Vec<thread::JoinHandle<()>>,
-    /// Those that pack on the fly.
-    packing: Vec<thread::JoinHandle<()>>,
     /// The one that writes the access log.
     logging: Option<thread::JoinHandle<()>>,
     addresses: Vec<Address>,
@@ -67,7 +64,6 @@ pub struct Server {
     features: Vec<&'static str>,
     notes: Vec<String>,
     cores: Vec<Option<usize>>,
-    options: Arc<Options>,
 }
 
 /// What [`Server::close`] did.
@@ -91,7 +87,7 @@ struct Seat {
     index: usize,
     cpu: Option<usize>,
     sockets: Vec<OwnedFd>,
-    options: Arc<Options>,
+    setup: Arc<Setup>,
     control: Arc<Control>,
 }
 
@@ -103,16 +99,12 @@ impl Server {
     pub fn start(options: Options) -> Result<Server, StartError> {
         let cores = Server::check(&options)?;
         let sockets = Sockets::open(&options, cores.len())?;
-        let keys = Keys::open(&options.tls)?;
         let compressor = Compressor::new(options.cache.compressed_bytes);
-        let access_log = options.access_log.as_ref().map(|log| Arc::new(AccessLog::new(log, cores.len())));
-        let control = Arc::new(Control::new(cores.len(), compressor, keys, access_log));
-        control.set_guard(Guard::open(&options)?);
-        let options = Arc::new(options);
+        let setup = Setup::open(options, None)?;
+        let control = Arc::new(Control::new(cores.len(), compressor, Arc::clone(&setup)));
         let mut server = Server {
             control: Arc::clone(&control),
             threads: Vec::with_capacity(cores.len()),
-            packing: Vec::new(),
             logging: None,
             addresses: sockets.addresses(),
             path: None,
@@ -120,18 +112,13 @@ impl Server {
             features: Vec::new(),
             notes: Vec::new(),
             cores: cores.clone(),
-            options: Arc::clone(&options),
         };
         // From here on an error drops `server`, which stops the threads that run already.
         if let Some(log) = &control.access_log {
             server.logging = Some(access::start(log)?);
         }
-        if options.all_sites().any(|site| site.compress.is_some()) {
-            // From here and not from a core: a thread inherits the CPUs that its starter is pinned to.
-            for index in 0..(cores.len() / PACKED_BESIDE).clamp(1, PACKING_MAX) {
-                let thread = control.compressor.start_thread();
-                server.packing.push(thread.map_err(|error| no_thread(index, &error))?);
-            }
+        if setup.options.packs() {
+            control.compressor.start_threads(cores.len())?;
         }
         for (index, cpu) in cores.iter().copied().enumerate() {
             let fail = |error: io::Error| StartError::Core {
@@ -144,14 +131,14 @@ impl Server {
                 index,
                 cpu,
                 sockets: sockets.of_core(index, cores.len()).map_err(fail)?,
-                options: Arc::clone(&options),
+                setup: Arc::clone(&setup),
                 control: Arc::clone(&control),
             };
             let (report, reported) = mpsc::sync_channel(1);
             let thread = thread::Builder::new()
                 .name(format!("ringwheel-{index}"))
                 .spawn(move || sit(seat, &report))
-                .map_err(|error| no_thread(index, &error))?;
+                .map_err(|error| StartError::no_thread(index, &error))?;
             server.threads.push(thread);
             let ready = reported.recv().unwrap_or_else(|_| {
                 Err(StartError::Core { core: index, reason: "its thread ended while starting".to_owned() })
@@ -172,12 +159,7 @@ impl Server {
     /// # Errors
     /// [`StartError`], as from `start`, but for [`StartError::Bind`] and [`StartError::Core`].
     pub fn check(options: &Options) -> Result<Vec<Option<usize>>, StartError> {
-        options.validate()?;
-        for site in options.all_sites() {
-            for root in site.roots.iter().chain(site.mounts.iter().map(|mount| &mount.root)) {
-                check_root(root)?;
-            }
-        }
+        check_contents(options)?;
         tls::check(&options.tls)?;
         access::check(options)?;
         Guard::open(options)?;
@@ -227,16 +209,9 @@ impl Server {
         stats
     }
 
-    /// Reads the certificates and keys again, for the handshakes to come; connections that are open stay as they are. Reads the files of names
-    /// and passwords again, and opens that of the access log again, for who has moved it away. Blocks meanwhile.
-    ///
-    /// # Errors
-    /// [`StartError::Tls`], [`StartError::Auth`] and [`StartError::AccessLog`] when a file cannot be used: all that were in use stay in use then.
-    pub fn reload(&self) -> Result<(), StartError> {
-        let guard = Guard::open(&self.options)?;
-        self.control.keys.as_ref().map_or(Ok(()), Keys::reload)?;
-        self.control.set_guard(guard);
-        self.control.access_log.as_ref().map_or(Ok(()), |log| log.reopen())
+    /// A handle that changes the configuration while the server runs, from any thread.
+    pub fn reloader(&self) -> Reloader {
+        Reloader::new(Arc::clone(&self.control))
     }
 
     /// Stops accepting, closes idle connections, lets responses finish, and cuts what is left after `deadline`. Blocks until
@@ -249,15 +224,12 @@ impl Server {
         for thread in self.threads.drain(..) {
             panicked += u32::from(thread.join().is_err());
         }
-        self.control.compressor.close();
-        for thread in self.packing.drain(..) {
-            panicked += u32::from(thread.join().is_err());
-        }
         if let (Some(log), Some(thread)) = (&self.control.access_log, self.logging.take())
             && log.close()
         {
             panicked += u32::from(thread.join().is_err());
         }
+        panicked += self.control.compressor.close();
         let after: u64 = self.control.cores.iter().map(|core| core.cut.get()).sum();
         CloseReport { cut: after - before, panicked }
     }
@@ -294,11 +266,6 @@ impl Stopper {
     }
 }
 
-fn no_thread(core: usize, error: &io::Error) -> StartError {
-    let reason = format!("no thread ({error}); raise the limit on processes (ulimit -u)");
-    StartError::Core { core, reason }
-}
-
 /// One core's thread, from start to end.
 fn sit(seat: Seat, report: &mpsc::SyncSender<Result<Ready, StartError>>) {
     let index = seat.index;
@@ -311,7 +278,7 @@ fn sit(seat: Seat, report: &mpsc::SyncSender<Result<Ready, StartError>>) {
         )))));
         return;
     }
-    let mut executor = match Executor::start(executor_options(&seat.options)) {
+    let mut executor = match Executor::start(executor_options(&seat.setup.options)) {
         Ok(executor) => executor,
         Err(error) => {
             drop(report.send(Err(reason(error.to_string()))));
@@ -320,10 +287,11 @@ fn sit(seat: Seat, report: &mpsc::SyncSender<Result<Ready, StartError>>) {
     };
     let (driver, features, notes) = (executor.driver_kind(), executor.features(), executor.notes());
     let ran = executor.run(async {
-        let Seat { index, sockets, options, control, .. } = seat;
+        let Seat { index, sockets, setup, control, .. } = seat;
         let listeners: io::Result<Vec<_>> = sockets.into_iter().map(net::Listener::from_socket).collect();
         let listeners = listeners.map_err(|error| reason(error.to_string()));
-        let ready = listeners.and_then(|listeners| Ok((Core::open(options, control, index)?, listeners)));
+        let ready =
+            listeners.and_then(|listeners| Ok((Core::open(setup, Post::new(control, index))?, listeners)));
         match ready {
             Ok((core, listeners)) => {
                 drop(report.send(Ok(Ready { driver, features, notes })));
@@ -406,6 +374,17 @@ fn all_cores(usable: Vec<usize>, at_once: usize) -> Vec<Option<usize>> {
         return vec![None; at_once];
     }
     usable.into_iter().map(Some).collect()
+}
+
+/// Checks the options, and that their directories can be served.
+pub(crate) fn check_contents(options: &Options) -> Result<(), StartError> {
+    options.validate()?;
+    for site in options.all_sites() {
+        for root in site.roots.iter().chain(site.mounts.iter().map(|mount| &mount.root)) {
+            check_root(root)?;
+        }
+    }
+    Ok(())
 }
 
 /// The root must be a directory that this process may search.

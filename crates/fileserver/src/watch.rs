@@ -8,7 +8,7 @@
 //! Setting a deadline is two stores. The patrol comes by every eighth of the shortest timeout, so a timeout is late by at
 //! most that, and never early. A connection that has been sending since the patrol's last round is asked how many bytes its
 //! peer has acknowledged (one system call): as long as that grows it has its full time again, however slow it is.
-use crate::{options::Limits, stats::Counters};
+use crate::{options::Limits, post::Post};
 use ringwheel_executor::{
     net::{Shutdown, Stream},
     time,
@@ -181,11 +181,15 @@ fn patrol_interval(limits: &Limits) -> Duration {
 
 /// Looks at every connection's deadline until no connection is left; the next accepted one starts it again, so an idle
 /// server sleeps.
-pub(crate) async fn patrol(watches: &Watches, limits: &Limits, counters: &Counters, start: Instant) {
-    let interval = patrol_interval(limits);
-    while watches.count() > 0 {
+pub(crate) async fn patrol(post: &Post) {
+    while post.watches.count() > 0
+        && let Some(core) = post.newest()
+    {
+        let limits = &core.options.limits;
+        let interval = patrol_interval(limits);
         time::sleep(interval).await;
-        counters.timeouts.add(watches.expire(time::now(), limits, interval));
-        counters.publish_executor(start);
+        let counters = post.counters();
+        counters.timeouts.add(post.watches.expire(time::now(), limits, interval));
+        counters.publish_executor(post.start);
     }
 }

@@ -3,7 +3,7 @@ use crate::{error::coded, times::NativeBucket};
 use napi::{Env, Result, Task, bindgen_prelude::AsyncTask};
 use napi_derive::napi;
 use ringwheel_fileserver::{
-    Address, CoreStats, Cores, DriverKind, Options, Server, ServerStats, StartError, Stopper,
+    Address, CoreStats, Cores, DriverKind, Options, Reloader, Server, ServerStats, StartError, Stopper,
 };
 use std::{
     collections::HashMap,
@@ -69,6 +69,7 @@ pub struct NativeCoreStats {
 pub struct NativeFileServer {
     server: Arc<Mutex<Option<Server>>>,
     stopper: Stopper,
+    reloader: Reloader,
     addresses: Vec<Address>,
     driver: DriverKind,
     features: Vec<String>,
@@ -93,6 +94,7 @@ impl Task for Start {
     fn resolve(&mut self, _env: Env, server: Server) -> Result<NativeFileServer> {
         Ok(NativeFileServer {
             stopper: server.stopper(),
+            reloader: server.reloader(),
             addresses: server.addresses().to_vec(),
             driver: server.driver(),
             features: server.features().iter().map(ToString::to_string).collect(),
@@ -103,9 +105,10 @@ impl Task for Start {
     }
 }
 
-/// Reads a server's certificates again and opens its access log again, on libuv's pool.
+/// Changes a server's configuration, or reads its certificates again, on libuv's pool.
 pub struct Reload {
-    server: Arc<Mutex<Option<Server>>>,
+    reloader: Reloader,
+    options: Option<Options>,
 }
 
 impl Task for Reload {
@@ -113,9 +116,11 @@ impl Task for Reload {
     type JsValue = ();
 
     fn compute(&mut self) -> Result<()> {
-        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
-        let server = server.as_ref().ok_or_else(|| coded("CLOSED", "the server is closed"))?;
-        server.reload().map_err(|error| not_started(&error))
+        let done = match self.options.take() {
+            Some(options) => self.reloader.reload(options),
+            None => self.reloader.reload_certificates(),
+        };
+        done.map_err(|error| not_started(&error))
     }
 
     fn resolve(&mut self, _env: Env, _: ()) -> Result<()> {
@@ -238,10 +243,17 @@ impl NativeFileServer {
         server.as_ref().map(|server| counters(&server.stats(), server.cores()))
     }
 
+    /// Changes the configuration, as JSON in the names of crates/fileserver; resolves when it is in use.
+    #[napi]
+    pub fn reload(&self, options: String) -> Result<AsyncTask<Reload>> {
+        let options = serde_json::from_str(&options).map_err(|error| coded("INVALID_OPTION", error))?;
+        Ok(AsyncTask::new(Reload { reloader: self.reloader.clone(), options: Some(options) }))
+    }
+
     /// Reads the certificates again; resolves when they are in use.
     #[napi]
-    pub fn reload(&self) -> AsyncTask<Reload> {
-        AsyncTask::new(Reload { server: Arc::clone(&self.server) })
+    pub fn reload_certificates(&self) -> AsyncTask<Reload> {
+        AsyncTask::new(Reload { reloader: self.reloader.clone(), options: None })
     }
 
     /// Stops accepting, lets responses finish, cuts what is left after the deadline. Resolves with the last counters.

@@ -190,7 +190,7 @@ impl Drop for Waits<'_> {
 /// Hashes a password on the pool, when it is its turn.
 pub(crate) async fn hash(core: &Rc<Core>, attempt: Attempt) -> Outcome {
     let turns = &core.turns;
-    let Some(guard) = core.control.guard() else { return Outcome::Busy };
+    let Some(guard) = core.setup.guard.clone() else { return Outcome::Busy };
     if turns.waiting.get() >= WAITING_MAX {
         return Outcome::Busy;
     }

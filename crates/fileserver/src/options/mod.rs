@@ -188,6 +188,11 @@ impl Options {
         site::hosts_are_distinct(self)
     }
 
+    /// Whether anything is packed on the fly.
+    pub(crate) fn packs(&self) -> bool {
+        self.all_sites().any(|site| site.compress.is_some())
+    }
+
     /// The default site and those for hosts of their own.
     pub(crate) fn all_sites(&self) -> impl Iterator<Item = &SiteOptions> {
         std::iter::once(&self.site).chain(&self.sites)

@@ -48,8 +48,8 @@ fn is_for(key: &CertifiedKey, name: &str) -> bool {
 }
 
 impl Keys {
-    /// Reads all pairs; `None` when there are none, and the server speaks HTTP.
-    pub(crate) fn open(options: &[TlsOptions]) -> Result<Option<Keys>, StartError> {
+    /// Reads all pairs; `None` when there are none, and the server speaks HTTP. Tickets of the keys `before` are good for these too.
+    pub(crate) fn open(options: &[TlsOptions], before: Option<&Keys>) -> Result<Option<Keys>, StartError> {
         if options.is_empty() {
             return Ok(None);
         }
@@ -63,7 +63,10 @@ impl Keys {
             .with_cert_resolver(Arc::clone(&ring) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         // Tickets that the server keeps nothing for, under keys that change every six hours.
-        config.ticketer = ring::Ticketer::new().map_err(wrong)?;
+        config.ticketer = match before {
+            Some(before) => Arc::clone(&before.config.ticketer),
+            None => ring::Ticketer::new().map_err(wrong)?,
+        };
         Ok(Some(Keys { options: options.to_vec(), ring, config: Arc::new(config) }))
     }
 

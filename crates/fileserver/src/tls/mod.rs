@@ -94,7 +94,7 @@ fn invalid(error: rustls::Error) -> io::Error {
 /// Shakes hands on a new connection; `input` holds bytes that came already, and what follows the handshake is left in it. False: there is
 /// nothing to serve, and the client was told why, if it could understand.
 pub(crate) async fn handshake(connection: &mut Connection, input: &mut Vec<u8>) -> io::Result<bool> {
-    let Some(keys) = connection.core().control.keys.as_ref() else { return Ok(true) };
+    let Some(keys) = connection.core().setup.keys.as_ref() else { return Ok(true) };
     let mut session = Session::start(keys.config())?;
     let mut records = std::mem::take(input);
     let mut first = true;
