@@ -10,6 +10,7 @@ export type {
   FileCloseEvent,
   FileOpenEvent,
   RingwheelEvents,
+  RouteErrorEvent,
   ServerCloseEvent,
   ServerReloadEvent,
   ServerStartEvent,
@@ -62,6 +63,8 @@ export type { QueueStats } from './lib/api/queue-stats.js';
 export { ReadBatch } from './lib/api/read-batch.js';
 export type { ReadRange } from './lib/api/read-plan.js';
 export type { ReadFileOptions } from './lib/api/read-whole.js';
+export type { RouteContext, RouteHandler } from './lib/api/route.js';
+export { RouteResponse } from './lib/api/route-response.js';
 export { type LockOptions, RwLock } from './lib/api/rwlock.js';
 export { type AcquireOptions, type Guard, Permit, Semaphore } from './lib/api/semaphore.js';
 export { SequentialWriter, type WriterOptions } from './lib/api/sequential-writer.js';

@@ -18,6 +18,8 @@ export interface RingwheelEvents {
   'ringwheel:server:reload': ServerReloadEvent;
   /** A file server has drained. */
   'ringwheel:server:close': ServerCloseEvent;
+  /** A route's handler failed: its client got a 500, or its connection was cut. */
+  'ringwheel:route:error': RouteErrorEvent;
   /** The thread did not come back to its event loop. */
   'ringwheel:stall': StallReport;
 }
@@ -76,6 +78,16 @@ export interface ServerCloseEvent {
   url: string;
 }
 
+/** The message of `ringwheel:route:error`. */
+export interface RouteErrorEvent {
+  /** What the handler threw, or why its answer is none. */
+  error: unknown;
+  /** The request's method. */
+  method: string;
+  /** The request's URL. */
+  url: string;
+}
+
 /** A stall of a JavaScript thread, told when it is over. */
 export interface StallReport {
   /** How long the thread did not come back to its event loop, milliseconds; its beginning is known to a fifth of the threshold. */
@@ -101,5 +113,6 @@ export const events: Channels = {
   'ringwheel:server:start': channel('ringwheel:server:start'),
   'ringwheel:server:reload': channel('ringwheel:server:reload'),
   'ringwheel:server:close': channel('ringwheel:server:close'),
+  'ringwheel:route:error': channel('ringwheel:route:error'),
   'ringwheel:stall': channel('ringwheel:stall'),
 } as Channels;

@@ -13,6 +13,8 @@ import { ourError } from './errors.js';
 import { events } from './events.js';
 import type { LatencyBucket } from './latency.js';
 import { nativeOptions, ourOptions } from './native-options.js';
+import type { RouteHandler } from './route.js';
+import { RouteDesk } from './route-desk.js';
 import { startError } from './server-error.js';
 import {
   ADMIN_HOST,
@@ -89,13 +91,15 @@ export class FileServer implements AsyncDisposable {
   readonly #reloads = { reloads: 0, reloadsFailed: 0 };
   #watch: CertificateWatch | undefined;
   #admin: Admin | undefined;
+  readonly #desk: RouteDesk;
 
-  private constructor(key: typeof KEY, native: NativeFileServer, options: FileServerOptions) {
+  private constructor(key: typeof KEY, native: NativeFileServer, desk: RouteDesk, options: FileServerOptions) {
     if (key !== KEY) {
       const message = 'FileServer has no public constructor: use FileServer.start(options)';
       throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message, FileServer);
     }
     this.#native = native;
+    this.#desk = desk;
     this.#options = options;
     this.#stats = { ...(native.stats() as NativeServerStats), ...this.#reloads } as ServerStats;
     // The threads are not this loop's: a timer that never matters keeps it alive, as a listening socket would.
@@ -117,7 +121,10 @@ export class FileServer implements AsyncDisposable {
     const known = complete('FileServer.start', options);
     const given = nativeOptions(known, 'FileServer.start');
     try {
-      const server = new FileServer(KEY, await binding().startFileServer(given), known);
+      const desk = new RouteDesk();
+      const native = await binding().startFileServer(given, desk.native);
+      const server = new FileServer(KEY, native, desk, known);
+      desk.origin = server.#origin;
       if (known.admin !== undefined) await server.#tell(known.admin);
       const started = events['ringwheel:server:start'];
       if (started.hasSubscribers) started.publish({ url: server.url, driver: server.driver, cores: server.cores });
@@ -152,6 +159,42 @@ export class FileServer implements AsyncDisposable {
     } catch (error) {
       throw startError(error, known, 'FileServer.check');
     }
+  }
+
+  /**
+   * Answers requests in JavaScript: those for a path and methods, whatever their host, ahead of files, redirects and listings. Static paths
+   * never come here. The most specific pattern goes first, in whatever order they are added: text before `:name` before `*`.
+   *
+   * @param pattern - A path such as `/users/:id`, `/api/*` (all below, and `/api`), with methods before it: `GET /users/:id`, `PUT,PATCH /users/:id`. A
+   * route of GET answers HEAD too; one without methods answers all but OPTIONS, which the server answers unless a route names it. Escapes are
+   * decoded, segment by segment; a slash at the end and doubled ones make no difference.
+   * @param handler - See {@link RouteHandler}. It is called on this thread, with a request of the standard's shape: its body streams
+   * (at most `limits.routeBodyBytes`), and its `signal` aborts when the client ends. It has `limits.routeTimeoutMs` to answer.
+   * @returns This server.
+   * @throws ERR_RINGWHEEL_INVALID_OPTION for a pattern that is none, or has a route already. ERR_RINGWHEEL_CLOSED after close.
+   *
+   * @example
+   * ```ts
+   * import { FileServer } from 'ringwheel';
+   * const server = await FileServer.start({ root: 'examples/site', port: 0, cores: 1 });
+   * server.route('POST /echo', async (request) => new Response(await request.text()));
+   * const response = await fetch(`${server.url}/echo`, { method: 'POST', body: 'hello' });
+   * console.log(await response.text()); // hello
+   * await server.close();
+   * ```
+   */
+  route(pattern: string, handler: RouteHandler): this {
+    if (this.#closing !== undefined) throw ourError('ERR_RINGWHEEL_CLOSED', 'server.route: the server is closed');
+    this.#desk.add('server.route', pattern, handler);
+    return this;
+  }
+
+  get #origin(): { scheme: string; host: string } {
+    const { host, port } = this.#native;
+    const secure = isSecure(this.#options);
+    const scheme = secure ? 'https' : 'http';
+    const usual = port === (secure ? 443 : 80);
+    return { scheme, host: host === '' ? 'localhost' : reachableAt(host, port).replace(usual ? /:\d+$/ : /$^/, '') };
   }
 
   async #tell(options: ServerAdminOptions): Promise<void> {
@@ -251,6 +294,7 @@ export class FileServer implements AsyncDisposable {
       const known = options === undefined ? this.#options : this.#with(complete('server.reload', options));
       await this.#native.reload(nativeOptions(known, 'server.reload'));
       this.#options = known;
+      this.#desk.origin = this.#origin; // Which may speak TLS now, or not any more.
       this.#look();
     });
   }

@@ -62,6 +62,12 @@ export interface ServerLimits {
   bodyBytes?: number;
   /** Pieces of one multipart/byteranges response, from 0 to 256. Default 16. 0 turns ranges off. */
   ranges?: number;
+  /** Bytes of a request body that a route's handler may read, from 0 to 2 ** 40. Default 1048576. Beyond: 413. */
+  routeBodyBytes?: number;
+  /** Requests that are with the handlers of routes at once, of all cores, from 1 to 1000000. Default 10000. Beyond: 503. */
+  routeRequests?: number;
+  /** Milliseconds for a route's handler to answer, from 10 to 86400000. Default 60000. Beyond: 503. The body of an answer may take longer. */
+  routeTimeoutMs?: number;
   /** Open connections of all cores, from 1 to 10000000. Default 100000. Beyond: 503. */
   connections?: number;
   /**
@@ -503,6 +509,9 @@ export const SERVER_RULES: Record<string, Rule> = {
     uriBytes: whole(16, 2 ** 20),
     bodyBytes: whole(0, 64 * 2 ** 20),
     ranges: whole(0, 256),
+    routeBodyBytes: whole(0, 2 ** 40),
+    routeRequests: whole(1, 1_000_000),
+    routeTimeoutMs: whole(10, DAY_MS),
     connections: whole(1, 10_000_000),
     requestsPerClient: whole(0, 1_000_000),
     burstPerClient: whole(1, 1_000_000),

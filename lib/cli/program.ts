@@ -210,7 +210,7 @@ export function commands(defaults: Defaults): Command {
     )
     .option(
       '--limit <name=number>',
-      'of clients, may be repeated: headerBytes, headerCount, uriBytes, bodyBytes, ranges, connections, requestsPerClient, burstPerClient, connectionsPerClient, bytesPerSecond, bytesAtFullSpeed, headerTimeoutMs, idleTimeoutMs or sendTimeoutMs',
+      'of clients, may be repeated: headerBytes, headerCount, uriBytes, bodyBytes, ranges, routeBodyBytes, routeRequests, routeTimeoutMs, connections, requestsPerClient, burstPerClient, connectionsPerClient, bytesPerSecond, bytesAtFullSpeed, headerTimeoutMs, idleTimeoutMs or sendTimeoutMs',
       namedNumber,
     )
     .option('--drain <ms>', 'how long a stop waits for answers being sent (default: 10000)', wholeNumber(0, 3_600_000))

@@ -277,6 +277,21 @@ export interface NativeFileServer {
   hurry(deadlineMs: number): void;
 }
 
+/** Routes of a server: JavaScript's thread as their attendant. */
+export interface NativeRoutes {
+  add(pattern: string): number;
+  /** Fills in events, eight numbers each; then how many, and whether there are more. Returns the heads of requests. */
+  take(numbers: Uint32Array): string;
+  /** Eight numbers an answer; fields and body of each, one behind the other. */
+  answer(numbers: Uint32Array, bytes: Uint8Array): void;
+  send(number: number, bytes: Uint8Array): boolean;
+  finish(number: number): void;
+  fail(number: number): void;
+  /** Null: later. 0: the end. 1: it was cut. */
+  read(number: number): Uint8Array | null | 0 | 1;
+  spurn(number: number): void;
+}
+
 /** Where one member of a pool runs. */
 export interface NativeSeat {
   /** Left out: the kernel places it. */
@@ -299,10 +314,11 @@ export interface Binding {
   /** Has the second executor woken when the first ends; false when that has ended. */
   watchExecutor(low: number, high: number, ownLow: number, ownHigh: number): boolean;
   /** Options as JSON, in the names of crates/fileserver. */
-  startFileServer(options: string): Promise<NativeFileServer>;
+  startFileServer(options: string, routes: NativeRoutes): Promise<NativeFileServer>;
   /** The same options with the defaults of what was left out, once they are checked. */
   checkFileServer(options: string): Promise<string>;
   NativeTimes: new () => NativeTimes;
+  NativeRoutes: new (bell: () => void) => NativeRoutes;
   topology(): object;
   place(placement: object): NativeSeat[];
   diagnose(driver: 'auto' | 'poll' | 'uring'): { driver: string; features: string[]; notes: string[] };

@@ -23,6 +23,7 @@ use crate::{
     pace::Pace,
     proxy::{self, Header},
     respond::{Next, refuse, take},
+    route,
     stats::Counters,
     tls::{self, Received, Session},
     watch::Phase,
@@ -38,6 +39,8 @@ use std::{
 /// How long and how much a refused client may still send before the connection is closed on it.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 256 << 10;
+/// While a handler has the request its conversation keeps its own times.
+const ROUTE: Duration = Duration::from_secs(86_400);
 
 /// One connection's state.
 #[derive(Debug)]
@@ -83,6 +86,7 @@ impl Connection {
             Phase::Head => limits.header_timeout,
             Phase::Send => limits.send_timeout,
             Phase::Linger => LINGER,
+            Phase::Route => ROUTE,
         };
         self.guard.watch.enter(phase, time::now() + time);
     }
@@ -143,7 +147,7 @@ impl Connection {
     }
 
     /// Bytes of the conversation that the kernel has; those of TLS are not counted, and of a record that failed none.
-    fn position(&self) -> u64 {
+    pub(crate) fn position(&self) -> u64 {
         self.tls.as_ref().map_or_else(|| self.stream().sent(), |session| session.sent)
     }
 
@@ -256,7 +260,7 @@ impl Connection {
     }
 
     /// Leaves nothing behind while the connection waits.
-    fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         if let Some(buffer) = self.outbox.release() {
             self.core().post.keep_buffer(buffer);
         }
@@ -423,6 +427,14 @@ async fn converse(connection: &mut Connection) -> io::Result<()> {
                     return Ok(());
                 }
             }
+            Next::Route(routed) => {
+                if !Box::pin(route::converse(connection, &mut input, routed)).await? {
+                    connection.unread |= !input.is_empty();
+                    connection.flush(false).await?;
+                    connection.answered(&mut since);
+                    return Ok(());
+                }
+            }
             Next::Skip(length) => {
                 if !skip(connection, &mut input, length).await? {
                     return Ok(());
@@ -467,7 +479,7 @@ async fn ended(connection: &mut Connection, input: &[u8]) -> io::Result<()> {
 }
 
 /// Throws a request body away. False: the peer ended first.
-async fn skip(connection: &mut Connection, input: &mut Vec<u8>, length: u64) -> io::Result<bool> {
+pub(crate) async fn skip(connection: &mut Connection, input: &mut Vec<u8>, length: u64) -> io::Result<bool> {
     if length == 0 {
         return Ok(true);
     }

@@ -1,6 +1,7 @@
 //! What the server's owner and its cores share: the stop signals, the connection count, the counters.
 use crate::{
-    access::AccessLog, clients::Clients, compress::Compressor, reload::Orders, setup::Setup, stats::Counters,
+    access::AccessLog, clients::Clients, compress::Compressor, reload::Orders, route::Desk, setup::Setup,
+    stats::Counters,
 };
 use ringwheel_executor::event::Event;
 use std::{
@@ -27,10 +28,12 @@ pub(crate) struct Control {
     /// For each core.
     pub(crate) orders: Vec<Orders>,
     pub(crate) clients: Arc<Clients>,
+    /// Routes, and the requests that are with their handlers.
+    pub(crate) desk: Arc<Desk>,
 }
 
 impl Control {
-    pub(crate) fn new(cores: usize, compressor: Compressor, setup: Arc<Setup>) -> Control {
+    pub(crate) fn new(cores: usize, compressor: Compressor, setup: Arc<Setup>, desk: Arc<Desk>) -> Control {
         let access_log = setup.options.access_log.as_ref().map(|log| Arc::new(AccessLog::new(log, cores)));
         Control {
             drain: Event::new(),
@@ -42,6 +45,7 @@ impl Control {
             setup: Mutex::new(setup),
             orders: std::iter::repeat_with(Orders::default).take(cores).collect(),
             clients: Arc::new(Clients::new()),
+            desk,
         }
     }
 
@@ -80,7 +84,7 @@ mod tests {
     use std::time::Duration;
 
     fn control() -> Control {
-        Control::new(1, Compressor::new(0), Setup::open(Options::default(), None).unwrap())
+        Control::new(1, Compressor::new(0), Setup::open(Options::default(), None).unwrap(), Arc::default())
     }
 
     #[test]

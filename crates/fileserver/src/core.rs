@@ -18,7 +18,7 @@ use crate::{
     missing::Missing,
     options::{Limits, Options},
     post::{Post, open_spare},
-    reload,
+    reload, route,
     setup::Setup,
     site::Sites,
     stats::Counters,
@@ -60,6 +60,10 @@ pub(crate) struct Core {
     pub(crate) listings: Listings,
     pub(crate) turns: auth::Turns,
     pub(crate) flights: RefCell<FxHashMap<Rc<[u8]>, Rc<Flight>>>,
+    /// The routes as this core knows them.
+    pub(crate) routes: RefCell<route::View>,
+    /// The handlers' thread is called at the end of this turn.
+    pub(crate) ringing: Cell<bool>,
     /// Another configuration answers from now on.
     retired: Cell<bool>,
 }
@@ -91,6 +95,8 @@ impl Core {
             listings: Listings::default(),
             turns: auth::Turns::default(),
             flights: RefCell::default(),
+            routes: RefCell::default(),
+            ringing: Cell::new(false),
             retired: Cell::new(false),
             options,
             setup,

@@ -10,6 +10,7 @@
 //! | 3 find | `site.rs`, `auth/`, `cache.rs`, [`target`], `load.rs`, `find.rs`, `missing.rs`, `fallback.rs`, `listing/`, `on_the_fly.rs`, [`redirect`], `rewrite.rs` | the site of the host; raw path in the cache, else canonical path (which may have moved), else the disk, once for all who wait; packed on the fly where that is asked for |
 //! | 4 decide | [`http::answer`] | preconditions and ranges |
 //! | 5 write | [`http::head`], `outbox.rs` | the ready-made response, or a head |
+//! | 3–6 route | [`route`] | where the path has one: what a handler on another thread answers, instead of a file |
 //! | 6 send | `outbox.rs`, `body.rs`, `access/` | one send for what arrived together; large files by sendfile in windows; then the access log's line |
 //!
 //! What a client cannot do: name a file outside the root (`openat2` with RESOLVE_BENEATH, and `target.rs` before it), hold
@@ -48,6 +49,7 @@ pub mod redirect;
 mod reload;
 mod respond;
 mod rewrite;
+pub mod route;
 mod server;
 mod setup;
 mod site;

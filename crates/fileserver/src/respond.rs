@@ -17,7 +17,9 @@ use crate::{
     },
     listing::View,
     load::{self, Check},
+    options::Dotfiles,
     outbox::TOGETHER_MAX,
+    route::{self, Look, Routed},
     site::Site,
     target::{self, Refusal},
 };
@@ -55,6 +57,8 @@ pub(crate) enum Next {
         /// Which of its representations.
         preference: Preference,
     },
+    /// A handler answers this one; its head was used, its body was not.
+    Route(Box<Routed>),
     /// The response is in the outbox; then a request body of this length is thrown away.
     Skip(u64),
     /// The response is in the outbox; then the connection ends.
@@ -87,6 +91,30 @@ pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Optio
             return (used, Next::Flush);
         }
         let over = core.rate.as_ref().and_then(|rate| connection.over_rate(rate, now));
+        if loaded.is_none() && over.is_none() && core.post.control.desk.count() > 0 {
+            let head = &buffer[used..used + length];
+            let start = connection.outbox.len();
+            match route_of(connection, &core, &mut shelf, (&request, head)) {
+                Routing::Hash(attempt) => return (used, Next::Hash(attempt)),
+                Routing::Look(Look::Nothing) => {}
+                Routing::Look(Look::Routed(routed)) => {
+                    connection.admitted = false;
+                    return (used + length, Next::Route(routed));
+                }
+                Routing::Look(Look::Page(status, fields)) => {
+                    connection.admitted = false;
+                    drop(shelf);
+                    route::refuse(connection, &request, status, &fields);
+                    connection.note(head, start, 0, &core.shelf.borrow().clock);
+                    used += length;
+                    if connection.last {
+                        return (used, Next::Close);
+                    }
+                    shelf = core.shelf.borrow_mut();
+                    continue;
+                }
+            }
+        }
         // The fast path: one lookup, one reference, no copy.
         if request.is_plain() && !core.post.draining.get() && loaded.is_none() && over.is_none() {
             let Shelf { clock, small, path, .. } = &mut *shelf;
@@ -142,6 +170,43 @@ pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Optio
         }
     }
     (used, Next::Input)
+}
+
+/// What routes have to say about a request.
+enum Routing {
+    Look(Look),
+    Hash(Attempt),
+}
+
+/// Looks for a route; one in a part of a site that asks for a password is for who has it, as files there are.
+fn route_of(
+    connection: &mut Connection,
+    core: &Rc<Core>,
+    shelf: &mut Shelf,
+    (request, head): (&Request<'_>, &[u8]),
+) -> Routing {
+    let Some(target) = target::split(request.target) else { return Routing::Look(Look::Nothing) };
+    let found = route::find(core, &target, head);
+    // An encoded slash is none to a route; here, where it can only ask for more, it is one.
+    let site = core.sites.of(request.site(&target));
+    let _absent = target::decode(target.path, Dotfiles::Allow, &mut shelf.path);
+    if found.has_handler()
+        && let Some(part) = site.part_of(&shelf.path)
+    {
+        match permit(connection, core, (site.index, part), head) {
+            Permit::Given => {}
+            Permit::Unknown(attempt) => return Routing::Hash(attempt),
+            Permit::Refused(challenge) => {
+                let fields = vec![("WWW-Authenticate", challenge.to_vec())];
+                return Routing::Look(Look::Page(Status::Unauthorized, fields));
+            }
+            Permit::Busy => {
+                let fields = vec![("Retry-After", b"1".to_vec())];
+                return Routing::Look(Look::Page(Status::ServiceUnavailable, fields));
+            }
+        }
+    }
+    Routing::Look(route::look(core, request, head, found))
 }
 
 /// The raw path as a key: of the first site the path itself.
@@ -403,7 +468,7 @@ fn true_entry<'a, R>(
 }
 
 /// What the response says about the connection, and remembers it.
-fn persist(connection: &mut Connection, request: &Request<'_>, keep: bool) -> Persistence {
+pub(crate) fn persist(connection: &mut Connection, request: &Request<'_>, keep: bool) -> Persistence {
     if !keep {
         connection.last = true;
         // A client that did not ask for the end may be sending its next request: closing on that would take the answer back.
@@ -413,7 +478,7 @@ fn persist(connection: &mut Connection, request: &Request<'_>, keep: bool) -> Pe
     if request.minor_version == 0 { Persistence::KeepAlive } else { Persistence::Implied }
 }
 
-fn count(core: &Core, status: Status) {
+pub(crate) fn count(core: &Core, status: Status) {
     core.counters().requests.add(1);
     core.counters().status(status);
 }

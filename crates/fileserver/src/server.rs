@@ -10,6 +10,7 @@ use crate::{
     options::{Cores, DriverKind, Options},
     post::Post,
     reload::Reloader,
+    route::Routes,
     setup::Setup,
     stats::{Counters, ServerStats},
     tls,
@@ -97,11 +98,21 @@ impl Server {
     /// # Errors
     /// [`StartError`], one for each cause, with its remedy in its `Display`. Nothing is left running then.
     pub fn start(options: Options) -> Result<Server, StartError> {
+        Server::start_with(options, &Routes::default())
+    }
+
+    /// As [`Server::start`], with routes: their handlers are the [`Attendant`](crate::route::Attendant)'s whose routes these are. More of
+    /// them can be added later.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_with(options: Options, routes: &Routes) -> Result<Server, StartError> {
         let cores = Server::check(&options)?;
         let sockets = Sockets::open(&options, cores.len())?;
         let compressor = Compressor::new(options.cache.compressed_bytes);
         let setup = Setup::open(options, None)?;
-        let control = Arc::new(Control::new(cores.len(), compressor, Arc::clone(&setup)));
+        let control =
+            Arc::new(Control::new(cores.len(), compressor, Arc::clone(&setup), Arc::clone(&routes.desk)));
         let mut server = Server {
             control: Arc::clone(&control),
             threads: Vec::with_capacity(cores.len()),

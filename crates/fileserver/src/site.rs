@@ -232,7 +232,12 @@ impl Site {
 
     /// The lines of the answer to a request.
     pub(crate) fn lines_of(&self, request: &Request<'_>) -> &FixedLines {
-        request.origin.and_then(|origin| self.origins.get(origin)).unwrap_or(&self.lines)
+        self.lines_for(request.origin)
+    }
+
+    /// The lines of an answer to an origin.
+    pub(crate) fn lines_for(&self, origin: Option<&[u8]>) -> &FixedLines {
+        origin.and_then(|origin| self.origins.get(origin)).unwrap_or(&self.lines)
     }
 
     /// The names of mounts, or of directories on the way to them, in the directory of this path, which is empty or ends with a slash.
@@ -312,6 +317,26 @@ impl Site {
             saved.extend_from_slice(part.as_bytes());
         }
         Some(disposition::attachment(&saved))
+    }
+
+    /// Whether paths have fields of their own.
+    pub(crate) fn has_rules(&self) -> bool {
+        self.options.security_headers || !self.rules.is_empty()
+    }
+
+    /// The fields that rules have for what is no file at this path: all but those about a file's content.
+    pub(crate) fn fields_of(&self, path: &[u8]) -> Vec<(&str, &str)> {
+        let mut fields: Vec<(&str, &str)> =
+            if self.options.security_headers { SECURITY.to_vec() } else { Vec::new() };
+        for (name, value) in
+            self.rules.iter().filter(|(pattern, _)| pattern.matches(path)).flat_map(|(_, fields)| fields)
+        {
+            fields.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+            if !name.eq_ignore_ascii_case("content-type") {
+                fields.extend(value.as_deref().map(|value| (name.as_str(), value)));
+            }
+        }
+        fields
     }
 
     /// The codings that a file of `size` bytes is packed by on the fly.

@@ -100,7 +100,7 @@ fn is_hidden(segment: &[u8], dotfiles: Dotfiles) -> bool {
         }
 }
 
-fn decode_segment(segment: &[u8], into: &mut Vec<u8>) -> Result<(), Refusal> {
+pub(crate) fn decode_segment(segment: &[u8], into: &mut Vec<u8>) -> Result<(), Refusal> {
     let mut rest = segment;
     while let Some(at) = memchr::memchr(b'%', rest) {
         into.extend_from_slice(&rest[..at]);

@@ -31,6 +31,8 @@ pub(crate) enum Phase {
     Head,
     /// Making or sending a response.
     Send,
+    /// A handler has the request.
+    Route,
     /// Finished but for the peer's end.
     Linger,
 }
@@ -144,7 +146,7 @@ impl Watches {
         self.for_each(|watch| match watch.phase() {
             Phase::Idle => drop(watch.stream.shutdown(Shutdown::Both)),
             Phase::Head => watch.deadline.set(watch.deadline.get().min(now + DRAIN_HEAD)),
-            Phase::Send | Phase::Linger => {}
+            Phase::Send | Phase::Route | Phase::Linger => {}
         });
     }
 

@@ -20,6 +20,19 @@ pub fn start_file_server() -> Result<()> {
     Err(unsupported())
 }
 
+/// Nothing to route to.
+#[napi]
+pub struct NativeRoutes {}
+
+#[napi]
+impl NativeRoutes {
+    /// Fails.
+    #[napi(constructor)]
+    pub fn new() -> Result<NativeRoutes> {
+        Err(unsupported())
+    }
+}
+
 /// Fails.
 #[napi]
 pub fn topology() -> Result<()> {

@@ -21,6 +21,8 @@ mod host;
 #[cfg(unix)]
 mod parcel;
 #[cfg(unix)]
+mod routes;
+#[cfg(unix)]
 mod server;
 #[cfg(unix)]
 mod shared;

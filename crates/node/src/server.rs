@@ -1,9 +1,10 @@
 //! `NativeFileServer`: starts and ends crates/fileserver, on libuv's pool so that JavaScript's thread never waits for threads.
-use crate::{error::coded, times::NativeBucket};
+use crate::{error::coded, routes::NativeRoutes, times::NativeBucket};
 use napi::{Env, Result, Task, bindgen_prelude::AsyncTask};
 use napi_derive::napi;
 use ringwheel_fileserver::{
     Address, CoreStats, Cores, DriverKind, Options, Reloader, Server, ServerStats, StartError, Stopper,
+    route::Routes,
 };
 use std::{
     collections::HashMap,
@@ -80,6 +81,7 @@ pub struct NativeFileServer {
 /// Starts a server on libuv's pool.
 pub struct Start {
     options: Option<Options>,
+    routes: Routes,
 }
 
 impl Task for Start {
@@ -88,7 +90,7 @@ impl Task for Start {
 
     fn compute(&mut self) -> Result<Server> {
         let options = self.options.take().ok_or_else(|| coded("INTERNAL", "a task runs once"))?;
-        Server::start(options).map_err(|error| not_started(&error))
+        Server::start_with(options, &self.routes).map_err(|error| not_started(&error))
     }
 
     fn resolve(&mut self, _env: Env, server: Server) -> Result<NativeFileServer> {
@@ -149,11 +151,11 @@ impl Task for Close {
     }
 }
 
-/// Starts a server with options as JSON, in the names of crates/fileserver; resolves when all its cores listen.
+/// Starts a server with options as JSON, in the names of crates/fileserver, and with routes; resolves when all its cores listen.
 #[napi]
-pub fn start_file_server(options: String) -> Result<AsyncTask<Start>> {
+pub fn start_file_server(options: String, routes: &NativeRoutes) -> Result<AsyncTask<Start>> {
     let options = serde_json::from_str(&options).map_err(|error| coded("INVALID_OPTION", error))?;
-    Ok(AsyncTask::new(Start { options: Some(options) }))
+    Ok(AsyncTask::new(Start { options: Some(options), routes: routes.routes() }))
 }
 
 /// Checks options on libuv's pool, as a start does before it binds.

@@ -36,6 +36,8 @@ pub enum Status {
     RequestTimeout = 408,
     /// If-Match or If-Unmodified-Since failed.
     PreconditionFailed = 412,
+    /// A request body larger than the limit.
+    ContentTooLarge = 413,
     /// The request target is longer than the limit.
     UriTooLong = 414,
     /// No range of the request is within the representation.
@@ -58,7 +60,7 @@ pub enum Status {
 
 impl Status {
     /// All of them, for tables.
-    pub const ALL: [Status; 25] = [
+    pub const ALL: [Status; 26] = [
         Status::Ok,
         Status::NoContent,
         Status::PartialContent,
@@ -75,6 +77,7 @@ impl Status {
         Status::MethodNotAllowed,
         Status::RequestTimeout,
         Status::PreconditionFailed,
+        Status::ContentTooLarge,
         Status::UriTooLong,
         Status::RangeNotSatisfiable,
         Status::ExpectationFailed,
@@ -89,6 +92,11 @@ impl Status {
     /// The number.
     pub const fn code(self) -> u16 {
         self as u16
+    }
+
+    /// The status of this number, where this server has it.
+    pub fn of(code: u16) -> Option<Status> {
+        Status::ALL.into_iter().find(|status| status.code() == code)
     }
 
     /// The reason phrase.
@@ -110,6 +118,7 @@ impl Status {
             Status::MethodNotAllowed => "Method Not Allowed",
             Status::RequestTimeout => "Request Timeout",
             Status::PreconditionFailed => "Precondition Failed",
+            Status::ContentTooLarge => "Content Too Large",
             Status::UriTooLong => "URI Too Long",
             Status::RangeNotSatisfiable => "Range Not Satisfiable",
             Status::ExpectationFailed => "Expectation Failed",
@@ -129,6 +138,7 @@ impl Status {
             self,
             Status::BadRequest
                 | Status::RequestTimeout
+                | Status::ContentTooLarge
                 | Status::UriTooLong
                 | Status::ExpectationFailed
                 | Status::HeaderFieldsTooLarge
@@ -136,6 +146,37 @@ impl Status {
                 | Status::ServiceUnavailable
                 | Status::VersionNotSupported
         )
+    }
+}
+
+/// The reason phrase of a status that only a handler answers with; RFC 9112 lets it be empty.
+pub const fn other_reason(code: u16) -> &'static str {
+    match code {
+        201 => "Created",
+        202 => "Accepted",
+        203 => "Non-Authoritative Information",
+        205 => "Reset Content",
+        300 => "Multiple Choices",
+        401 => "Unauthorized",
+        402 => "Payment Required",
+        406 => "Not Acceptable",
+        409 => "Conflict",
+        410 => "Gone",
+        411 => "Length Required",
+        415 => "Unsupported Media Type",
+        418 => "I'm a teapot",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Content",
+        423 => "Locked",
+        425 => "Too Early",
+        426 => "Upgrade Required",
+        428 => "Precondition Required",
+        429 => "Too Many Requests",
+        451 => "Unavailable For Legal Reasons",
+        502 => "Bad Gateway",
+        504 => "Gateway Timeout",
+        507 => "Insufficient Storage",
+        _ => "",
     }
 }
 

@@ -53,6 +53,13 @@ pub struct Limits {
     pub body_bytes: u64,
     /// Pieces of one multipart/byteranges response, up to 256. Default 16. More get the whole file; 0 turns ranges off.
     pub ranges: usize,
+    /// Bytes of a request body that a route's handler may read, up to 1 TiB. Default 1 MiB. Beyond: 413.
+    pub route_body_bytes: u64,
+    /// Requests that are with their handlers at once, of all cores, `1..=1,000,000`. Default 10,000. Beyond: 503.
+    pub route_requests: usize,
+    /// Time for a route's handler to answer, `10 ms..=1 day`. Default 60 s. Beyond: 503.
+    #[serde(rename = "routeTimeoutMs", with = "milliseconds")]
+    pub route_timeout: Duration,
     /// Open connections of all cores, `1..=10,000,000`. Default 100,000. Beyond: 503.
     pub connections: usize,
     /// Requests a second of one client (an IPv4 address, or a /64 of IPv6), of all cores together, up to a million; 0, the default: any. Beyond: 429.
@@ -91,6 +98,9 @@ impl Default for Limits {
             connections_per_client: 0,
             bytes_per_second: 0,
             bytes_at_full_speed: 0,
+            route_body_bytes: 1 << 20,
+            route_requests: 10_000,
+            route_timeout: Duration::from_secs(60),
             header_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(60),
             send_timeout: Duration::from_secs(30),
@@ -121,6 +131,8 @@ impl Limits {
         within("limits.uri_bytes", self.uri_bytes, 16, self.header_bytes)?;
         within("limits.body_bytes", self.body_bytes, 0, 64 << 20)?;
         within("limits.ranges", self.ranges, 0, 256)?;
+        within("limits.route_body_bytes", self.route_body_bytes, 0, 1 << 40)?;
+        within("limits.route_requests", self.route_requests, 1, 1_000_000)?;
         within("limits.connections", self.connections, 1, 10_000_000)?;
         within("limits.requests_per_client", self.requests_per_client, 0, 1_000_000)?;
         within("limits.burst_per_client", self.burst_per_client, 1, 1_000_000)?;
@@ -133,6 +145,7 @@ impl Limits {
             ("limits.header_timeout (ms)", self.header_timeout),
             ("limits.idle_timeout (ms)", self.idle_timeout),
             ("limits.send_timeout (ms)", self.send_timeout),
+            ("limits.route_timeout (ms)", self.route_timeout),
         ] {
             within(name, time.as_millis(), 10, 86_400_000)?;
         }

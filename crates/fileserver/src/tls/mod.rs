@@ -30,7 +30,7 @@ pub(crate) struct Session {
 pub(crate) enum Received {
     /// The buffer that the kernel put it into.
     Chunk(Chunk),
-    /// Decrypted, and never empty.
+    /// Decrypted.
     Clear(Vec<u8>),
 }
 
@@ -139,18 +139,29 @@ pub(crate) async fn receive(connection: &mut Connection) -> io::Result<Option<Re
             return Ok(None);
         }
         let Some(chunk) = connection.stream().receive().await? else { return Ok(None) };
-        let Some(session) = &mut connection.tls else { return Ok(Some(Received::Chunk(chunk))) };
-        let opened = session.open(&chunk);
-        drop(chunk);
-        let answer = session.records()?;
-        if !answer.is_empty() {
-            send(connection, answer, false).await?;
-        }
-        let clear = opened.map_err(invalid)?;
-        if !clear.is_empty() {
-            return Ok(Some(Received::Clear(clear)));
+        let received = unseal(connection, chunk).await?;
+        if !received.is_empty() {
+            return Ok(Some(received));
         }
     }
+}
+
+/// What a chunk from the socket is about: itself without TLS, else what its records hold, which may be nothing. Must be awaited to its
+/// end, for it may have to say something.
+pub(crate) async fn unseal(connection: &mut Connection, chunk: Chunk) -> io::Result<Received> {
+    let Some(session) = &mut connection.tls else { return Ok(Received::Chunk(chunk)) };
+    let opened = session.open(&chunk);
+    drop(chunk);
+    let answer = session.records()?;
+    if !answer.is_empty() {
+        send(connection, answer, false).await?;
+    }
+    opened.map(Received::Clear).map_err(invalid)
+}
+
+/// Whether the client has said that it sends no more.
+pub(crate) fn has_ended(connection: &Connection) -> bool {
+    connection.tls.as_ref().is_some_and(|session| session.ended)
 }
 
 /// Sends bytes in records.

@@ -1,0 +1,188 @@
+// JavaScript's end of a server's routes: takes the requests of a turn from the native side, calls their handlers, leaves their answers.
+import { binding, type NativeRoutes } from '../wire/binding.js';
+import { ourError } from './errors.js';
+import { events } from './events.js';
+import { paramsOf, type Route, type RouteContext, type RouteHandler, routeOf } from './route.js';
+import { RouteAnswers } from './route-answers.js';
+import { type AnswerParts, adoptStandardResponse, answerParts } from './route-response.js';
+import { sendStream } from './route-stream.js';
+import { RoutedBody } from './routed-body.js';
+import { adoptStandard, type Origin, RoutedRequest } from './routed-request.js';
+
+/** What the native side's events are; crates/fileserver/src/route/attendant.rs has the same. */
+const REQUEST = 1;
+const BODY = 2;
+const ROOM = 3;
+const ENDED = 4;
+const GONE = 5;
+const NUMBERS = 8;
+const TAKEN_MAX = 128;
+/** The bits of a number that are a place. */
+const PLACE = 2 ** 22 - 1;
+
+/** One request until it is answered. @internal */
+export class Exchange {
+  /** What the native side knows it by; 0 once it does not. */
+  number: number;
+  readonly request: RoutedRequest;
+  readonly body: RoutedBody | undefined;
+  /** Called when there is room for more of the answer's body, or nobody wants it any more. */
+  onRoom: (() => void) | undefined;
+
+  constructor(number: number, request: RoutedRequest, body: RoutedBody | undefined) {
+    this.number = number;
+    this.request = request;
+    this.body = body;
+  }
+}
+
+/** What `*` and `:name` stand for, once somebody asks. */
+class Context implements RouteContext {
+  readonly #route: Route;
+  readonly #request: RoutedRequest;
+  #params: Record<string, string> | undefined;
+
+  constructor(route: Route, request: RoutedRequest) {
+    this.#route = route;
+    this.#request = request;
+  }
+
+  get params(): Record<string, string> {
+    this.#params ??= paramsOf(this.#route, this.#request.path);
+    return this.#params;
+  }
+}
+
+/** The routes of one server. @internal */
+export class RouteDesk {
+  readonly native: NativeRoutes;
+  readonly answers: RouteAnswers;
+  readonly #routes: Route[] = [];
+  readonly #open: (Exchange | undefined)[] = [];
+  readonly #numbers = new Uint32Array(NUMBERS * TAKEN_MAX + 2);
+  #origin: Origin = { scheme: 'http', host: 'localhost' };
+
+  constructor() {
+    this.native = new (binding().NativeRoutes)(() => this.#takeAll());
+    this.answers = new RouteAnswers(this.native);
+  }
+
+  /** Where requests without a host came to. */
+  set origin(origin: Origin) {
+    this.#origin = origin;
+  }
+
+  /** Adds a route. */
+  add(where: string, pattern: string, handler: RouteHandler): void {
+    const route = routeOf(pattern, handler, where);
+    if (this.#routes.length === 0) {
+      adoptStandard();
+      adoptStandardResponse();
+    }
+    let number: number;
+    try {
+      number = this.native.add(pattern);
+    } catch (error) {
+      const reason = (error as Error).message.replace(/^ERR_RINGWHEEL_INVALID_OPTION: /, '');
+      throw ourError('ERR_RINGWHEEL_INVALID_OPTION', `${where}: ${JSON.stringify(pattern)}: ${reason}`);
+    }
+    this.#routes[number] = route;
+  }
+
+  #takeAll(): void {
+    const numbers = this.#numbers;
+    for (let more = 1; more !== 0; ) {
+      const heads = this.native.take(numbers);
+      const count = numbers[numbers.length - 2] as number;
+      more = numbers[numbers.length - 1] as number;
+      let at = 0;
+      for (let entry = 0; entry < count * NUMBERS; entry += NUMBERS) {
+        const number = numbers[entry + 1] as number;
+        if (numbers[entry] !== REQUEST) {
+          this.#heard(numbers[entry] as number, number);
+          continue;
+        }
+        const head = heads.slice(at, at + (numbers[entry + 3] as number));
+        at += head.length;
+        const body = numbers[entry + 6] === 1 ? new RoutedBody(this.native, number) : undefined;
+        const [method, target] = [numbers[entry + 4] as number, numbers[entry + 5] as number];
+        const request = new RoutedRequest(head, method, target, this.#origin, body);
+        const exchange = new Exchange(number, request, body);
+        this.#open[number & PLACE] = exchange;
+        this.#handle(exchange, this.#routes[numbers[entry + 2] as number] as Route);
+      }
+    }
+  }
+
+  #heard(notice: number, number: number): void {
+    const exchange = this.#open[number & PLACE];
+    if (exchange?.number !== number) return;
+    if (notice === BODY) exchange.body?.wake();
+    else if (notice === ROOM) exchange.onRoom?.();
+    else if (notice === ENDED) exchange.request.end();
+    else if (notice === GONE) {
+      this.release(exchange);
+      exchange.request.end();
+      exchange.onRoom?.();
+    }
+  }
+
+  /** The native side knows the exchange no longer. */
+  release(exchange: Exchange): void {
+    this.#open[exchange.number & PLACE] = undefined;
+    exchange.number = 0;
+    exchange.body?.release();
+  }
+
+  #handle(exchange: Exchange, route: Route): void {
+    let answer: unknown;
+    try {
+      answer = route.handler(exchange.request as unknown as Request, new Context(route, exchange.request));
+    } catch (error) {
+      this.fail(exchange, error);
+      return;
+    }
+    if (answer instanceof Promise) {
+      answer.then(
+        (response) => this.#answer(exchange, response),
+        (error) => this.fail(exchange, error),
+      );
+    } else {
+      this.#answer(exchange, answer);
+    }
+  }
+
+  #answer(exchange: Exchange, answer: unknown): void {
+    let parts: AnswerParts;
+    try {
+      parts = answerParts(answer);
+    } catch (error) {
+      this.fail(exchange, error);
+      return;
+    }
+    const { status, fields, body } = parts;
+    if (body !== null && typeof body === 'object' && !(body instanceof Uint8Array)) {
+      sendStream(this, exchange, status, fields, body).catch((error) => this.fail(exchange, error));
+      return;
+    }
+    if (exchange.number === 0) return; // Nobody waits for it any more.
+    this.answers.add(exchange.number, status, fields, body, 'whole');
+    this.release(exchange);
+  }
+
+  /** There is no answer, or no more of it: 500, or the connection is cut. */
+  fail(exchange: Exchange, error: unknown): void {
+    const { number, request } = exchange;
+    if (number !== 0) {
+      this.answers.flush();
+      this.native.fail(number);
+      this.release(exchange);
+    }
+    // A handler that was told that its client has gone, and says so, has done what it should.
+    if (number === 0 && request.signal.aborted && (error as Error | undefined)?.name === 'AbortError') return;
+    const { method, url } = request;
+    const failed = events['ringwheel:route:error'];
+    if (failed.hasSubscribers) failed.publish({ error, method, url });
+    else console.error(`ringwheel: the handler of ${method} ${url} failed:`, error);
+  }
+}

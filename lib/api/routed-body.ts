@@ -1,0 +1,99 @@
+// The body of a routed request: taken from the native side a window at a time, when somebody reads, as bytes or as a stream.
+import type { NativeRoutes } from '../wire/binding.js';
+
+/** A body that arrives while it is read: the client is held up when nobody reads. @internal */
+export class RoutedBody {
+  readonly #native: NativeRoutes;
+  #number: number;
+  #stream: ReadableStream<Uint8Array> | undefined;
+  #taken = false;
+  /** Who waits for bytes. */
+  #tell: (() => void) | undefined;
+  /** All of it was read; what comes after the number is gone is no cut. */
+  #ended = false;
+
+  constructor(native: NativeRoutes, number: number) {
+    this.#native = native;
+    this.#number = number;
+  }
+
+  /** Somebody has it, or a part of it. */
+  get used(): boolean {
+    return this.#taken;
+  }
+
+  /** The same stream every time. */
+  get stream(): ReadableStream<Uint8Array> {
+    this.#stream ??= this.#made();
+    return this.#stream;
+  }
+
+  #made(): ReadableStream<Uint8Array> {
+    const pull = async (controller: { enqueue(chunk: Uint8Array): void; close(): void }): Promise<void> => {
+      this.#taken = true;
+      const bytes = await this.#read();
+      if (bytes === undefined) controller.close();
+      else controller.enqueue(bytes);
+    };
+    const cancel = (): void => {
+      this.#taken = true;
+      this.spurn();
+    };
+    return new ReadableStream<Uint8Array>({ pull, cancel }, { highWaterMark: 0 });
+  }
+
+  /** Two streams of the same bytes; the first is this one's from now on. */
+  tee(): ReadableStream<Uint8Array> {
+    const [own, other] = this.stream.tee();
+    this.#stream = own;
+    return other;
+  }
+
+  /** All of it. */
+  async whole(): Promise<Uint8Array> {
+    if (this.#taken || this.#stream?.locked === true)
+      throw new TypeError('Body is unusable: it has been read, or is being read');
+    const pieces: Uint8Array[] = [];
+    if (this.#stream === undefined) {
+      this.#taken = true;
+      for (let bytes = await this.#read(); bytes !== undefined; bytes = await this.#read()) pieces.push(bytes);
+    } else {
+      for await (const bytes of this.#stream) pieces.push(bytes);
+    }
+    return pieces.length === 1 ? (pieces[0] as Uint8Array) : Buffer.concat(pieces);
+  }
+
+  async #read(): Promise<Uint8Array | undefined> {
+    while (!this.#ended) {
+      const piece = this.#number === 0 ? 1 : this.#native.read(this.#number);
+      if (piece === 1)
+        throw new Error('the body of the request ended early: the client is gone, or the request is over');
+      if (piece === 0) this.#ended = true;
+      else if (piece !== null) return piece;
+      else {
+        await new Promise<void>((settle) => {
+          this.#tell = settle;
+        });
+      }
+    }
+    return undefined;
+  }
+
+  /** Something has come, or nothing more will. */
+  wake(): void {
+    this.#tell?.();
+    this.#tell = undefined;
+  }
+
+  /** The number means nothing any more. */
+  release(): void {
+    this.#number = 0;
+    this.wake();
+  }
+
+  /** Nobody will read what is left. */
+  spurn(): void {
+    if (this.#number !== 0 && !this.#ended) this.#native.spurn(this.#number);
+    this.#ended = true;
+  }
+}
