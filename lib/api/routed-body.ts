@@ -1,4 +1,5 @@
 // The body of a routed request: taken from the native side a window at a time, when somebody reads, as bytes or as a stream.
+import { Readable } from 'node:stream';
 import type { NativeRoutes } from '../wire/binding.js';
 
 /** A body that arrives while it is read: the client is held up when nobody reads. @internal */
@@ -19,7 +20,8 @@ export class RoutedBody {
 
   /** Somebody has it, or a part of it. */
   get used(): boolean {
-    return this.#taken;
+    // Of a stream that was cloned it is the own branch that counts.
+    return this.#taken || (this.#stream !== undefined && isDisturbed(this.#stream));
   }
 
   /** The same stream every time. */
@@ -30,15 +32,11 @@ export class RoutedBody {
 
   #made(): ReadableStream<Uint8Array> {
     const pull = async (controller: { enqueue(chunk: Uint8Array): void; close(): void }): Promise<void> => {
-      this.#taken = true;
       const bytes = await this.#read();
       if (bytes === undefined) controller.close();
       else controller.enqueue(bytes);
     };
-    const cancel = (): void => {
-      this.#taken = true;
-      this.spurn();
-    };
+    const cancel = (): void => this.spurn();
     return new ReadableStream<Uint8Array>({ pull, cancel }, { highWaterMark: 0 });
   }
 
@@ -51,7 +49,7 @@ export class RoutedBody {
 
   /** All of it. */
   async whole(): Promise<Uint8Array> {
-    if (this.#taken || this.#stream?.locked === true)
+    if (this.used || this.#stream?.locked === true)
       throw new TypeError('Body is unusable: it has been read, or is being read');
     const pieces: Uint8Array[] = [];
     if (this.#stream === undefined) {
@@ -96,4 +94,9 @@ export class RoutedBody {
     if (this.#number !== 0 && !this.#ended) this.#native.spurn(this.#number);
     this.#ended = true;
   }
+}
+
+/** Whether somebody has read from it, or cancelled it: Node knows of the Web's streams too, its types do not. */
+function isDisturbed(stream: ReadableStream): boolean {
+  return Readable.isDisturbed(stream as unknown as Readable);
 }
