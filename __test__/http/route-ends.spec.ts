@@ -1,0 +1,197 @@
+// How routed requests end otherwise: too many, too slow, clients and servers and threads that go, passwords, many sites.
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import test from 'ava';
+import { FileServer, RouteResponse } from '../../index';
+import { Client, serverOf, siteOf } from '../support/http';
+
+/** A promise and what settles it. */
+function gate(): { wait: Promise<void>; open: () => void } {
+  let open = (): void => {};
+  const wait = new Promise<void>((settle) => {
+    open = settle;
+  });
+  return { wait, open };
+}
+
+test('more requests than may wait are 503, and those that wait are answered', async (t) => {
+  const server = await serverOf(t, siteOf(t, {}), { limits: { routeRequests: 3 } });
+  const { wait, open } = gate();
+  let waiting = 0;
+  const three = gate();
+  server.route('GET /wait', async () => {
+    if (++waiting === 3) three.open();
+    await wait;
+    return new RouteResponse('waited');
+  });
+  const clients = await Promise.all([1, 2, 3, 4].map(() => Client.connect(t, server.port)));
+  const [last, ...first] = clients as [Client, ...Client[]];
+  const replies = first.map((client) => client.get('/wait'));
+  await three.wait;
+  const refused = await last.get('/wait');
+  t.is(refused.status, 503);
+  t.is(refused.headers.get('retry-after'), '1');
+  open();
+  for (const reply of await Promise.all(replies)) t.is(reply.body.toString(), 'waited');
+  const again = await Client.connect(t, server.port);
+  t.is((await again.get('/wait')).status, 200);
+});
+
+test('thousands at once are all answered', async (t) => {
+  const server = await serverOf(t, siteOf(t, {}));
+  server.route('GET /:number', async (_, { params }) => {
+    await new Promise((settle) => setImmediate(settle));
+    return new RouteResponse(params.number as string);
+  });
+  const clients = await Promise.all(Array.from({ length: 100 }, () => Client.connect(t, server.port)));
+  const answers = clients.map(async (client, index) => {
+    const numbers = Array.from({ length: 100 }, (_, each) => `${index}-${each}`);
+    client.send(numbers.map((number) => `GET /${number} HTTP/1.1\r\nHost: test\r\n\r\n`).join(''));
+    for (const number of numbers) if ((await client.reply()).body.toString() !== number) return false;
+    return true;
+  });
+  t.true((await Promise.all(answers)).every(Boolean));
+  t.is(server.stats().requests, 10_000);
+});
+
+test('a handler that does not answer in time is a 503, and its answer later is nobody`s', async (t) => {
+  const server = await serverOf(t, siteOf(t, {}), { limits: { routeTimeoutMs: 50 } });
+  const { wait, open } = gate();
+  const aborted = gate();
+  server.route('GET /late', async (request) => {
+    request.signal.addEventListener('abort', aborted.open);
+    await wait;
+    return new RouteResponse('late');
+  });
+  server.route('GET /now', () => new RouteResponse('now'));
+  const client = await Client.connect(t, server.port);
+  t.is((await client.get('/late')).status, 503);
+  await aborted.wait;
+  open();
+  const other = await Client.connect(t, server.port);
+  // A busy machine may need longer than that for any handler.
+  let reply = await other.get('/now');
+  while (reply.status === 503) reply = await (await Client.connect(t, server.port)).get('/now');
+  t.is(reply.body.toString(), 'now');
+});
+
+test('a client that does not send its body is a 408', async (t) => {
+  const server = await serverOf(t, siteOf(t, {}), { limits: { sendTimeoutMs: 100 } });
+  server.route('POST /text', async (request) => new RouteResponse(await request.text()));
+  const client = await Client.connect(t, server.port);
+  client.send('POST /text HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nab');
+  const { error } = console;
+  console.error = () => {};
+  t.teardown(() => {
+    console.error = error;
+  });
+  t.regex((await client.rest()).toString('latin1'), /^HTTP\/1\.1 408 /);
+});
+
+test('a client that goes aborts the signal and cancels the stream; one that ends its side is answered', async (t) => {
+  const server = await serverOf(t, siteOf(t, {}));
+  const [begun, aborted, cancelled] = [gate(), gate(), gate()];
+  server.route('GET /wait', async (request) => {
+    begun.open();
+    await once(request.signal, 'abort');
+    aborted.open();
+    return new RouteResponse('answered all the same');
+  });
+  server.route('GET /stream', () => {
+    const pull = (controller: ReadableStreamDefaultController) => {
+      controller.enqueue(new Uint8Array(65_536));
+    };
+    return new Response(new ReadableStream({ pull, cancel: cancelled.open }));
+  });
+  const half = await Client.connect(t, server.port);
+  half.send('GET /wait HTTP/1.1\r\nHost: test\r\n\r\n');
+  await begun.wait;
+  half.socket.end();
+  await aborted.wait;
+  t.regex((await half.rest()).toString('latin1'), /Connection: close\r\n\r\nanswered all the same$/);
+  const gone = await Client.connect(t, server.port);
+  gone.send('GET /stream HTTP/1.1\r\nHost: test\r\n\r\n');
+  await once(gone.socket, 'data');
+  gone.socket.destroy();
+  await cancelled.wait;
+  t.pass();
+});
+
+test('a close waits for handlers until its deadline, and no longer', async (t) => {
+  const root = siteOf(t, {});
+  const [begun, open] = [gate(), gate()];
+  const patient = await serverOf(t, root);
+  patient.route('GET /wait', async () => {
+    begun.open();
+    await open.wait;
+    return new RouteResponse('waited');
+  });
+  const client = await Client.connect(t, patient.port);
+  client.send('GET /wait HTTP/1.1\r\nHost: test\r\n\r\n');
+  await begun.wait;
+  const closed = patient.close({ deadlineMs: 60_000 });
+  open.open();
+  t.regex((await client.rest()).toString('latin1'), /\r\n\r\nwaited$/);
+  await closed;
+  const hasty = await serverOf(t, root);
+  const never = gate();
+  hasty.route('GET /never', () => {
+    never.open();
+    return new Promise<Response>(() => {});
+  });
+  const other = await Client.connect(t, hasty.port);
+  other.send('GET /never HTTP/1.1\r\nHost: test\r\n\r\n');
+  await never.wait;
+  await hasty.close({ deadlineMs: 20 });
+  t.is((await other.rest()).length, 0);
+});
+
+test('a worker that is terminated in the middle of a request takes its server along, and nothing else', async (t) => {
+  const root = siteOf(t, {});
+  const script = `
+    const { parentPort, workerData } = require('node:worker_threads');
+    require(workerData.tsx);
+    const { FileServer } = require(workerData.index);
+    FileServer.start({ root: workerData.root, port: 0, cores: 1 }).then((server) => {
+      server.route('GET /never', () => { parentPort.postMessage('called'); return new Promise(() => {}); });
+      parentPort.postMessage(server.port);
+    });`;
+  const workerData = { root, tsx: require.resolve('tsx/cjs'), index: require.resolve('../../index') };
+  const worker = new Worker(script, { eval: true, workerData });
+  const [port] = await once(worker, 'message');
+  const client = await Client.connect(t, port);
+  client.send('GET /never HTTP/1.1\r\nHost: test\r\n\r\n');
+  await once(worker, 'message');
+  await worker.terminate();
+  const rest = (await client.rest()).toString('latin1');
+  t.true(rest === '' || /^HTTP\/1\.1 50[03] /.test(rest), rest);
+});
+
+test('a route in a part with a password is for who has it', async (t) => {
+  // Of `secret`, cost 5.
+  const ann = '$2y$05$R7kiDLAAWq9E6sCQD2LSCeGnHadUHANsKXsIbeeC2hByUafQM11sq';
+  const server = await serverOf(t, siteOf(t, {}), { basicAuth: { paths: ['/admin/'], users: { ann } } });
+  let calls = 0;
+  server.route('/admin/*', () => {
+    calls++;
+    return new RouteResponse('secret');
+  });
+  server.route('/open', () => new RouteResponse('open'));
+  const client = await Client.connect(t, server.port);
+  for (const path of ['/admin/x', '/admin', '//admin//x', '/%61dmin/x']) {
+    t.is((await client.get(path)).status, 401, path);
+  }
+  t.is((await client.get('/admin%2Fx')).status, 404, 'no route');
+  t.is((await client.ask('POST', '/admin/x')).status, 401);
+  t.is(calls, 0);
+  const right = `Authorization: Basic ${Buffer.from('ann:secret').toString('base64')}`;
+  t.is((await client.get('/admin/x', right)).body.toString(), 'secret');
+  t.is((await client.get('/open')).body.toString(), 'open');
+});
+
+test('a forgotten server with routes goes on, and exits with its process', async (t) => {
+  const server = await FileServer.start({ root: siteOf(t, {}), port: 0, cores: 1 });
+  t.teardown(() => server.close({ deadlineMs: 0 }));
+  server.route('/a', () => new RouteResponse('a'));
+  t.is(await (await fetch(`${server.url}/a`)).text(), 'a');
+});
