@@ -135,6 +135,7 @@ export const servers: readonly Server[] = [
     ways: ['files', 'tls', 'route'],
     start: ours({}, { environment: { RINGWHEEL_DRIVER: 'poll' } }),
   },
+  { name: 'ringwheel, RouteResponse', ways: ['route'], start: ours({ own: true }) },
   { name: 'ringwheel, access log', ways: ['files'], rows: named('1 KiB', '1000 files'), start: logging },
   {
     name: 'ringwheel, unprivileged',

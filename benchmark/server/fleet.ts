@@ -111,7 +111,7 @@ async function ready(child: ChildProcess, target: Target): Promise<{ driver?: st
       said[stream] = (said[stream] + text).slice(-4000);
     });
   }
-  const told = (): { driver?: string; absent?: string } =>
+  const told = (): { driver?: string } =>
     JSON.parse(said.stdout.split('\n').find((line) => line.startsWith('{')) ?? '{}');
   const until = performance.now() + patienceMs;
   for (;;) {
@@ -121,8 +121,6 @@ async function ready(child: ChildProcess, target: Target): Promise<{ driver?: st
       return driver === undefined ? {} : { driver };
     } catch (error) {
       if (performance.now() > until || child.exitCode !== null || child.signalCode !== null || failed) {
-        const { absent } = told();
-        if (absent !== undefined) throw new Absent(absent);
         throw new Error(`it does not answer: ${failed?.message ?? String(error)} ${tail(said.stderr)}`);
       }
       await new Promise((resolve) => setTimeout(resolve, 50));

@@ -1,4 +1,4 @@
-// class RouteResponse: a Response that costs a tenth of the standard class to make, because nothing of it is made before it is asked for.
+// class RouteResponse: a Response that costs a fraction of the standard class, because nothing of it is made before it is asked for.
 
 /** What the native side needs of an answer. @internal */
 export interface AnswerParts {
