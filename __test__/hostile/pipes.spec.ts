@@ -61,6 +61,12 @@ test('a handle that was opened with O_NONBLOCK fails with EAGAIN where Node fail
       assert.strictEqual(found[1][step].code, 'EAGAIN', step);
     }
     assert.strictEqual(found[1].some.value, 4);
+    // A path that is read and written so.
+    const path = fifo();
+    assert.strictEqual(await ours.readFile(path, { encoding: 'utf8', flag: constants.O_RDONLY | constants.O_NONBLOCK }), '');
+    const writing = (of) => told(of.writeFile(path, 'x', { flag: constants.O_WRONLY | constants.O_NONBLOCK }));
+    assert.strictEqual((await writing(ours)).code, 'ENXIO');
+    assert.strictEqual((await writing(ours)).message, (await writing(promises)).message);
     // The class of ringwheel, too, and a list of ranges.
     const file = await File.open(fifo(), flags);
     await assert.rejects(file.read(new Uint8Array(9)), { code: 'EAGAIN', syscall: 'read' });
@@ -123,13 +129,76 @@ test('an open that waits is given up at once, and leaves neither an end nor a de
         return code === 'ENXIO';
       }
     };
-    for (let tries = 0; descriptors() > before || !reads.every(unread); tries++) {
+    for (let tries = 0; descriptors() > before || executor.stats().inFlight > 0 || !reads.every(unread); tries++) {
       assert(tries < 500, 'descriptors stay, or readers');
       // On the poll driver an open to be written ends with its reader only.
       for (const path of writes) other(path, constants.O_RDONLY);
       await sleep(10);
     }
-    assert.strictEqual(executor.stats().inFlight, 0);
     await executor.close();`);
+  ended(t, result);
+});
+
+test('what waits for pipes holds up nothing else, however much of it there is', async (t) => {
+  const result = await run(`
+    const stop = new AbortController();
+    const { signal } = stop;
+    const waiting = [];
+    for (const path of fifos(300)) waiting.push(ours.readFile(path, { signal }));
+    const handles = [];
+    for (const path of fifos(20)) {
+      const handle = await ours.open(path, 'r+');
+      handles.push(handle);
+      waiting.push(handle.readFile({ signal }));
+    }
+    const [copied, written] = [fifos(12), fifos(12)];
+    const copies = copied.map((path, index) => ours.copyFile(path, directory + '/copy-' + index));
+    const writes = written.map((path) => ours.writeFile(path, 'to ' + path));
+    const opens = fifos(12).map((path) => File.open(path, 'r', { signal }));
+    await sleep(100);
+    const plain = directory + '/plain';
+    const long = Buffer.alloc(3_000_000, 'x');
+    await ours.writeFile(plain, long);
+    assert(long.equals(await ours.readFile(plain)));
+    await ours.copyFile(plain, plain + '.copy');
+    await ours.cp(plain, plain + '.cp');
+    assert((await ours.readdir(directory, { recursive: true })).includes('plain.cp'));
+    await Promise.all(Array.from({ length: 50 }, (_, index) => ours.writeFile(plain + index, 'x', { flush: true })));
+    await ours.rm(plain + '1');
+    const file = await File.open(plain, 'r+');
+    await file.sync();
+    await file.close();
+    // All of them go on: those that are given up, those whose other end comes.
+    stop.abort(new Error('mine'));
+    for (const { error } of await Promise.all([...waiting, ...opens].map(settled))) assert(error.message === 'mine' || error.name === 'AbortError');
+    for (const handle of handles) await handle.close();
+    for (const [index, path] of copied.entries()) fs.writeFileSync(path, 'copy ' + index);
+    await Promise.all(copies);
+    for (const index of copied.keys()) assert.strictEqual(fs.readFileSync(directory + '/copy-' + index, 'utf8'), 'copy ' + index);
+    for (const path of written) assert.strictEqual(await ours.readFile(path, 'utf8'), 'to ' + path);
+    await Promise.all(writes);
+    await executor.close();`);
+  ended(t, result);
+});
+
+test('text, limits and long contents go through pipes whole', async (t) => {
+  const result = await run(`
+    const text = 'ä€'.repeat(100_000);
+    for (const encoding of ['utf8', 'latin1', 'hex']) {
+      const path = fifo();
+      const writing = ours.writeFile(path, text);
+      assert.strictEqual(await ours.readFile(path, encoding), Buffer.from(text).toString(encoding));
+      await writing;
+    }
+    const bytes = require('node:crypto').randomBytes(1_000_000);
+    const path = fifo();
+    const adding = ours.appendFile(path, bytes);
+    assert(bytes.equals(await ringwheel.readFile(path)));
+    await adding;
+    const writing = settled(ours.writeFile(path, bytes));
+    await assert.rejects(ringwheel.readFile(path, { limit: 100_000 }), { code: 'ERR_RINGWHEEL_NO_MEMORY' });
+    const { error } = await writing;
+    assert.strictEqual(error.code, 'EPIPE');
+    assert.strictEqual((await ours.readFile('/dev/null')).length, 0);`);
   ended(t, result);
 });

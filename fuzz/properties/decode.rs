@@ -54,6 +54,7 @@ pub fn check_command(command: &Command) {
                     assert_eq!(lease.offset, 0);
                 }
                 Action::Truncate { length, .. } => assert_eq!(length as f64, command.operand),
+                Action::Ready { events, .. } => assert_eq!(f64::from(events), command.operand),
                 Action::Nop
                 | Action::Sync { .. }
                 | Action::Datasync { .. }

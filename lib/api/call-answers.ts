@@ -1,6 +1,9 @@
 // Life of a command, below stage 6: what the answers of calls look like, read from the range or the parcel that they came in.
 
+import { constants } from 'node:os';
 import { STAT_BYTES } from '../wire/layout.generated.js';
+
+const { EFBIG } = constants.errno;
 
 /** The system call that failed, where a call has several steps; by number as crates/executor/src/bridge/calls/out.rs has them. */
 const STEPS = [
@@ -17,8 +20,11 @@ const STEPS = [
   'fsync',
   'close',
   'mkdtemp',
+  'stream',
 ] as const;
 const TOO_LARGE = STEPS.indexOf('too large');
+/** Nothing failed: it is about a stream, which is to be waited for. */
+const STREAM = STEPS.indexOf('stream');
 /** Closing the file failed, too. */
 const CLOSE_FAILED = 0x80;
 
@@ -32,6 +38,8 @@ export class FailedAt {
   readonly size: number | undefined;
   /** What closing the file failed with, after that. */
   readonly closing: number | undefined;
+  /** Of what is a stream: its slot, or −1, and its generation. */
+  readonly stream: readonly [slot: number, generation: number] | undefined;
 
   constructor(errno: number, how: number, bytes: Uint8Array, pathBytes: number) {
     const step = how & ~CLOSE_FAILED;
@@ -41,6 +49,19 @@ export class FailedAt {
     const answer = new DataView(bytes.buffer, bytes.byteOffset);
     this.size = step === TOO_LARGE ? answer.getFloat64(0, true) : undefined;
     this.closing = (how & CLOSE_FAILED) === 0 ? undefined : -answer.getInt32(0, true);
+    this.stream = step === STREAM ? [answer.getInt32(0, true), answer.getUint32(4, true)] : undefined;
+  }
+
+  /** A step that failed so. */
+  static at(step: 'open' | 'read', errno: number): FailedAt {
+    return new FailedAt(errno, STEPS.indexOf(step), new Uint8Array(8), 0);
+  }
+
+  /** What has so many bytes already has too many. */
+  static tooLarge(bytes: number): FailedAt {
+    const answer = new Uint8Array(8);
+    new DataView(answer.buffer).setFloat64(0, bytes, true);
+    return new FailedAt(-EFBIG, TOO_LARGE, answer, 0);
   }
 }
 

@@ -3,7 +3,8 @@
 // What the system refuses is a number below 0, minus an errno, or a FailedAt; the caller makes the error, since it knows under which name
 // and with which paths. Arguments are valid already.
 
-import { lengthOf } from '../ring/bytes.js';
+import { isUint8Array } from 'node:util/types';
+import { copyOf, lengthOf } from '../ring/bytes.js';
 import type { Path } from '../ring/call-ranges.js';
 import type { Link } from '../ring/link.js';
 import type { FileState, Hold } from '../ring/state.js';
@@ -44,8 +45,9 @@ import {
   CALL_UTIMES,
   CALL_WRITE_FILE,
 } from '../wire/layout.generated.js';
-import { Entries, type FailedAt, type StatfsFields, StatView, statfsFields } from './call-answers.js';
+import { Entries, FailedAt, type StatfsFields, StatView, statfsFields } from './call-answers.js';
 import { type Answer, type Call, call } from './calling.js';
+import { readStream, readStreamAt } from './streams.js';
 
 export type { Path } from '../ring/call-ranges.js';
 export { Entries, FailedAt, type StatfsFields, StatView } from './call-answers.js';
@@ -269,14 +271,22 @@ export interface ReadWhole {
 export function readFile(link: Link, path: Path, options: ReadWhole = {}): Promise<Buffer | string | Failed> {
   const { flags = 0, limit = Number.MAX_SAFE_INTEGER, signal, encoding } = options;
   const answer = answerIn(encoding);
-  return call(link, { number: CALL_READ_FILE, mode: flags, a: limit, room: READ_ROOM, answer, signal }, path);
+  const kept = isUint8Array(path) ? copyOf(path) : path; // Theirs may change while this waits.
+  const stream = async (on: Link, slot: number, generation: number) =>
+    textIn(encoding, await readStreamAt(on, kept, flags, limit, signal, slot, generation));
+  return call(link, { number: CALL_READ_FILE, mode: flags, a: limit, room: READ_ROOM, answer, signal, stream }, path);
 }
 
 /** Reads an open file from its position to its end. @internal */
 export function readRest(link: Link, file: FileState, options: ReadWhole = {}): Promise<Buffer | string | Failed> {
   const { limit = Number.MAX_SAFE_INTEGER, signal, encoding } = options;
   const answer = answerIn(encoding);
-  return call(link, { number: CALL_FILE_READ_REST, file, a: limit, room: READ_ROOM, answer, signal });
+  const stream = async (on: Link) => textIn(encoding, await readStream(on, file, limit, signal));
+  return call(link, { number: CALL_FILE_READ_REST, file, a: limit, room: READ_ROOM, answer, signal, stream });
+}
+
+function textIn(encoding: BufferEncoding | undefined, read: Buffer | FailedAt): Buffer | string | FailedAt {
+  return encoding === undefined || read instanceof FailedAt ? read : read.toString(encoding);
 }
 
 function answerIn(encoding: BufferEncoding | undefined): Answer<Buffer | string> {

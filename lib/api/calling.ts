@@ -38,6 +38,8 @@ export interface Call<T> extends Asked {
   readonly data?: string | Uint8Array;
   readonly encoding?: BufferEncoding;
   readonly signal?: AbortSignal | undefined;
+  /** What to do when it is about a stream, which was opened, or has to be (−1). */
+  readonly stream?: (link: Link, slot: number, generation: number) => Promise<T | FailedAt>;
 }
 
 /**
@@ -88,7 +90,7 @@ function begin<T>(
   first: Path | undefined,
   second: Path | undefined,
   make: unknown,
-  resolve: (value: T | number | FailedAt | Promise<never>) => void,
+  resolve: (value: T | number | FailedAt | Promise<T | FailedAt>) => void,
 ): number {
   const file = asked.file ?? NO_FILE;
   const length = link.calls.write(hold, asked, first, second);
@@ -100,9 +102,12 @@ function begin<T>(
   const { data } = asked;
   if (data !== undefined) link.calls.writeData(hold, length, data, asked.encoding ?? 'utf8');
   const settle = (result: number, extra: number): void => {
-    let value: T | number | FailedAt | Promise<never>;
+    let value: T | number | FailedAt | Promise<T | FailedAt>;
     try {
-      value = result >= 0 ? asked.answer(result, extra, hold, link, make) : failure(link, result, extra, hold, file);
+      value =
+        result >= 0
+          ? asked.answer(result, extra, hold, link, make)
+          : failure(link, result, extra, hold, file, asked.stream);
     } catch (error) {
       value = Promise.reject(error);
     }
@@ -112,16 +117,18 @@ function begin<T>(
   return link.begin(KIND, settle, file, hold, undefined, length, 0);
 }
 
-function failure(
+function failure<T>(
   link: Link,
   result: number,
   extra: number,
   hold: Hold,
   file: FileState,
-): number | FailedAt | Promise<never> {
+  stream: Call<T>['stream'],
+): number | FailedAt | Promise<T | FailedAt> {
   if (result <= REJECT_CEILING || (result === -ECANCELED && !link.open)) return link.fail(result, OPCODE_CALL, file);
   if (extra === 0) return result;
-  return new FailedAt(result, extra & FAILED_STEP, hold.bytes, extra >>> FAILED_PATH_SHIFT);
+  const failed = new FailedAt(result, extra & FAILED_STEP, hold.bytes, extra >>> FAILED_PATH_SHIFT);
+  return failed.stream === undefined || stream === undefined ? failed : stream(link, ...failed.stream);
 }
 
 function kept(path: Path | undefined): Path | undefined {
@@ -213,7 +220,7 @@ function waitWithSignal<T>(
       reject(reasonOf(signal));
       waited();
     });
-    const end = (value: T | number | FailedAt | Promise<never>): void => {
+    const end = (value: T | number | FailedAt | Promise<T | FailedAt>): void => {
       forget?.();
       // Of one that was left, nobody hears how it failed.
       if (left && value instanceof Promise) value.catch(() => {});

@@ -14,10 +14,12 @@ export async function openFile(
   mode: number,
   signal?: AbortSignal,
 ): Promise<FileState> {
-  const { slot, generation } = await openThrough(link, bytes, path, flags, mode, signal);
+  const { slot, generation, waits } = await openThrough(link, bytes, path, flags, mode, signal);
   const opened = events['ringwheel:file:open'];
   if (opened.hasSubscribers) opened.publish({ path, fd: link.native.fileDescriptor(slot, generation) });
-  return new FileState(slot, generation, path);
+  const file = new FileState(slot, generation, path);
+  file.waits = waits;
+  return file;
 }
 
 /** Closes a file once the operations in flight have ended; those that come now find it closed. An executor that ends closes its files itself. */

@@ -7,7 +7,7 @@ import type { Waiter } from '../ring/fifo.js';
 import type { Link } from '../ring/link.js';
 import { OPCODE_OPEN, RAW } from '../ring/pending.js';
 import { FileState, type Hold, IN_OPERATION, NO_FILE, NO_HOLD } from '../ring/state.js';
-import { OPCODE_READ, REJECT_CLOSED } from '../wire/layout.generated.js';
+import { OPCODE_READ, OPENED_STREAM, REJECT_CLOSED } from '../wire/layout.generated.js';
 import { isAborted, listen, reasonOf } from './abort.js';
 import { ourError } from './errors.js';
 
@@ -106,7 +106,7 @@ export function openThrough(
   flags: number,
   mode: number,
   signal?: AbortSignal,
-): Promise<{ slot: number; generation: number }> {
+): Promise<{ slot: number; generation: number; waits: boolean }> {
   if (isAborted(signal)) return Promise.reject(reasonOf(signal));
   if (link.credentials !== '' && link.credentials !== credentials()) {
     const message =
@@ -131,12 +131,14 @@ export function openThrough(
     });
     const settle = (result: number, fileGeneration: number): void => {
       if (left) {
-        if (result >= 0) link.native.forget(result, fileGeneration);
+        if (result >= 0) link.native.forget(result & ~OPENED_STREAM, fileGeneration);
         return;
       }
       forget?.();
-      if (result >= 0) resolve({ slot: result, generation: fileGeneration });
-      else resolve(link.fail(result, OPCODE_OPEN, new FileState(0, 0, path)));
+      if (result >= 0) {
+        const waits = (result & OPENED_STREAM) !== 0;
+        resolve({ slot: result & ~OPENED_STREAM, generation: fileGeneration, waits });
+      } else resolve(link.fail(result, OPCODE_OPEN, new FileState(0, 0, path)));
     };
     const start = (): void => {
       if (link.ended !== 0) {

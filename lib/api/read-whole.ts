@@ -14,7 +14,7 @@ export interface ReadFileOptions {
 }
 
 /** The default limit of a file that does not say its length, which may have no end. */
-const UNKNOWN_MOST = 2 ** 31 - 1;
+export const UNKNOWN_MOST = 2 ** 31 - 1;
 
 /** @internal */
 export const READ_FILE_RULES: Record<string, Rule> = { limit: whole(0, Number.MAX_SAFE_INTEGER), signal: abortSignal };

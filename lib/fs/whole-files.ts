@@ -128,7 +128,9 @@ async function written(
     const how = { flags, mode, encoding, flush };
     const result = await calls.writeFile(currentLink(), target as Path, what, how).catch(noRoom);
     if (result === 0) return;
-    if (result !== undefined) throw await failed(result, 'open', target as Path, false);
+    // A pipe, a socket or a device is waited for in steps.
+    const isStream = result instanceof calls.FailedAt && result.stream !== undefined;
+    if (result !== undefined && !isStream) throw await failed(result, 'open', target as Path, false);
   }
   // Text becomes bytes before the file is touched, as in Node: bytes that cannot be made leave it as it was.
   const bytes = typeof data === 'string' ? Buffer.from(data, encoding) : view;

@@ -14,6 +14,8 @@ export class FileState {
   writesNow = true;
   /** Opened with O_APPEND: writes go to the end, whatever their position. */
   appends = false;
+  /** A pipe, a socket or a device: reads and writes may wait for another process, or a person. */
+  waits = false;
   /** Of `append`: made by its first call. */
   appenders: Turns | undefined = undefined;
   #whenIdle: (() => void) | undefined = undefined;

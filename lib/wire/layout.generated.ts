@@ -129,8 +129,9 @@ export const OPCODE_CALL = 11;
 export const OPCODE_READ_MANY = 12;
 export const OPCODE_READV = 13;
 export const OPCODE_WRITEV = 14;
+export const OPCODE_READY = 15;
 /** Opcode number → name; empty where no opcode has the number. */
-export const OPCODE_NAMES = ['', 'nop', 'read', 'write', 'sync', 'datasync', 'truncate', '', 'close', '', 'cancel', 'call', 'read_many', 'readv', 'writev'] as const;
+export const OPCODE_NAMES = ['', 'nop', 'read', 'write', 'sync', 'datasync', 'truncate', '', 'close', '', 'cancel', 'call', 'read_many', 'readv', 'writev', 'ready'] as const;
 
 // Calls. crates/command/src/call.rs says what each takes and gives, and draws the block.
 export const CALL_ACCESS = 1;
@@ -170,6 +171,8 @@ export const CALL_FLAG_SYNC = 8;
 export const CALL_FLAG_ALIGNMENT = 16;
 export const ALLOCATE_AHEAD = 257;
 export const ALLOCATE_BACK = 258;
+/** In an open's result, beside the slot: reads and writes may wait for another process. */
+export const OPENED_STREAM = 1073741824;
 /** Bytes of a block before its paths. */
 export const BLOCK_HEADER = 64;
 /** The most bytes of a path. */

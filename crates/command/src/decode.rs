@@ -96,6 +96,8 @@ pub enum Action {
     Readv { file: FileId, lease: LeaseRange, position: Position },
     /// Write from such parts.
     Writev { file: FileId, lease: LeaseRange, position: Position },
+    /// Wait until the file can be read, or written.
+    Ready { file: FileId, events: u32 },
     /// Close the file.
     Close { file: FileId },
     /// Run what the block in the lease says; its `length` bytes, of which nothing is known yet. [`crate::call`] decodes them.
@@ -161,6 +163,10 @@ pub fn decode(command: &Command) -> Result<Request, Reject> {
                 Opcode::Readv => Action::Readv { file, lease, position },
                 _ => Action::Writev { file, lease, position },
             }
+        }
+        Opcode::Ready => {
+            let events = safe_integer(command.operand).filter(|events| matches!(events, 1 | 4));
+            Action::Ready { file, events: events.ok_or(reject(RejectCode::Position))? as u32 }
         }
         Opcode::Close => Action::Close { file },
         Opcode::Call => {

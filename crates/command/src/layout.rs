@@ -30,6 +30,8 @@ pub const COMPLETION_WORDS: usize = COMPLETION_BYTES / 8;
 /// Pending slots that JavaScript may have: a command naming a slot at or above it is rejected. Bounds what the executor
 /// allocates for a lying script; a million promises in flight is far above what any queue below can hold.
 pub const PENDING_CAPACITY: u32 = 1 << 20;
+/// In the result of an open: the file is a pipe, a socket or a device, of which reads and writes may wait for another process. The slot is the rest.
+pub const OPENED_STREAM: i32 = 1 << 30;
 /// Classes of task queues: as many as an executor has queues.
 pub const CLASSES: u16 = 64;
 /// The most bytes of one read or write: what Linux moves in one call (`MAX_RW_COUNT`), and it fits the `i32` result.

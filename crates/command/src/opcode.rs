@@ -33,11 +33,14 @@ pub enum Opcode {
     Readv = 13,
     /// pwritev(2) from parts of leases. Arguments as for [`Opcode::Readv`]. Result: bytes written.
     Writev = 14,
+    /// poll(2) of one file, until it is ready. Arguments: file, operand = 1 (POLLIN) or 4 (POLLOUT). Result: the bits that are set. What is read or
+    /// written then needs no memory before.
+    Ready = 15,
 }
 
 impl Opcode {
     /// Every opcode with its name in TypeScript, in the order of their numbers.
-    pub const ALL: [(Opcode, &'static str); 12] = [
+    pub const ALL: [(Opcode, &'static str); 13] = [
         (Opcode::Nop, "NOP"),
         (Opcode::Read, "READ"),
         (Opcode::Write, "WRITE"),
@@ -50,6 +53,7 @@ impl Opcode {
         (Opcode::ReadMany, "READ_MANY"),
         (Opcode::Readv, "READV"),
         (Opcode::Writev, "WRITEV"),
+        (Opcode::Ready, "READY"),
     ];
 
     /// The opcode with this number, if there is one.
@@ -68,6 +72,7 @@ impl Opcode {
             12 => Opcode::ReadMany,
             13 => Opcode::Readv,
             14 => Opcode::Writev,
+            15 => Opcode::Ready,
             _ => return None,
         })
     }

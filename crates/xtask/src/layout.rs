@@ -252,6 +252,11 @@ fn layout_text() -> String {
     script.line(&format!("export const CALL_FLAG_ALIGNMENT = {};", call::CALL_ALIGNMENT));
     script.line(&format!("export const ALLOCATE_AHEAD = {};", call::ALLOCATE_AHEAD));
     script.line(&format!("export const ALLOCATE_BACK = {};", call::ALLOCATE_BACK));
+    script.constant(
+        "In an open's result, beside the slot: reads and writes may wait for another process.",
+        "OPENED_STREAM",
+        ringwheel_command::layout::OPENED_STREAM,
+    );
     script.constant("Bytes of a block before its paths.", "BLOCK_HEADER", call::BLOCK_HEADER);
     script.constant("The most bytes of a path.", "PATH_BYTES", call::PATH_BYTES);
     let words = [

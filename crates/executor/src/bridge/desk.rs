@@ -17,12 +17,15 @@ use crate::{
 };
 use ringwheel_command::{
     Action, CompletionWriter, FileId, LeaseRange, PendingId, Region, Reject, RejectCode, Request,
-    layout::PENDING_CAPACITY,
+    layout::{OPENED_STREAM, PENDING_CAPACITY},
 };
 use ringwheel_driver::{
     Arena, Completion, Handle, LeaseId, Operation, RefusedReason,
     memory::{Source, Target},
-    op::file::{Close, Open, Read, Sync, Truncate, Write, has_positions},
+    op::{
+        file::{Close, Open, Read, Sync, Truncate, Write, has_positions, may_wait},
+        ready::Ready,
+    },
 };
 use std::collections::VecDeque;
 #[cfg(target_os = "linux")]
@@ -250,6 +253,7 @@ impl Desk {
             Action::Truncate { file, length } => {
                 Operation::Truncate(Truncate { file: self.file(file)?, length })
             }
+            Action::Ready { file, events } => Operation::Ready(Ready { file: self.file(file)?, events }),
             Action::Close { file } => {
                 let file = self.files.remove(file).ok_or(RejectCode::StaleFile)?;
                 Operation::Close(Close { file })
@@ -501,10 +505,13 @@ impl Desk {
             shares.ended(pending);
         }
         match handle {
-            Some(handle) if result >= 0 => match self.files.insert(handle) {
-                Some(file) => self.answer(pending, file.slot as i32, file.generation),
-                None => self.answer(pending, -EMFILE, 0),
-            },
+            Some(handle) if result >= 0 => {
+                let stream = if may_wait(&handle) { OPENED_STREAM } else { 0 };
+                match self.files.insert(handle) {
+                    Some(file) => self.answer(pending, file.slot as i32 | stream, file.generation),
+                    None => self.answer(pending, -EMFILE, 0),
+                }
+            }
             _ => self.answer(pending, result, 0),
         }
     }

@@ -76,7 +76,7 @@ pub(crate) fn reads(flags: i32) -> bool {
 
 /// Whether it is one.
 pub(crate) fn is_fifo(file: BorrowedFd<'_>) -> bool {
-    rustix::fs::fstat(file).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode as _) == FileType::Fifo)
+    super::poll::kind(file) == Ok(FileType::Fifo)
 }
 
 /// Whether there is one at an open's path. May wait for a disk.

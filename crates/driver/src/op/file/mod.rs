@@ -5,7 +5,7 @@ pub(crate) mod statx;
 #[cfg(target_os = "linux")]
 pub(crate) mod uring;
 
-pub use poll::{close, has_positions};
+pub use poll::{close, has_positions, may_wait};
 pub use statx::{NUMBERS, numbers, stat_file, stat_path};
 
 use crate::{

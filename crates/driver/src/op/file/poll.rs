@@ -41,14 +41,33 @@ const PIPE_BYTES: usize = 4096;
 /// The result of an open that has to wait: for the other end of a FIFO, elsewhere than on the pool.
 pub(crate) const WAITS: i32 = i32::MIN;
 
+/// What an open file is, without asking a server that may hang.
+#[cfg(target_os = "linux")]
+pub(crate) fn kind(file: BorrowedFd<'_>) -> rustix::io::Result<FileType> {
+    use rustix::fs::{AtFlags, StatxFlags, statx};
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    match statx(file, c"", flags, StatxFlags::TYPE) {
+        Ok(stat) => Ok(FileType::from_raw_mode(stat.stx_mode.into())),
+        Err(Errno::NOSYS | Errno::PERM) => kind_by_stat(file),
+        Err(errno) => Err(errno),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) use kind_by_stat as kind;
+
+fn kind_by_stat(file: BorrowedFd<'_>) -> rustix::io::Result<FileType> {
+    Ok(FileType::from_raw_mode(rustix::fs::fstat(file)?.st_mode as _))
+}
+
 /// How a descriptor is best read and written; asked once per handle.
 pub(crate) fn nature(file: &Handle) -> Nature {
     let known = file.nature();
     if known != Nature::Unknown {
         return known;
     }
-    let nature = match rustix::fs::fstat(file) {
-        Ok(stat) => match FileType::from_raw_mode(stat.st_mode as _) {
+    let nature = match kind(file.as_fd()) {
+        Ok(kind) => match kind {
             FileType::Fifo | FileType::Socket | FileType::CharacterDevice => Nature::Stream,
             // An anonymous inode (eventfd, timerfd, inotify) has no type at all.
             FileType::Unknown => Nature::Stream,
@@ -59,6 +78,11 @@ pub(crate) fn nature(file: &Handle) -> Nature {
     };
     file.set_nature(nature);
     nature
+}
+
+/// Whether reads and writes of it may wait for another process, or a person: a pipe, a socket, a device, unless it was opened with O_NONBLOCK.
+pub fn may_wait(file: &Handle) -> bool {
+    nature(file) == Nature::Stream && !is_nonblocking(file)
 }
 
 /// Whether pread(2) takes a position of this file. A pipe, a socket or a terminal has none; /dev/zero has. The ring does not ask: it reads

@@ -1,5 +1,5 @@
 //! CALL at the desk: the lease out of JavaScript's hand, the file by its name, and jobs to and from the driver.
-use super::Called;
+use super::{Called, EndedCall, STREAM};
 use crate::{
     Edge,
     bridge::{
@@ -9,7 +9,10 @@ use crate::{
     turn::CLIENT_TOKEN,
 };
 use ringwheel_command::{FileId, LeaseRange, PendingId, Reject, RejectCode};
-use ringwheel_driver::Operation;
+use ringwheel_driver::{Handle, Lease, Operation};
+use std::os::fd::OwnedFd;
+
+const EAGAIN: i32 = rustix::io::Errno::AGAIN.raw_os_error();
 
 /// Marks the token of a call's job, whose low half is the job's index: a pending slot and its generation have 52 bits.
 pub(in crate::bridge) const CALL_TOKEN: u64 = 1 << 62;
@@ -55,6 +58,14 @@ impl Desk {
         };
         match self.calls.run(length, number, pending, file, lease, start) {
             Ok((called, lease)) => {
+                let called = match (called, lease) {
+                    (Called::Stream(stream), Some(mut lease)) => {
+                        self.hand_over(stream, &mut lease, start);
+                        (Called::Done(-EAGAIN, STREAM), Some(lease))
+                    }
+                    other => other,
+                };
+                let (called, lease) = called;
                 if let Some(lease) = lease {
                     self.arena.lend(lease);
                 }
@@ -74,6 +85,7 @@ impl Desk {
                 self.answer(pending, result, extra);
                 return Outcome::Taken;
             }
+            Called::Stream(_) => return Outcome::Taken, // Its lease came along: `try_call` has made an answer of it.
             Called::NextTurn => return Outcome::NextTurn,
             Called::Job(index, job) => (index, job),
         };
@@ -94,10 +106,26 @@ impl Desk {
     }
 
     pub fn call_ended(&mut self, index: u32, result: i32) {
-        if let Some((pending, result, extra, lease)) = self.calls.ended(index, result) {
-            self.arena.lend(lease);
-            self.pending.remove(pending);
-            self.answer(pending, result, extra);
+        let Some(EndedCall { pending, result, extra, mut lease, offset, stream }) =
+            self.calls.ended(index, result)
+        else {
+            return;
+        };
+        if result < 0 && extra == STREAM {
+            self.hand_over(stream, &mut lease, offset);
+        }
+        self.arena.lend(lease);
+        self.pending.remove(pending);
+        self.answer(pending, result, extra);
+    }
+
+    /// Gives an open stream to JavaScript; without one, or room for one, JavaScript opens it.
+    fn hand_over(&mut self, stream: Option<OwnedFd>, lease: &mut Lease, offset: usize) {
+        let file = stream.and_then(|file| self.files.insert(Handle::from_owned(file)));
+        let (slot, generation) = file.map_or((-1, 0), |file| (file.slot as i32, file.generation));
+        if let Some(place) = lease.get_mut(offset..offset + 8) {
+            place[..4].copy_from_slice(&slot.to_le_bytes());
+            place[4..].copy_from_slice(&generation.to_le_bytes());
         }
     }
 }

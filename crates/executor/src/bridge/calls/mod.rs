@@ -76,6 +76,8 @@ pub struct CallStats {
 pub(super) enum Called {
     /// It ran: result, and the second word of its completion.
     Done(i32, u32),
+    /// It is about a stream: see [`Step::Stream`](out::Step::Stream).
+    Stream(Option<OwnedFd>),
     /// A job for the pool. Hand it in, then say so with [`Calls::submitted`], or [`Calls::refused`].
     Job(u32, Job),
     /// Not in this turn.
@@ -104,7 +106,24 @@ struct Answer {
     room: Vec<u8>,
     parcel: Option<Parcel>,
     failure: u32,
+    stream: Option<OwnedFd>,
 }
+
+/// A call whose job has ended.
+pub(super) struct EndedCall {
+    pub pending: PendingId,
+    pub result: i32,
+    /// The second word of its completion.
+    pub extra: u32,
+    pub lease: Lease,
+    /// Where in the lease its answer lies.
+    pub offset: usize,
+    /// Of [`Step::Stream`](out::Step::Stream): the file, where it was opened.
+    pub stream: Option<OwnedFd>,
+}
+
+/// The second word of a call about a stream.
+pub(super) const STREAM: u32 = out::Step::Stream as u32;
 
 /// See the file's head.
 #[derive(Debug)]
@@ -220,8 +239,12 @@ impl Calls {
                 let mut out = Out::new(room, &self.spare);
                 let data = data.get(..written).unwrap_or_default();
                 let tried = try_here(&call, file.as_ref().map(AsFd::as_fd), data, &mut out);
-                let (parcel, failure) = (out.parcel.take(), out.failure);
+                let (parcel, failure, stream) = (out.parcel.take(), out.failure, out.stream.take());
                 self.policy.ended(number);
+                if failure == STREAM {
+                    self.stats.here += 1;
+                    return Ok((Called::Stream(stream), Some(lease)));
+                }
                 let result = match tried {
                     Ok(Tried::Done(result)) => Some(result),
                     Ok(Tried::Blocks(opened)) => {
@@ -239,11 +262,16 @@ impl Calls {
             Place::Pool => {}
         }
         self.policy.interrupted();
+        let waits = match call {
+            Call::Copy { from, to, .. } if !may_hang => whole::copies_stream(from, to),
+            _ => false,
+        };
         let data = lease[offset + room..].get(..written).unwrap_or_default().to_vec();
         let room = room.min(ROOM_MAX);
         let block = Box::from(&self.block[..length]);
         let shared = Arc::new(Shared::default());
-        let job = job(block, data, room, file, early, Arc::clone(&shared), self.spare.clone());
+        let job =
+            Job { waits, ..job(block, data, room, file, early, Arc::clone(&shared), self.spare.clone()) };
         let running = Running { pending, lease, offset, ticket: None, shared };
         let index = match self.free.pop() {
             Some(index) => {
@@ -285,16 +313,16 @@ impl Calls {
         }
     }
 
-    /// A job has ended with this result: who waits for it, what to tell, and the lease with the answer in it.
-    pub fn ended(&mut self, index: u32, result: i32) -> Option<(PendingId, i32, u32, Lease)> {
+    /// A job has ended with this result.
+    pub fn ended(&mut self, index: u32, result: i32) -> Option<EndedCall> {
         let Running { pending, mut lease, offset, shared, .. } = self.take(index)?;
         let answer = std::mem::take(&mut *shared.answer.lock().unwrap_or_else(PoisonError::into_inner));
-        let Answer { room, parcel, failure } = answer;
+        let Answer { room, parcel, failure, stream } = answer;
         if let Some(place) = lease.get_mut(offset..offset + room.len()) {
             place.copy_from_slice(&room);
         }
         let extra = if result < 0 { failure } else { self.keep(parcel) };
-        Some((pending, result, extra, lease))
+        Some(EndedCall { pending, result, extra, lease, offset, stream })
     }
 
     /// Gives a parcel to JavaScript.
@@ -408,9 +436,9 @@ fn job(
             Ok(call) => perform(&call, file, early, &data, &shared.cancelled, &mut out),
             Err(_) => Err(Errno::INVAL), // It was decoded before.
         };
-        let (parcel, failure, used) = (out.parcel.take(), out.failure, out.used);
+        let (parcel, failure, used, stream) = (out.parcel.take(), out.failure, out.used, out.stream.take());
         room.truncate(used);
-        let answer = Answer { room, parcel, failure };
+        let answer = Answer { room, parcel, failure, stream };
         *shared.answer.lock().unwrap_or_else(PoisonError::into_inner) = answer;
         result.unwrap_or_else(|errno| -errno.raw_os_error())
     };

@@ -1,6 +1,7 @@
 //! Where an answer goes: into the range that the call came in or, when it is longer, into a parcel; and which step failed, and where.
 use super::{parcel::Parcel, spare::Spare};
 use rustix::io::Result;
+use std::os::fd::OwnedFd;
 
 /// The part of a call that failed, where a call has several: JavaScript's error names that one's system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,9 @@ pub enum Step {
     Sync = 10,
     /// close(2).
     Close = 11,
+    /// None: what is read or written is a stream, which the caller has to wait for. The answer is the file's slot and generation, two words, where it
+    /// was opened, else −1.
+    Stream = 13,
     /// mkdtemp(3).
     Temporary = 12,
 }
@@ -43,6 +47,8 @@ pub(super) struct Out<'a> {
     pub parcel: Option<Parcel>,
     /// Of a failure: the [`Step`] in the low 7 bits, [`CLOSE_FAILED`], and the bytes of the path at which it failed, in `room`, above.
     pub failure: u32,
+    /// Of [`Step::Stream`]: the file, where it was opened.
+    pub stream: Option<OwnedFd>,
 }
 
 const PATH_SHIFT: u32 = 8;
@@ -51,7 +57,7 @@ const CLOSE_FAILED: u32 = 0x80;
 
 impl<'a> Out<'a> {
     pub fn new(room: &'a mut [u8], spare: &'a Spare) -> Out<'a> {
-        Out { room, spare, used: 0, parcel: None, failure: 0 }
+        Out { room, spare, used: 0, parcel: None, failure: 0, stream: None }
     }
 
     /// Answers with these bytes. Returns how many.
@@ -112,6 +118,13 @@ impl<'a> Out<'a> {
             }
         }
         result
+    }
+
+    /// It is a stream: whoever waits for that must not hold what others need.
+    pub fn is_stream(&mut self, file: Option<OwnedFd>) -> rustix::io::Errno {
+        self.failure = Step::Stream as u32;
+        self.stream = file;
+        rustix::io::Errno::AGAIN
     }
 
     /// A file is larger than the caller takes.

@@ -73,7 +73,11 @@ pub(super) fn read_here(path: &CStr, flags: u32, limit: u64, out: &mut Out<'_>) 
     let stat = out.at(Step::Read, fs::fstat(&file))?;
     let size = stat.st_size as u64;
     let wanted = out.room().len();
-    let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    if kind == FileType::Fifo && !flags.contains(OFlags::NONBLOCK) {
+        return Err(out.is_stream(Some(file)));
+    }
+    let regular = kind == FileType::RegularFile;
     if !regular || size > READ_HERE_BYTES || size > limit {
         return Ok(Tried::Blocks(Some(file)));
     }
@@ -111,6 +115,9 @@ pub(super) fn read_rest_here(file: BorrowedFd<'_>, limit: u64, out: &mut Out<'_>
     /// At the file's own position, and move it.
     const CURRENT: u64 = u64::MAX;
     let stat = out.at(Step::Stat, fs::fstat(file))?;
+    if waits(file, &stat) {
+        return Err(out.is_stream(None));
+    }
     let (size, wanted) = (stat.st_size as u64, out.room().len() as u64);
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || size == 0 || size > wanted.min(limit)
     {
@@ -166,21 +173,54 @@ pub(super) fn read_path(
 ) -> Result<i32> {
     let flags = OFlags::from_bits_retain(flags) | OFlags::CLOEXEC;
     let early = early.or_else(|| open_early(path, flags));
-    let kind = early
-        .as_ref()
-        .and_then(|file| fs::fstat(file).ok())
-        .map(|stat| FileType::from_raw_mode(stat.st_mode));
-    let (file, _kept) = match (early, kind) {
-        (Some(file), Some(FileType::RegularFile)) => (file, None),
-        // It was opened without waiting for a writer, whom the first look waits for, then: poll(2) tells of no end before one has come.
-        #[cfg(target_os = "linux")]
-        (Some(file), Some(FileType::Fifo)) => {
-            return read_to_end(file.as_fd(), limit, true, cancelled, out);
+    let Some(early) = early else {
+        // To be written, too, or made: the open itself may wait.
+        if !flags.contains(OFlags::NONBLOCK) && kind_of(path) == Some(FileType::Fifo) {
+            return Err(out.is_stream(None));
         }
-        // A device, which NONBLOCK changes: opened again, and kept until then, since somebody may have seen it.
-        (early, _) => (out.at(Step::Open, open(path, flags, Mode::from_raw_mode(0o666)))?, early),
+        let file = out.at(Step::Open, open(path, flags, Mode::from_raw_mode(0o666)))?;
+        return read_opened(file, limit, cancelled, out);
     };
+    match fs::fstat(&early).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+        Ok(FileType::RegularFile) => read_rest(early.as_fd(), limit, cancelled, out),
+        // It was opened without waiting for a writer, whom the first look waits for, then: poll(2) tells of no end before one has come.
+        Ok(FileType::Fifo) if !flags.contains(OFlags::NONBLOCK) => Err(out.is_stream(Some(early))),
+        // A device, which NONBLOCK changes: opened again, and kept until then, since somebody may have seen it.
+        _ => {
+            let file = out.at(Step::Open, open(path, flags, Mode::from_raw_mode(0o666)))?;
+            drop(early);
+            read_opened(file, limit, cancelled, out)
+        }
+    }
+}
+
+/// Reads a file that was opened as it was asked for.
+fn read_opened(file: OwnedFd, limit: u64, cancelled: &AtomicBool, out: &mut Out<'_>) -> Result<i32> {
+    let stat = out.at(Step::Read, fs::fstat(&file))?;
+    if waits(file.as_fd(), &stat) {
+        return Err(out.is_stream(Some(file)));
+    }
     read_rest(file.as_fd(), limit, cancelled, out)
+}
+
+/// Whether reading it may wait for what another program or a person writes.
+fn waits(file: BorrowedFd<'_>, stat: &Stat) -> bool {
+    is_stream(FileType::from_raw_mode(stat.st_mode))
+        && fs::fcntl_getfl(file).is_ok_and(|flags| !flags.contains(OFlags::NONBLOCK))
+}
+
+fn is_stream(kind: FileType) -> bool {
+    matches!(kind, FileType::Fifo | FileType::Socket | FileType::CharacterDevice)
+}
+
+/// What there is at a path.
+fn kind_of(path: &CStr) -> Option<FileType> {
+    fs::stat(path).ok().map(|stat| FileType::from_raw_mode(stat.st_mode))
+}
+
+/// Whether a copy may wait for another process.
+pub(super) fn copies_stream(from: &CStr, to: &CStr) -> bool {
+    [from, to].into_iter().any(|path| kind_of(path).is_some_and(is_stream))
 }
 
 /// Opens what is only read without waiting for the other end of a FIFO: nobody could end that wait.
@@ -193,7 +233,7 @@ fn open_early(path: &CStr, flags: OFlags) -> Option<OwnedFd> {
     fs::open(path, flags | OFlags::NONBLOCK, Mode::empty()).ok()
 }
 
-/// Reads what is left of an open file: as many bytes as it says it has, or to the end when it does not say, as Node does.
+/// Reads what is left of an open file that is no stream: as many bytes as it says it has, or to the end when it does not say, as Node does.
 pub(super) fn read_rest(
     file: BorrowedFd<'_>,
     limit: u64,
@@ -201,12 +241,12 @@ pub(super) fn read_rest(
     out: &mut Out<'_>,
 ) -> Result<i32> {
     let stat: Stat = out.at(Step::Stat, fs::fstat(file))?;
-    let kind = FileType::from_raw_mode(stat.st_mode);
-    let says = kind == FileType::RegularFile && stat.st_size > 0;
+    if waits(file, &stat) {
+        return Err(out.is_stream(None));
+    }
+    let says = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_size > 0;
     if !says {
-        let waits = matches!(kind, FileType::Fifo | FileType::Socket | FileType::CharacterDevice)
-            && fs::fcntl_getfl(file).is_ok_and(|flags| !flags.contains(OFlags::NONBLOCK));
-        return read_to_end(file, limit, waits, cancelled, out);
+        return read_to_end(file, limit, cancelled, out);
     }
     let size = stat.st_size as u64;
     if size > limit {
@@ -281,14 +321,8 @@ fn wait_readable(file: BorrowedFd<'_>, cancelled: &AtomicBool) -> Result<()> {
     }
 }
 
-/// `waits` is for what another program or a person writes: it is waited for without a read under way.
-fn read_to_end(
-    file: BorrowedFd<'_>,
-    limit: u64,
-    waits: bool,
-    cancelled: &AtomicBool,
-    out: &mut Out<'_>,
-) -> Result<i32> {
+/// Reads what does not say how long it is.
+fn read_to_end(file: BorrowedFd<'_>, limit: u64, cancelled: &AtomicBool, out: &mut Out<'_>) -> Result<i32> {
     let limit = if limit == NO_LIMIT { UNKNOWN_MOST } else { limit };
     let mut bytes: Vec<u8> = Vec::with_capacity(UNKNOWN_FIRST);
     loop {
@@ -301,13 +335,9 @@ fn read_to_end(
         if bytes.capacity() == bytes.len() {
             bytes.try_reserve(bytes.len()).map_err(|_| Errno::NOMEM)?;
         }
-        if waits {
-            wait_readable(file, cancelled)?;
-        }
         match io::read(file, rustix::buffer::spare_capacity(&mut bytes)) {
             Ok(0) => break,
             Ok(_) | Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) if waits => {} // Another reader was faster.
             Err(error) => return out.at(Step::Read, Err(error)),
         }
     }
@@ -339,7 +369,8 @@ pub(super) fn write_here(writing: Writing<'_>, out: &mut Out<'_>) -> Result<Trie
             }
         }
         Err(Errno::NOENT) => {}
-        // A FIFO waits for its other end; and a device or a directory tells its own error.
+        Ok(stat) if is_stream(FileType::from_raw_mode(stat.st_mode)) => return Err(out.is_stream(None)),
+        // A directory tells its own error.
         _ => return Ok(Tried::Blocks(None)),
     }
     write_whole(writing, out).map(Tried::Done)
@@ -349,6 +380,9 @@ pub(super) fn write_here(writing: Writing<'_>, out: &mut Out<'_>) -> Result<Trie
 pub(super) fn write_whole(writing: Writing<'_>, out: &mut Out<'_>) -> Result<i32> {
     let flags = OFlags::from_bits_retain(writing.flags as _) | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(writing.mode as _);
+    if kind_of(writing.path).is_some_and(is_stream) {
+        return Err(out.is_stream(None));
+    }
     let file = out.at(Step::Open, open(writing.path, flags, mode))?;
     let mut written = out.at(Step::Write, write_all(&file, writing.data));
     if written.is_ok() && writing.sync {
@@ -377,7 +411,7 @@ fn write_all(file: &OwnedFd, mut rest: &[u8]) -> Result<()> {
 /// Copies content and mode of a file, as libuv's copyfile: a copy that fails is removed. Not a device or a FIFO, which libuv removes, too: none was
 /// made here, and root's would be the system's.
 pub(super) fn copy(from: &CStr, to: &CStr, mode: u32, cancelled: &AtomicBool) -> Result<i32> {
-    let source = open(from, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let source = open_source(from, cancelled)?;
     let stat = fs::fstat(&source)?;
     let permissions = Mode::from_raw_mode(stat.st_mode);
     let exclusive = mode & COPY_EXCLUSIVE != 0;
@@ -394,6 +428,18 @@ pub(super) fn copy(from: &CStr, to: &CStr, mode: u32, cancelled: &AtomicBool) ->
         let _the_first_error_counts = fs::unlink(to);
     }
     copied.map(|()| 0)
+}
+
+/// Opens what is copied. Of a FIFO the first bytes are waited for, or its end, so that the wait can be given up.
+fn open_source(from: &CStr, cancelled: &AtomicBool) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    if kind_of(from) != Some(FileType::Fifo) {
+        return open(from, flags, Mode::empty());
+    }
+    let source = open(from, flags | OFlags::NONBLOCK, Mode::empty())?;
+    wait_readable(source.as_fd(), cancelled)?;
+    fs::fcntl_setfl(&source, flags)?;
+    Ok(source)
 }
 
 fn copy_into(
@@ -448,7 +494,11 @@ fn copy_bytes(source: &OwnedFd, target: &OwnedFd, cancelled: &AtomicBool) -> Res
         }
     }
     let mut buffer = vec![0; CHUNK];
+    let waits = fs::fstat(source).is_ok_and(|stat| is_stream(FileType::from_raw_mode(stat.st_mode)));
     loop {
+        if waits {
+            wait_readable(source.as_fd(), cancelled)?;
+        }
         if cancelled.load(Ordering::Relaxed) {
             return Err(Errno::CANCELED);
         }
