@@ -109,7 +109,7 @@ async function outcomeOf(fs: Fs, trial: Trial): Promise<unknown> {
 /** What mkdtemp made, whose names are chance. */
 function removeMade(): void {
   for (const name of readdirSync(place))
-    if (/^(new|dir|file|loop|link|dangling|to-dir|empty|x?n*)\w{6}$/.test(name)) rmdirSync(at(name));
+    if (/^(new|none|dir|file|loop|link|dangling|to-dir|empty|x?n*)\w{6}$/.test(name)) rmdirSync(at(name));
 }
 
 /** The letters that mkdtemp tried are chance. */

@@ -350,7 +350,7 @@ const FUNCTIONS: Subject[] = [
       '1': [...INSTEAD, ...ENCODINGS].filter((made) => typeof made(String) !== 'function'),
       '1.encoding': ENCODINGS,
       // Of others Node ends the process.
-      '1.bufferSize': all(undefined, 1, 2, 100),
+      '1.bufferSize': all(1, 2, 100),
       '1.recursive': TRUTHS,
     },
   },
