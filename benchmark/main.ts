@@ -2,7 +2,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { adaptive } from './adaptive/rows';
 import { channels } from './channels/rows';
-import { files } from './files/rows';
+import { fileRows, files } from './files/rows';
 import { type BenchOptions, nameList } from './harness/options';
 import { type Claim, type Result, writeResult } from './harness/result';
 import { measure, type Row } from './harness/rounds';
@@ -52,7 +52,7 @@ interface Kind {
   rounds?: number;
   seconds?: number;
   /** What `--rows` and `--only` choose from, for `--help`. */
-  names?: { rows: readonly string[]; contenders: readonly string[] };
+  names?: { rows: readonly string[]; contenders?: readonly string[] };
 }
 
 const benchmarks: Readonly<Record<string, Kind>> = {
@@ -61,6 +61,7 @@ const benchmarks: Readonly<Record<string, Kind>> = {
     about: 'everything done with files, beside Node, Bun, Deno, fio, monoio, compio and the bare ring',
     prepare: files,
     seconds: 1,
+    names: { rows: fileRows },
   },
   server: {
     about: 'static files over HTTP, beside nginx, h2o, lighttpd, Caddy, static-web-server, Bun and Node',
@@ -147,7 +148,7 @@ function mustRun(contender: string, { machine }: Result, smoke: boolean): boolea
 function namesText({ names }: Kind): string {
   if (names === undefined) return '';
   const list = (title: string, all: readonly string[]): string => `\n${title}:\n  ${all.join('\n  ')}\n`;
-  return list('Rows', names.rows) + list('Contenders', names.contenders);
+  return list('Rows', names.rows) + (names.contenders === undefined ? '' : list('Contenders', names.contenders));
 }
 
 const program = new Command('npm run bench --').description('Measures ringwheel beside its peers, in one run.');

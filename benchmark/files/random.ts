@@ -13,6 +13,9 @@ export const depth100 = 'random reads, page cache, 100 at once';
 export const depth1 = 'random reads, page cache, one at a time';
 export const direct = 'random reads, O_DIRECT, 100 at once';
 
+/** Their names, for `--help`. */
+export const randomRowNames = [depth100, depth1, direct];
+
 /** Issue 5, point 5. */
 export const claims: Claim[] = [
   { row: depth100, metric: 'reads', against: 'monoio', relation: '>=', limit: 1 },
@@ -83,7 +86,7 @@ export async function randomRows(given: Given, options: BenchOptions, leftOut: R
 
 /** Contenders in Rust, by their names. A smoke leaves them to that of `bench native`. */
 async function nativePrograms(options: BenchOptions, leftOut: Result['leftOut']): Promise<[string, string][]> {
-  if (options.smoke || ![depth100, depth1, direct].some((row) => passes(row, options.rows))) return [];
+  if (options.smoke || !randomRowNames.some((row) => passes(row, options.rows))) return [];
   const ours = await buildNative('ours', ['ours', 'bare'], options);
   const peers = await buildPeers(runtimes, options, leftOut);
   return [

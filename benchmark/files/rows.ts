@@ -22,7 +22,7 @@ import { filesystem, warm, workspace } from '../harness/workspace';
 import type { Benchmark } from '../main';
 import { makeBlocks } from '../reads/contender';
 import { type Task, taskContender, type Way } from './contender';
-import { claims as randomClaims, randomRows } from './random';
+import { claims as randomClaims, randomRowNames, randomRows } from './random';
 
 const sequential: Metric[] = [
   { name: 'speed', unit: 'GB/s', better: 'higher' },
@@ -60,6 +60,9 @@ const rowNames = {
   readFile: 'readFile of 10,000 files of 4 KiB',
   readdir: 'recursive readdir of 100,000 entries',
 } as const;
+
+/** All rows by name, for `--help`. */
+export const fileRows: readonly string[] = [...randomRowNames, ...Object.values(rowNames)];
 
 /** Issue 5, point 5. */
 const claims: Claim[] = [
