@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { ended, fileOf, script } from '../drivers';
+import { ended, fileOf, folder, script } from '../drivers';
 
 const mayTrace = spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0;
 
@@ -48,6 +48,14 @@ for (const [what, call] of Object.entries({
   test(`writeFile ${what}: fails in write and in close`, (t) => sameFailure(t, [NO_WRITE, NO_CLOSE], call));
   test(`writeFile ${what}: fails in close`, (t) => sameFailure(t, [NO_CLOSE], call));
 }
+
+test('opendir: fails in read', (t) =>
+  sameFailure(
+    t,
+    ['getdents64:error=EIO'],
+    '{ const dir = await fs.opendir(path); try { await dir.read(); } finally { await dir.close(); } }',
+    folder,
+  ));
 
 // A ring's reads and writes are no system calls, which strace could see.
 if (process.env.RINGWHEEL_DRIVER === 'poll') {

@@ -58,7 +58,7 @@ class Entries {
     if (this.#sync !== undefined) return this.#readSync(encoding, most);
     while (this.#waiting.length === 0 && !this.#ended) {
       const entries = await calls.readEntries(this.#kernel.link, this.#kernel.file);
-      if (typeof entries === 'number') throw await uvError(entries, 'scandir');
+      if (typeof entries === 'number') throw await uvError(entries, 'readdir');
       this.#ended = entries.count === 0;
       const bytes = encoding && encoding !== 'utf8';
       const { names } = bytes ? entries.bytes() : entries.texts();

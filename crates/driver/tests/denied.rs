@@ -4,11 +4,14 @@
 //! must fall back on an errno, and the poll driver must make not one io_uring call.
 #![cfg(target_os = "linux")]
 use ringwheel_driver::{
-    Driver, DriverKind, Host, Operation, Options, StartError, Wait,
+    Driver, DriverKind, Errno, Host, Operation, Options, StartError, Wait,
     contract::{Rig, cases},
+    limits::STATX,
+    op::file::{numbers, stat_file, stat_path},
 };
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 use std::{
+    os::fd::AsFd,
     os::unix::process::ExitStatusExt,
     process::{Command, Output},
 };
@@ -18,8 +21,11 @@ const ROLE: &str = "RINGWHEEL_DENIED_ROLE";
 
 /// From here on this thread and those it starts get `answer` for every io_uring call.
 fn deny(answer: SeccompAction) {
-    let calls = [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
-    let rules = calls.into_iter().map(|call| (call, Vec::new())).collect();
+    deny_calls(&[libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register], answer);
+}
+
+fn deny_calls(calls: &[i64], answer: SeccompAction) {
+    let rules = calls.iter().map(|call| (*call, Vec::new())).collect();
     let architecture = std::env::consts::ARCH.try_into().expect("an architecture that seccomp knows");
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, answer, architecture).expect("a filter");
     let program: BpfProgram = filter.try_into().expect("a program");
@@ -66,6 +72,12 @@ fn the_deadly_filter_is_deadly() {
     assert_eq!(status.signal(), Some(libc::SIGSYS), "{status:?}");
 }
 
+#[test]
+fn without_statx_the_older_calls_are_asked() {
+    assert_success("no statx: EPERM");
+    assert_success("no statx: ENOSYS");
+}
+
 /// Not a test: the child's part.
 #[test]
 #[ignore = "run by the other tests, in a process of its own"]
@@ -75,6 +87,8 @@ fn part() {
         "fall back on ENOSYS" => fall_back(libc::ENOSYS),
         "insist under EPERM" => insist(),
         "poll or die" => poll_or_die(),
+        "no statx: EPERM" => no_statx(libc::EPERM),
+        "no statx: ENOSYS" => no_statx(libc::ENOSYS),
         "die" => {
             deny(SeccompAction::KillProcess);
             // SAFETY: io_uring_setup with a null pointer reads nothing; the filter answers before the kernel looks.
@@ -116,4 +130,21 @@ fn poll_or_die() {
             let _skipped = (case.run)(&rig);
         }
     }
+}
+
+fn no_statx(errno: i32) {
+    let path = c"/proc/self/exe";
+    let of = |stat: Result<[u8; STATX], Errno>| numbers(&stat.expect("metadata"))[..13].to_vec();
+    deny_calls(&[libc::SYS_statx], SeccompAction::Errno(errno as u32));
+    let file = std::fs::File::open("/proc/self/exe").expect("this binary");
+    let wanted = rustix::fs::fstat(&file).expect("fstat");
+    for follow in [true, false] {
+        let found = of(stat_path(path, follow));
+        assert_eq!(found[1] as u32 & 0o170_000, if follow { 0o100_000 } else { 0o120_000 });
+    }
+    for alignment in [true, false] {
+        let found = of(stat_file(file.as_fd(), alignment));
+        assert_eq!((found[7] as u64, found[8] as i64), (wanted.st_ino, wanted.st_size));
+    }
+    assert_eq!(stat_path(c"/none", true), Err(Errno(libc::ENOENT)));
 }
