@@ -6,6 +6,7 @@ import test, { type ExecutionContext } from 'ava';
 import { type BasicAuthOptions, FileServer, type FileServerOptions } from '../../index';
 import { ringwheel, serving } from '../support/command';
 import { bytesOf, Client, serverOf, siteOf } from '../support/http';
+import { secure } from '../support/secure';
 
 /** Of `secret`, cost 5. */
 const ANN = '$2y$05$R7kiDLAAWq9E6sCQD2LSCeGnHadUHANsKXsIbeeC2hByUafQM11sq';
@@ -164,6 +165,83 @@ test('parts of a site: the longest directory counts, and no spelling goes around
       (await client.get(path, ...fields)).headers.get('cache-control');
     t.is(await control('/a'), 'public, max-age=60');
     t.is(await control('/admin/x', RIGHT), 'private, max-age=60');
+  }
+});
+
+test('the password of where a path leads: rewrites, the single page, extensions; not of a page for what goes wrong', async (t) => {
+  const root = siteOf(t, {
+    a: 'open',
+    'admin/a': 'guarded file',
+    'admin/app.html': 'guarded page',
+    'admin/large': bytesOf(200_000),
+    'admin/dir/index.html': 'guarded index',
+    'deep/x': 'for bob',
+    'page.html': 'guarded by its own name',
+    'admin/404.html': 'none',
+  });
+  const options: Partial<FileServerOptions> = {
+    basicAuth: [
+      { paths: ['/admin/', '/page.html/'], users: { ann: ANN } },
+      { paths: ['/deep/'], users: { bob: BOB } },
+    ],
+    rewrites: [
+      { from: '/to-admin/*', to: '/admin/:splat' },
+      { from: '/admin/to-deep/:name', to: '/deep/:name' },
+      { from: '/to-open/*', to: '/a' },
+      { from: '/*', to: '/admin/:splat' },
+    ],
+    extensions: ['html'],
+    errorPages: { 404: 'admin/404.html' },
+  };
+  const server = await serverOf(t, root, options);
+  for (const client of [await Client.connect(t, server.port), await secure(t, root, options)]) {
+    const ask = async (path: string, ...fields: string[]) => {
+      const { status, body } = await client.get(path, ...fields);
+      return status === 200 ? body.toString().slice(0, 30) : status;
+    };
+    for (const _ of [1, 2, 3]) {
+      // A rule for every path asks nothing for files that are there, nor for those of other rules.
+      t.is(await ask('/a'), 'open');
+      t.is(await ask('/to-open/x'), 'open');
+      for (const path of [
+        '/to-admin/a',
+        '/to-admin/app',
+        '/to-admin/dir',
+        '/to-admin/none',
+        '/app.html',
+        '/none',
+        '/page',
+      ]) {
+        t.is(await ask(path), 401, path);
+        t.is(await ask(path, basic('ann:wrong')), 401, path);
+        t.is(await ask(path, basic('bob:pä:55 word')), 401, path);
+      }
+      t.is(await ask('/to-admin/large', 'Range: bytes=0-9'), 401);
+      t.is((await client.ask('HEAD', '/to-admin/large')).status, 401);
+      t.is(await ask('/to-admin/a', RIGHT), 'guarded file');
+      t.is(await ask('/to-admin/app', RIGHT), 'guarded page');
+      t.is(await ask('/app.html', RIGHT), 'guarded page');
+      t.is(await ask('/to-admin/dir', RIGHT), 301);
+      t.is(await ask('/to-admin/dir/', RIGHT), 'guarded index');
+      t.is(await ask('/page', RIGHT), 'guarded by its own name');
+      t.true((await client.get('/to-admin/large', RIGHT)).body.equals(bytesOf(200_000)));
+      const none = await client.get('/none', RIGHT);
+      t.deepEqual([none.status, none.body.toString()], [404, 'none']);
+      const found = await client.get('/to-admin/a', RIGHT);
+      t.is(found.headers.get('cache-control'), 'private');
+      const tag = `If-None-Match: ${found.headers.get('etag')}`;
+      t.deepEqual([await ask('/to-admin/a', tag), await ask('/to-admin/a', tag, RIGHT)], [401, 304]);
+      // Both parts are asked, and nobody here is in both.
+      for (const fields of [[], [RIGHT], [basic('bob:pä:55 word')]])
+        t.is(await ask('/admin/to-deep/x', ...fields), 401);
+    }
+  }
+  const single = await serverOf(t, root, { basicAuth: options.basicAuth ?? [], single: 'admin/app.html' });
+  const client = await Client.connect(t, single.port);
+  for (const _ of [1, 2]) {
+    t.is((await client.get('/route')).status, 401);
+    t.is((await client.get('/route', RIGHT)).body.toString(), 'guarded page');
+    t.is((await client.get('/a')).body.toString(), 'open');
   }
 });
 

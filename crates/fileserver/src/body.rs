@@ -11,7 +11,7 @@ use crate::{
     watch::Phase,
 };
 use ringwheel_executor::{JoinHandle, Target, try_spawn};
-use std::{io, rc::Rc};
+use std::{io, ops::Range, rc::Rc};
 
 /// Bytes of one window: large enough that its system calls do not count, small enough that one download cannot hold a core
 /// for long.
@@ -109,23 +109,31 @@ fn offset_in(ready: &[u8], offset: u64) -> usize {
 async fn send_file(connection: &mut Connection, large: &Rc<LargeFile>, piece: ByteRange) -> io::Result<()> {
     let mut at = piece.start;
     let mut ahead: Option<JoinHandle<io::Result<u64>>> = None;
+    // sendfile shows nobody what it sends, so the last byte waits for the last look at the file.
+    let held = if connection.tls.is_some() { piece.end } else { piece.end.saturating_sub(1) };
     while at < piece.end {
-        let length = connection.allowance(WINDOW.min(piece.end - at)).await?;
+        let end = if at < held { held } else { piece.end };
+        let length = connection.allowance(WINDOW.min(end - at)).await?;
+        if at == held {
+            look_again(large)?;
+        }
+        // What is asked of the page cache includes the byte that waits.
+        let reach = (length + 1).min(piece.end - at);
         let was_ahead = ahead.is_some();
         if let Some(handle) = ahead.take() {
             // A failed read ahead is not the end: sendfile will meet the same error and report it.
             drop(handle.await);
         }
-        if was_ahead || !large.is_resident(at, length) {
+        if was_ahead || !large.is_resident(at, reach) {
             if !was_ahead {
                 connection.enter(Phase::Send);
-                drop(large.file.prefetch(at, length).await);
+                drop(large.file.prefetch(at, reach).await);
             }
             ahead = read_ahead(large, at + length, piece.end);
         }
         connection.enter(Phase::Send);
         let sent = if connection.tls.is_some() {
-            Box::pin(send_sealed(connection, large, at, length)).await?
+            Box::pin(send_sealed(connection, large, at..at + length, piece.end)).await?
         } else {
             connection.stream().send_file(&large.file, at, length).await?
         };
@@ -134,19 +142,27 @@ async fn send_file(connection: &mut Connection, large: &Rc<LargeFile>, piece: By
         at += sent;
         if sent < length {
             // The file is shorter than its description: nothing else can be put in its place.
+            look_again(large)?;
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
     Ok(())
 }
 
-/// What sendfile does not do: a window read piece by piece, and sent in TLS records. Returns how many of its bytes went.
+/// A file that was written to since it was described: the client has bytes of both, and must not take them for a whole.
+fn look_again(large: &LargeFile) -> io::Result<()> {
+    if large.is_as_said() { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
+}
+
+/// What sendfile does not do: a window read piece by piece, and sent in TLS records. Returns how many of its bytes went. The last piece
+/// before `last` is sent when a look at the file says that it is still the same.
 async fn send_sealed(
     connection: &mut Connection,
     large: &LargeFile,
-    offset: u64,
-    length: u64,
+    window: Range<u64>,
+    last: u64,
 ) -> io::Result<u64> {
+    let (offset, length) = (window.start, window.end - window.start);
     let mut sent = 0;
     let mut buffer = Vec::with_capacity(PIECE);
     while sent < length {
@@ -156,6 +172,9 @@ async fn send_sealed(
         let Target::Vec(bytes) = target else { return Err(io::ErrorKind::Other.into()) };
         if count == 0 {
             break;
+        }
+        if offset + sent + count == last {
+            look_again(large)?;
         }
         tls::send_sealed(connection, &bytes[..offset_in(&bytes, count)], sent + count < length).await?;
         sent += count;

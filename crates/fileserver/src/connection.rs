@@ -191,6 +191,13 @@ impl Connection {
         wait
     }
 
+    /// The request at hand has its answer: what was found out about it holds for no other.
+    #[inline]
+    pub(crate) fn forget_request(&mut self) {
+        self.admitted = false;
+        self.hashed = None;
+    }
+
     /// Waits until more may be sent.
     async fn keep_pace(&mut self) -> io::Result<()> {
         while let Some(pace) = &mut self.pace {

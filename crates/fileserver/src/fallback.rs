@@ -62,9 +62,12 @@ pub(crate) async fn load(
     {
         loaded = listing::load(core, site, key, view).await;
     }
+    let mut behind = None;
     if let Loaded::Failed(Status::NotFound) = loaded
         && let Some(inner) = site.rewrites.find(&key[site.prefix.len()..])
     {
+        // Behind the first byte, which stands for the slash. Also where nothing is there: that is not for everybody to know.
+        behind = site.part_of(&inner[1..]);
         loaded = rewritten(core, site, &key[site.prefix.len()..], &inner, preference).await;
     }
     if let Loaded::Failed(Status::NotFound) = loaded
@@ -72,9 +75,12 @@ pub(crate) async fn load(
     {
         loaded = own(core, site, &single.path, preference).await;
     }
-    match loaded {
-        Loaded::Failed(status) => page(core, index, status, preference).await,
-        loaded => loaded,
+    if let Loaded::Failed(status) = loaded {
+        loaded = page(core, index, status, preference).await;
+    }
+    match behind {
+        Some(part) => Loaded::Behind(part, Box::new(loaded)),
+        None => loaded,
     }
 }
 

@@ -155,6 +155,7 @@ pub(crate) fn describe(
         varies: about.varies,
         cache_control: about.cache_control.clone(),
         lines: about.lines.clone(),
+        part: about.part,
     }
 }
 
@@ -234,6 +235,10 @@ pub(crate) fn make_small(
 pub(crate) struct LargeFile {
     pub(crate) description: Description,
     pub(crate) file: fs::File,
+    /// What it was when it was described; `None` where the description vouches for nothing.
+    pub(crate) said: Option<Stamp>,
+    /// It was found to be another since: nobody gets this description again.
+    pub(crate) is_over: Cell<bool>,
     /// The range that was seen in the page cache last, and when.
     pub(crate) seen: Cell<Option<(u64, u64, Instant)>>,
 }
@@ -244,6 +249,19 @@ pub(crate) struct LargeFile {
 const SEEN: Duration = Duration::from_millis(10);
 
 impl LargeFile {
+    /// Whether the file still is what its description says: one statx. A rename, a link or a chmod is no change, so the change time does
+    /// not count; and a file that was being written when it was described and only grew is a log, whose first bytes are what they were.
+    pub(crate) fn is_as_said(&self) -> bool {
+        let Some(said) = &self.said else { return true };
+        let is_same = self.file.metadata().is_ok_and(|metadata| {
+            let now = Stamp::of(&metadata);
+            let has_grown = self.description.fresh && now.size > said.size;
+            has_grown || (now.size == said.size && now.modified == said.modified)
+        });
+        self.is_over.set(!is_same);
+        is_same
+    }
+
     /// Whether the range can be sent without waiting for the disk.
     pub(crate) fn is_resident(&self, offset: u64, length: u64) -> bool {
         let now = time::now();
@@ -275,6 +293,21 @@ pub(crate) enum Loaded {
     Failed(Status),
     /// Nothing to serve, and the site's own page says so.
     Page(Status, Bytes),
+    /// What a rewrite came to that led into a part which asks for a password.
+    Behind(usize, Box<Loaded>),
+}
+
+impl Loaded {
+    /// The part of the site that this is in, by the name of the file that answers, and what it is. Pages for what goes wrong are for all.
+    pub(crate) fn unveil(self) -> (Option<usize>, Loaded) {
+        let part = match self {
+            Loaded::Behind(part, loaded) => return (Some(part), *loaded),
+            Loaded::Small(ref file, _) => file.description.part,
+            Loaded::Large(ref file) => file.description.part,
+            Loaded::Moved(_) | Loaded::Failed(_) | Loaded::Page(..) => None,
+        };
+        (part, self)
+    }
 }
 
 #[cfg(test)]

@@ -387,7 +387,10 @@ async fn open_large(
     drop_other(small, key, &chosen.seen);
     let kept =
         (!changed && !key.contains(&b'%')).then(|| (entry_for(large, key, &chosen), chosen.answers_for));
-    let file = Rc::new(LargeFile { description, file: chosen.file, seen: Cell::new(None) });
+    let said = (!changed).then_some(stamp);
+    let file = chosen.file;
+    let file =
+        Rc::new(LargeFile { description, file, said, is_over: Cell::new(false), seen: Cell::new(None) });
     if changed {
         forget(core, &mut shelf, key);
         return Ok(Some(Loaded::Large(file)));

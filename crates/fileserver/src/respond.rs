@@ -98,11 +98,11 @@ pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Optio
                 Routing::Hash(attempt) => return (used, Next::Hash(attempt)),
                 Routing::Look(Look::Nothing) => {}
                 Routing::Look(Look::Routed(routed)) => {
-                    connection.admitted = false;
+                    connection.forget_request();
                     return (used + length, Next::Route(routed));
                 }
                 Routing::Look(Look::Page(status, fields)) => {
-                    connection.admitted = false;
+                    connection.forget_request();
                     drop(shelf);
                     route::refuse(connection, &request, status, &fields);
                     connection.note(head, start, 0, &core.shelf.borrow().clock);
@@ -121,10 +121,10 @@ pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Optio
             if let Some(target) = target::split(request.target)
                 && let site = core.sites.of(request.site(&target))
                 && site.is_usual(&request)
-                && site.part_of(target.path).is_none()
                 && let Some(entry) = small.get(key_of(site, &target, path))
                 && now.saturating_duration_since(entry.checked) < core.revalidate
                 && let Some(small) = entry.choose(|| site.preference(&request))
+                && site.is_open(target.path, &small.file.description)
             {
                 let end = if request.method == Method::Head { small.file.body_at } else { small.ready.len() };
                 let ready = small.current(clock);
@@ -138,7 +138,7 @@ pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Optio
                 counters.ok.add(1);
                 connection.note(&buffer[used..used + length], connection.outbox.len() - end, 0, clock);
                 used += length;
-                connection.admitted = false;
+                connection.forget_request();
                 continue;
             }
         }
@@ -155,7 +155,7 @@ pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Optio
             Step::Done(body) => {
                 connection.note(head, start, body.as_ref().map_or(0, Body::length), &shelf.clock);
                 used += length;
-                connection.admitted = false;
+                connection.forget_request();
                 let skip = match request.body {
                     parse::Body::Length(length) if !connection.last => length,
                     _ => 0,
@@ -258,20 +258,29 @@ fn answer(
         return reply(connection, shelf, Status::TooManyRequests, &[("Retry-After", seconds.as_bytes())]);
     }
     let decoded = target.map(|target| target::decode(target.path, site.options.dotfiles, &mut shelf.path));
+    // What goes out in place of a part, unless the request may see it.
+    let refusal = |connection: &mut Connection, shelf: &Shelf, part: usize| match permit(
+        connection,
+        core,
+        (site.index, part),
+        head,
+    ) {
+        Permit::Given => None,
+        Permit::Unknown(attempt) => Some(Step::Hash(attempt)),
+        Permit::Refused(challenge) => {
+            Some(reply(connection, shelf, Status::Unauthorized, &[("WWW-Authenticate", &challenge)]))
+        }
+        Permit::Busy => Some(reply(connection, shelf, Status::ServiceUnavailable, &[("Retry-After", b"1")])),
+    };
+    let mut asked = None;
     if request.method != Method::Options
         && let Some(Ok(())) = decoded
-        && let Some(part) = site.part_of_request(&shelf.path)
+        && let Some(part) = site.part_of(&shelf.path)
     {
-        match permit(connection, core, (site.index, part), head) {
-            Permit::Given => {}
-            Permit::Unknown(attempt) => return Step::Hash(attempt),
-            Permit::Refused(challenge) => {
-                return reply(connection, shelf, Status::Unauthorized, &[("WWW-Authenticate", &challenge)]);
-            }
-            Permit::Busy => {
-                return reply(connection, shelf, Status::ServiceUnavailable, &[("Retry-After", b"1")]);
-            }
+        if let Some(step) = refusal(connection, shelf, part) {
+            return step;
         }
+        asked = Some(part);
     }
     // What was loaded for this request was looked for because nothing had moved.
     if loaded.is_none()
@@ -352,10 +361,20 @@ fn answer(
             }
         },
     };
+    // The file that answers may be in a part that the path is not in.
+    let (part, loaded) = loaded.unveil();
+    if let Some(part) = part
+        && asked != Some(part)
+        && let Some(step) = refusal(connection, shelf, part)
+    {
+        return step;
+    }
     let (bytes, status_and_content) = match loaded {
         Loaded::Failed(status) | Loaded::Page(status, _) => {
             return fail(connection, shelf, Some(loaded), status);
         }
+        // It was taken off above.
+        Loaded::Behind(..) => return fail(connection, shelf, None, Status::InternalServerError),
         Loaded::Moved(path) => {
             let location = target::location(&path, target.query);
             return reply(connection, shelf, Status::MovedPermanently, &[("Location", &location)]);
@@ -384,7 +403,7 @@ enum Permit {
 }
 
 fn permit(connection: &mut Connection, core: &Core, part: (usize, usize), head: &[u8]) -> Permit {
-    let hashed = connection.hashed.take();
+    let hashed = connection.hashed;
     if hashed == Some(Outcome::Busy) {
         return Permit::Busy;
     }
@@ -444,7 +463,8 @@ pub(crate) fn look_up(core: &Core, site: &Site, shelf: &mut Shelf, preference: P
         return Some(Loaded::Small(Rc::clone(&small.file), Rc::clone(&small.ready)));
     }
     let entry = true_entry(core, site, large, path)??;
-    entry.choose(|| preference).map(|file| Loaded::Large(Rc::clone(file)))
+    let file = entry.choose(|| preference).filter(|file| !file.is_over.get())?;
+    Some(Loaded::Large(Rc::clone(file)))
 }
 
 /// The entry under a key, if there is one; `None` when it was there and is true no longer: it is dropped, what takes its place is loaded.

@@ -5,7 +5,7 @@ use crate::{
     http::{
         coding::{Codings, Preference},
         disposition,
-        head::FixedLines,
+        head::{Description, FixedLines},
         mime, page,
         parse::Request,
     },
@@ -181,14 +181,10 @@ impl Site {
         if self.parts.is_empty() { None } else { self.part_below(path) }
     }
 
-    /// The same for a request, which a rewrite may lead into a part that its path is not in.
-    pub(crate) fn part_of_request(&self, path: &[u8]) -> Option<usize> {
-        if self.parts.is_empty() {
-            return None;
-        }
-        // Behind the first byte, which stands for the slash.
-        let inner = || self.part_below(self.rewrites.find(path)?.get(1..)?);
-        self.part_below(path).or_else(inner)
+    /// True when no password is asked for a file under this path: neither the path nor the file's own name is in a part.
+    #[inline]
+    pub(crate) fn is_open(&self, path: &[u8], file: &Description) -> bool {
+        self.parts.is_empty() || (file.part.is_none() && self.part_below(path).is_none())
     }
 
     fn part_below(&self, path: &[u8]) -> Option<usize> {
@@ -305,7 +301,7 @@ impl Site {
         let compressible =
             self.options.compress.is_some() && !must_stay && mime::is_compressible(&content_type);
         let varies = compressible || !self.ahead.is_empty();
-        About { content_type, cache_control, lines, varies, compressible }
+        About { content_type, cache_control, lines, varies, compressible, part: self.part_of(path) }
     }
 
     fn disposition(&self, path: &[u8], name: &[u8]) -> Option<String> {
@@ -412,6 +408,8 @@ pub(crate) struct About {
     pub(crate) varies: bool,
     /// It may be packed on the fly, as far as its size allows.
     pub(crate) compressible: bool,
+    /// The part that its own name is in, which asks for a password.
+    pub(crate) part: Option<usize>,
 }
 
 /// True for a name whose last part but the extension is a hash as bundlers write it: after `-` or `.`, at least 8 letters, digits or

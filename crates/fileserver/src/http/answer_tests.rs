@@ -20,6 +20,7 @@ fn file() -> Description {
         varies: false,
         cache_control: Vec::new(),
         lines: Vec::new(),
+        part: None,
     }
 }
 

@@ -47,6 +47,8 @@ pub struct Description {
     pub cache_control: Vec<u8>,
     /// More field lines with their ends.
     pub lines: Vec<u8>,
+    /// The part of its site that the file's own name is in, which asks for a password.
+    pub part: Option<usize>,
 }
 
 impl FixedLines {
@@ -79,6 +81,7 @@ impl Description {
             varies: self.varies,
             cache_control: b"Cache-Control: no-store\r\n".to_vec(),
             lines: std::mem::take(&mut self.lines),
+            part: self.part,
         };
     }
 }
@@ -215,6 +218,7 @@ mod tests {
             varies: true,
             cache_control: b"Cache-Control: max-age=60\r\n".to_vec(),
             lines: b"X-A: 1\r\n".to_vec(),
+            part: None,
         };
         let lines = FixedLines { server: b"Server: ringwheel\r\n".to_vec(), boundary: Vec::new() };
         let mut out = Vec::new();

@@ -197,6 +197,7 @@ fn describe(site: &Site, relative: &[u8], body: &[u8], format: Format) -> Descri
         varies: false,
         cache_control: site.cache_control_or(relative, "no-cache"),
         lines,
+        part: site.part_of(relative),
     }
 }
 
