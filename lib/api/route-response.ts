@@ -108,24 +108,31 @@ export class RouteResponse {
     return this.#standard;
   }
 
+  /** The status, from 200 to 599. */
   get status(): number {
     return this.#status;
   }
+  /** Whether the status is below 300. */
   get ok(): boolean {
     return this.#status < 300;
   }
+  /** As given; it is not sent: HTTP/1.1 clients ignore it, and the server writes the usual one. */
   get statusText(): string {
     return this.#statusText;
   }
+  /** Of every answer that a program makes. */
   get type(): 'default' {
     return 'default';
   }
+  /** None: it was not fetched. */
   get url(): '' {
     return '';
   }
+  /** Never: it was not fetched. */
   get redirected(): false {
     return false;
   }
+  /** The fields, made when they are first asked for; what is changed here is sent. */
   get headers(): Headers {
     if (this.#standard !== undefined) return this.#standard.headers;
     if (this.#headers === undefined) {
@@ -137,30 +144,39 @@ export class RouteResponse {
     }
     return this.#headers;
   }
+  /** The body as a stream, made when it is first asked for; `null` where there is none. */
   get body(): ReadableStream<Uint8Array> | null {
     return this.#made().body as ReadableStream<Uint8Array> | null;
   }
+  /** Whether the body has been read. */
   get bodyUsed(): boolean {
     return this.#standard?.bodyUsed ?? false;
   }
+  /** Reads the body as UTF-8. Rejects with a TypeError when it was read before, as all that follow do. */
   text(): Promise<string> {
     return this.#made().text();
   }
+  /** Reads the body as JSON. Rejects with a SyntaxError when it is none. */
   json(): Promise<unknown> {
     return this.#made().json();
   }
+  /** Reads the body into an ArrayBuffer of its own. */
   arrayBuffer(): Promise<ArrayBuffer> {
     return this.#made().arrayBuffer();
   }
+  /** Reads the body into an array of its own. */
   async bytes(): Promise<Uint8Array> {
     return new Uint8Array(await this.arrayBuffer());
   }
+  /** Reads the body into a Blob of its type. */
   blob(): Promise<Blob> {
     return this.#made().blob() as Promise<Blob>;
   }
+  /** Reads the body as a form, by its Content-Type. Rejects with a TypeError when it is none. */
   formData(): Promise<FormData> {
     return this.#made().formData() as Promise<FormData>;
   }
+  /** A copy with a body of its own, of the standard class. Throws a TypeError when the body was read. */
   clone(): Response {
     return this.#made().clone();
   }
