@@ -425,10 +425,7 @@ async fn converse(connection: &mut Connection) -> io::Result<()> {
                 body::send(connection, body).await?;
                 connection.settle(false);
                 if connection.last {
-                    connection.unread |= !input.is_empty();
-                    connection.flush(false).await?;
-                    connection.answered(&mut since);
-                    return Ok(());
+                    break;
                 }
                 if !skip(connection, &mut input, length).await? {
                     return Ok(());
@@ -436,10 +433,7 @@ async fn converse(connection: &mut Connection) -> io::Result<()> {
             }
             Next::Route(routed) => {
                 if !Box::pin(route::converse(connection, &mut input, routed)).await? {
-                    connection.unread |= !input.is_empty();
-                    connection.flush(false).await?;
-                    connection.answered(&mut since);
-                    return Ok(());
+                    break;
                 }
             }
             Next::Skip(length) => {
@@ -447,14 +441,13 @@ async fn converse(connection: &mut Connection) -> io::Result<()> {
                     return Ok(());
                 }
             }
-            Next::Close => {
-                connection.unread |= !input.is_empty();
-                connection.flush(false).await?;
-                connection.answered(&mut since);
-                return Ok(());
-            }
+            Next::Close => break,
         }
     }
+    connection.unread |= !input.is_empty();
+    connection.flush(false).await?;
+    connection.answered(&mut since);
+    Ok(())
 }
 
 /// Receives the PROXY header, which may say who the client is; what came behind it is left in `input`. `None`: the peer ended before it

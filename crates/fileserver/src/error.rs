@@ -179,19 +179,7 @@ fn unix(f: &mut fmt::Formatter<'_>, path: &Path, error: &io::Error) -> fmt::Resu
 
 impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            StartError::Root { error, .. }
-            | StartError::Host { error, .. }
-            | StartError::Unix { error, .. }
-            | StartError::Descriptor { error, .. }
-            | StartError::Bind { error, .. } => Some(error),
-            StartError::Option { .. }
-            | StartError::Tls { .. }
-            | StartError::AccessLog { .. }
-            | StartError::Auth { .. }
-            | StartError::Closed
-            | StartError::Core { .. } => None,
-        }
+        self.system().map(|error| error as _)
     }
 }
 
@@ -233,12 +221,17 @@ impl StartError {
 
     /// The errno behind it, where the system gave one.
     pub fn errno(&self) -> Option<i32> {
+        self.system()?.raw_os_error()
+    }
+
+    /// What the system said.
+    fn system(&self) -> Option<&io::Error> {
         match self {
             StartError::Root { error, .. }
             | StartError::Host { error, .. }
             | StartError::Unix { error, .. }
             | StartError::Descriptor { error, .. }
-            | StartError::Bind { error, .. } => error.raw_os_error(),
+            | StartError::Bind { error, .. } => Some(error),
             StartError::Option { .. }
             | StartError::Tls { .. }
             | StartError::AccessLog { .. }

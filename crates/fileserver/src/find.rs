@@ -51,7 +51,7 @@ enum By {
 pub(crate) fn find(site: &Site, path: &[u8]) -> Result<Found, Lost> {
     let (found, by) = lead(site, path)?;
     if let Some(better) = one_name(site, path, by).filter(|better| better != path)
-        && site.redirects.find(&better, None).is_none()
+        && site.redirects.rule(&better).is_none()
         && lead(site, &better).is_ok_and(|(other, _)| other.path == found.path)
     {
         return Err(Lost::Moved(better));

@@ -187,26 +187,29 @@ fn route_of(
 ) -> Routing {
     let Some(target) = target::split(request.target) else { return Routing::Look(Look::Nothing) };
     let found = route::find(core, &target, head);
-    // An encoded slash is none to a route; here, where it can only ask for more, it is one.
+    if found.is_nothing() {
+        return Routing::Look(Look::Nothing);
+    }
     let site = core.sites.of(request.site(&target));
-    let _absent = target::decode(target.path, Dotfiles::Allow, &mut shelf.path);
-    if found.has_handler()
-        && let Some(part) = site.part_of(&shelf.path)
-    {
-        match permit(connection, core, (site.index, part), head) {
-            Permit::Given => {}
-            Permit::Unknown(attempt) => return Routing::Hash(attempt),
-            Permit::Refused(challenge) => {
-                let fields = vec![("WWW-Authenticate", challenge.to_vec())];
-                return Routing::Look(Look::Page(Status::Unauthorized, fields));
-            }
-            Permit::Busy => {
-                let fields = vec![("Retry-After", b"1".to_vec())];
-                return Routing::Look(Look::Page(Status::ServiceUnavailable, fields));
+    if found.has_handler() {
+        // An encoded slash is none to a route; here, where it can only ask for more, it is one.
+        let _absent = target::decode(target.path, Dotfiles::Allow, &mut shelf.path);
+        if let Some(part) = site.part_of(&shelf.path) {
+            match permit(connection, core, (site.index, part), head) {
+                Permit::Given => {}
+                Permit::Unknown(attempt) => return Routing::Hash(attempt),
+                Permit::Refused(challenge) => {
+                    let fields = vec![("WWW-Authenticate", challenge.to_vec())];
+                    return Routing::Look(Look::Page(Status::Unauthorized, fields));
+                }
+                Permit::Busy => {
+                    let fields = vec![("Retry-After", b"1".to_vec())];
+                    return Routing::Look(Look::Page(Status::ServiceUnavailable, fields));
+                }
             }
         }
     }
-    Routing::Look(route::look(core, request, head, found))
+    Routing::Look(route::look(core, site, (request, head), found))
 }
 
 /// The raw path as a key: of the first site the path itself.
@@ -495,7 +498,7 @@ pub(crate) fn persist(connection: &mut Connection, request: &Request<'_>, keep: 
         connection.unread |= request.body != parse::Body::None || request.keep_alive;
         return Persistence::Close;
     }
-    if request.minor_version == 0 { Persistence::KeepAlive } else { Persistence::Implied }
+    Persistence::of(true, request.minor_version)
 }
 
 pub(crate) fn count(core: &Core, status: Status) {

@@ -1,4 +1,5 @@
 //! The name and the password of a request (RFC 7617).
+use crate::http::parse;
 use base64::{
     Engine, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
@@ -29,11 +30,7 @@ impl std::fmt::Debug for Credentials {
 impl Credentials {
     /// Out of a request's head; `None` without exactly one Authorization field, of the Basic scheme, with a colon in it.
     pub(crate) fn of(head: &[u8]) -> Option<Credentials> {
-        const NAME: &[u8] = b"authorization:";
-        let mut values = head.split(|&byte| byte == b'\n').filter_map(|line| {
-            let (name, value) = line.split_at_checked(NAME.len())?;
-            name.eq_ignore_ascii_case(NAME).then_some(value.trim_ascii())
-        });
+        let mut values = parse::values_of(head, b"authorization:");
         let value = values.next().filter(|value| value.len() <= VALUE_MAX)?;
         if values.next().is_some() {
             return None;

@@ -24,6 +24,22 @@ pub enum Persistence {
     Close,
 }
 
+impl Persistence {
+    /// Of an answer to a request of this minor version.
+    pub fn of(keep: bool, minor_version: u8) -> Persistence {
+        match (keep, minor_version) {
+            (false, _) => Persistence::Close,
+            (true, 0) => Persistence::KeepAlive,
+            (true, _) => Persistence::Implied,
+        }
+    }
+}
+
+/// True for a byte of a token, such as the name of a field (RFC 9110 section 5.6.2).
+pub fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
 /// What a head says about the file behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {

@@ -332,6 +332,14 @@ fn refusal(error: httparse::Error, buffer: &[u8], limits: &Limits) -> Status {
     }
 }
 
+/// The values of a field in a head that was parsed; `name` is in small letters, with its colon.
+pub fn values_of<'b>(head: &'b [u8], name: &'static [u8]) -> impl Iterator<Item = &'b [u8]> {
+    head.split(|&byte| byte == b'\n').filter_map(move |line| {
+        let (start, value) = line.split_at_checked(name.len())?;
+        start.eq_ignore_ascii_case(name).then_some(value.trim_ascii())
+    })
+}
+
 #[cfg(test)]
 #[path = "parse_tests.rs"]
 mod tests;

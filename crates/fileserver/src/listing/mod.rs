@@ -9,7 +9,7 @@ use crate::{
     cache::Bounded,
     core::{Core, is_out_of_descriptors},
     file::{Loaded, SmallFile, make_small},
-    http::{coding::Coding, head::Description, status::Status},
+    http::{coding::Coding, head::Description, parse, status::Status},
     site::Site,
 };
 use ringwheel_executor::{spawn_blocking, sync::Semaphore, time};
@@ -73,13 +73,8 @@ impl View {
 
 /// True for a client that asks for JSON and not for HTML: browsers ask for HTML among others, tools for what they can read.
 fn wants_json(head: &[u8]) -> bool {
-    const NAME: &[u8] = b"accept:";
-    let values = head.split(|&byte| byte == b'\n').filter_map(|line| {
-        let (name, value) = line.split_at_checked(NAME.len())?;
-        name.eq_ignore_ascii_case(NAME).then_some(value)
-    });
     let (mut json, mut html) = (false, false);
-    for range in values.flat_map(|value| value.split(|&byte| byte == b',')) {
+    for range in parse::values_of(head, b"accept:").flat_map(|value| value.split(|&byte| byte == b',')) {
         let mut parts = range.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
         let essence = parts.next().unwrap_or_default();
         let refused = parts.any(|parameter| {

@@ -1,6 +1,6 @@
 //! Who may read the answers from other origins (Cross-Origin Resource Sharing, the Fetch standard's section 3.2).
 use super::{Invalid, within, wrong};
-use crate::http::head::field;
+use crate::http::head::{field, is_token};
 use serde::{Deserialize, Serialize};
 
 /// What scripts of other origins may do.
@@ -69,8 +69,7 @@ impl CorsOptions {
             }
         }
         for (name, list) in [("cors.headers", &self.headers), ("cors.exposed", &self.exposed)] {
-            let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-            let fits = |field: &String| (1..=256).contains(&field.len()) && field.bytes().all(token);
+            let fits = |field: &String| (1..=256).contains(&field.len()) && field.bytes().all(is_token);
             if list.len() > 64 || !list.iter().all(fits) {
                 return Err(wrong(name, format!("{list:?}"), "at most 64 field names, or *"));
             }

@@ -5,6 +5,7 @@ use crate::{
     http::{
         coding::{Coding, Codings},
         etag::EtagKind,
+        head::is_token,
     },
     pattern::Pattern,
     redirect::{Redirect, Redirects, Wrong},
@@ -283,11 +284,8 @@ impl SiteOptions {
         }
         self.validate_fallbacks()?;
         within("redirects (length of the list)", self.redirects.len(), 0, 10_000)?;
-        for (index, rule) in self.redirects.iter().enumerate() {
-            rule.validate(index)?;
-        }
-        let redirects = Redirects::of(self.redirects.iter().filter_map(|rule| rule.compile().ok()).collect());
-        if let Some((index, way)) = redirects.endless() {
+        let redirects = self.redirects.iter().enumerate().map(|(index, rule)| rule.validate(index));
+        if let Some((index, way)) = Redirects::of(redirects.collect::<Result<_, _>>()?).endless() {
             let way: Vec<_> = way.iter().map(|path| String::from_utf8_lossy(path)).collect();
             let allowed = "rules from which a client comes to an end: these lead round, or on and on";
             return Err(wrong(format!("redirects[{index}]"), way.join(" -> "), allowed));
@@ -385,14 +383,15 @@ impl RedirectRule {
         Redirect::new(&self.from, &self.to, self.status)
     }
 
-    fn validate(&self, index: usize) -> Result<(), Invalid> {
-        let Err(Wrong { part, allowed }) = self.compile() else { return Ok(()) };
-        let value = match part {
-            "from" => format!("{:?}", self.from),
-            "to" => format!("{:?}", self.to),
-            _ => self.status.to_string(),
-        };
-        Err(wrong(format!("redirects[{index}].{part}"), value, allowed))
+    fn validate(&self, index: usize) -> Result<Redirect, Invalid> {
+        self.compile().map_err(|Wrong { part, allowed }| {
+            let value = match part {
+                "from" => format!("{:?}", self.from),
+                "to" => format!("{:?}", self.to),
+                _ => self.status.to_string(),
+            };
+            wrong(format!("redirects[{index}].{part}"), value, allowed)
+        })
     }
 }
 
@@ -403,9 +402,8 @@ impl HeaderRule {
         }
         within("headers (number of fields of a rule)", self.fields.len(), 0, 64)?;
         for (name, value) in &self.fields {
-            let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
             let shown = format!("{name:?}");
-            if name.is_empty() || name.len() > 256 || !name.bytes().all(token) {
+            if name.is_empty() || name.len() > 256 || !name.bytes().all(is_token) {
                 return Err(wrong(
                     format!("headers[{index}]"),
                     shown,

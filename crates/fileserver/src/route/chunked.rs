@@ -1,4 +1,5 @@
 //! Chunked request bodies, byte for byte as RFC 9112 section 7.1 has them: what other servers read leniently, requests are smuggled by.
+use crate::http::head::is_token;
 use memchr::memchr;
 
 /// The longest line of a chunk's size with its extensions, and of a trailer field.
@@ -127,8 +128,7 @@ fn is_extension(text: &[u8]) -> bool {
 
 fn is_field(line: &[u8]) -> bool {
     let Some(colon) = memchr(b':', line) else { return false };
-    let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    colon > 0 && line[..colon].iter().all(token) && !line[colon..].contains(&0)
+    colon > 0 && line[..colon].iter().copied().all(is_token) && !line[colon..].contains(&0)
 }
 
 #[cfg(test)]

@@ -145,10 +145,9 @@ impl Talk<'_> {
                     }
                 }
                 Heard::Time => {
-                    if talk.is_slow_client(listens) {
-                        return talk.give_up(connection, Status::RequestTimeout).map(Some);
-                    }
-                    return talk.give_up(connection, Status::ServiceUnavailable).map(Some);
+                    let is_client = talk.is_slow_client(listens);
+                    let status = if is_client { Status::RequestTimeout } else { Status::ServiceUnavailable };
+                    return talk.give_up(connection, status).map(Some);
                 }
             }
         }
@@ -217,7 +216,7 @@ impl Talk<'_> {
                 }
             }
             if let Some(answer) = answer {
-                let mut framing = Framing::of(self.routed, &answer);
+                let framing = Framing::of(self.routed, &answer);
                 let start = connection.outbox.len();
                 let persistence = self.persistence(connection, framing, asked && !finished);
                 let written = reply::write_head(
@@ -237,14 +236,6 @@ impl Talk<'_> {
                 if let Some(status) = Status::of(answer.status) {
                     self.core.counters().status(status);
                 }
-                // The whole answer is one send, and it is with the connection that it goes on.
-                if finished {
-                    let out = connection.writer();
-                    if framing.write(out, &bytes) && framing.finish(out) {
-                        return Ok(Said::All);
-                    }
-                    return Err(io::ErrorKind::InvalidData.into());
-                }
                 self.framing = Some(framing);
             }
             let Some(mut framing) = self.framing else { return Ok(Said::Nothing) };
@@ -259,7 +250,7 @@ impl Talk<'_> {
                 return Err(io::ErrorKind::InvalidData.into());
             }
             if finished {
-                return Ok(Said::All);
+                return Ok(Said::All); // A whole answer is one send, and it is with the connection that it goes on.
             }
             if connection.outbox.len() == 0 {
                 return Ok(Said::Nothing);
@@ -294,7 +285,7 @@ impl Talk<'_> {
             connection.unread |= !self.intake.is_done() || self.routed.keep_alive;
             return Persistence::Close;
         }
-        if self.routed.minor_version == 0 { Persistence::KeepAlive } else { Persistence::Implied }
+        Persistence::of(true, self.routed.minor_version)
     }
 
     /// The client sends no more.
@@ -334,11 +325,7 @@ impl Talk<'_> {
         }
         let keep = status == Status::InternalServerError && self.intake.is_done() && self.routed.keep_alive;
         let keep = keep && !self.ended && !self.core.post.draining.get();
-        let persistence = match (keep, self.routed.minor_version) {
-            (true, 0) => Persistence::KeepAlive,
-            (true, _) => Persistence::Implied,
-            (false, _) => Persistence::Close,
-        };
+        let persistence = Persistence::of(keep, self.routed.minor_version);
         if !keep {
             connection.last = true;
             connection.unread = true;

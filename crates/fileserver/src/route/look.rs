@@ -13,6 +13,7 @@ use crate::{
         status::Status,
     },
     respond::{count, persist},
+    site::Site,
     target::{self, Target},
 };
 use ringwheel_executor::try_spawn;
@@ -91,13 +92,16 @@ fn method_of(head: &[u8]) -> &[u8] {
     &head[..memchr::memchr(b' ', head).unwrap_or(0)]
 }
 
-/// What becomes of a request for which that was found.
-pub(crate) fn look(core: &Rc<Core>, request: &Request<'_>, head: &[u8], found: Found) -> Look {
-    let Some(target) = target::split(request.target) else { return Look::Nothing };
+/// What becomes of a request of this site for which that was found.
+pub(crate) fn look(
+    core: &Rc<Core>,
+    site: &Site,
+    (request, head): (&Request<'_>, &[u8]),
+    found: Found,
+) -> Look {
     let head = head.trim_ascii_start();
     let method = method_of(head);
     let desk = &core.post.control.desk;
-    let site = core.sites.of(request.site(&target));
     let route = match found {
         Found::Nothing => return Look::Nothing,
         Found::Methods(methods) => match request.method {

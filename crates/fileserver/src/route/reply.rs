@@ -3,7 +3,7 @@ use super::{exchange::Answer, look::Routed};
 use crate::{
     core::Core,
     http::{
-        head::{self, Persistence},
+        head::{self, Persistence, is_token},
         status::{self, Status},
     },
     options::Dotfiles,
@@ -131,9 +131,8 @@ fn try_write(
     let mut parts = answer.fields.split(|&byte| byte == 0);
     while let Some(name) = parts.next().filter(|name| !name.is_empty()) {
         let value = parts.next().unwrap_or_default();
-        let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
         let visible = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
-        if !name.iter().all(token) || !value.iter().all(visible) {
+        if !name.iter().copied().all(is_token) || !value.iter().all(visible) {
             return Err(Impossible);
         }
         if RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved)) {

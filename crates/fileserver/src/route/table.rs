@@ -45,6 +45,11 @@ pub(crate) enum Found {
 }
 
 impl Found {
+    /// Whether routes have nothing to say.
+    pub(crate) fn is_nothing(&self) -> bool {
+        matches!(self, Found::Nothing)
+    }
+
     /// Whether a handler would have the request.
     pub(crate) fn has_handler(&self) -> bool {
         matches!(self, Found::Route(_))
