@@ -3,8 +3,7 @@
 // What the system refuses is a number below 0, minus an errno, or a FailedAt; the caller makes the error, since it knows under which name
 // and with which paths. Arguments are valid already.
 
-import { isUint8Array } from 'node:util/types';
-import { copyOf, lengthOf } from '../ring/bytes.js';
+import { lengthOf } from '../ring/bytes.js';
 import type { Path } from '../ring/call-ranges.js';
 import type { Link } from '../ring/link.js';
 import type { FileState, Hold } from '../ring/state.js';
@@ -46,7 +45,7 @@ import {
   CALL_WRITE_FILE,
 } from '../wire/layout.generated.js';
 import { Entries, FailedAt, type StatfsFields, StatView, statfsFields } from './call-answers.js';
-import { type Answer, type Call, call } from './calling.js';
+import { type Answer, type Call, call, kept } from './calling.js';
 import { readStream, readStreamAt } from './streams.js';
 
 export type { Path } from '../ring/call-ranges.js';
@@ -271,9 +270,9 @@ export interface ReadWhole {
 export function readFile(link: Link, path: Path, options: ReadWhole = {}): Promise<Buffer | string | Failed> {
   const { flags = 0, limit = Number.MAX_SAFE_INTEGER, signal, encoding } = options;
   const answer = answerIn(encoding);
-  const kept = isUint8Array(path) ? copyOf(path) : path; // Theirs may change while this waits.
+  const own = kept(path); // Theirs may change while this waits.
   const stream = async (on: Link, slot: number, generation: number) =>
-    textIn(encoding, await readStreamAt(on, kept, flags, limit, signal, slot, generation));
+    textIn(encoding, await readStreamAt(on, own, flags, limit, signal, slot, generation));
   return call(link, { number: CALL_READ_FILE, mode: flags, a: limit, room: READ_ROOM, answer, signal, stream }, path);
 }
 

@@ -131,7 +131,8 @@ function failure<T>(
   return failed.stream === undefined || stream === undefined ? failed : stream(link, ...failed.stream);
 }
 
-function kept(path: Path | undefined): Path | undefined {
+/** A path that stays as it is while something waits: a copy where it is an array. @internal */
+export function kept<P extends Path | undefined>(path: P): P | Uint8Array {
   return isUint8Array(path) ? copyOf(path) : path;
 }
 

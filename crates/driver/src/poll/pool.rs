@@ -50,6 +50,16 @@ pub(crate) enum Reason {
     Closed,
 }
 
+impl Reason {
+    /// What an operation ends with whose work was not taken.
+    pub(crate) fn errno(self) -> i32 {
+        match self {
+            Reason::NoThread(errno) => errno,
+            Reason::Full | Reason::Closed => rustix::io::Errno::CANCELED.raw_os_error(),
+        }
+    }
+}
+
 impl fmt::Debug for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rejected").field("reason", &self.reason).finish_non_exhaustive()

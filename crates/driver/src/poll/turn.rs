@@ -330,15 +330,11 @@ impl Poll {
     }
 
     fn refuse_work(&mut self, key: Key, work: Work, reason: Reason) {
-        let errno = match reason {
-            Reason::NoThread(errno) => errno,
-            Reason::Full | Reason::Closed => rustix::io::Errno::CANCELED.raw_os_error(),
-        };
         match self.slots.get_mut(key).map(|entry| &mut entry.operation) {
             Some(Operation::Job(job)) => job.put_back(work),
             _ => super::pool::discard(work),
         }
-        self.finish(key, -errno, None);
+        self.finish(key, -reason.errno(), None);
     }
 
     /// Step 1: results become completions, and the room they left is filled.

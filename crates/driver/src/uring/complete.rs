@@ -8,7 +8,7 @@ use crate::{
     error::{Verdict, verdict},
     inflight::Key,
     op::{self, Aside, file::uring::Next},
-    poll::pool::{Reason, Rejected},
+    poll::pool::Rejected,
 };
 use io_uring::cqueue;
 use rustix::io::Errno as E;
@@ -213,8 +213,7 @@ impl Uring {
             Next::Watch(work) => {
                 entry.place = Place::Pool;
                 if let Err(Rejected { reason, .. }) = self.pool.submit(key, work, true) {
-                    let errno = if let Reason::NoThread(errno) = reason { errno } else { -CANCELED };
-                    return Some(self.finish(key, -errno));
+                    return Some(self.finish(key, -reason.errno()));
                 }
             }
             Next::Done(result) => {

@@ -158,9 +158,8 @@ impl Read {
 
     /// Reads what a stream has, or a device at a position; waits when it has nothing, unless it was opened with O_NONBLOCK.
     pub(crate) fn attempt_stream(&mut self) -> Attempt {
-        let waits = !is_nonblocking(&self.file);
         match bits_now(self.file.as_fd(), PollFlags::IN) {
-            Ok(bits) if waits && bits.is_empty() => return Attempt::Wait,
+            Ok(bits) if bits.is_empty() && !is_nonblocking(&self.file) => return Attempt::Wait,
             Ok(_) => {}
             Err(errno) => return Attempt::failed(errno),
         }
@@ -204,7 +203,7 @@ impl Read {
             }
         };
         match result {
-            Err(Errno::AGAIN) if waits => Attempt::Wait, // Another reader was faster.
+            Err(Errno::AGAIN) if !is_nonblocking(&self.file) => Attempt::Wait, // Another reader was faster.
             result => Attempt::of(result),
         }
     }

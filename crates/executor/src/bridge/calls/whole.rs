@@ -373,16 +373,20 @@ pub(super) fn write_here(writing: Writing<'_>, out: &mut Out<'_>) -> Result<Trie
         // A directory tells its own error.
         _ => return Ok(Tried::Blocks(None)),
     }
-    write_whole(writing, out).map(Tried::Done)
+    write_no_stream(writing, out).map(Tried::Done)
 }
 
 /// Opens, writes and closes a file.
 pub(super) fn write_whole(writing: Writing<'_>, out: &mut Out<'_>) -> Result<i32> {
-    let flags = OFlags::from_bits_retain(writing.flags as _) | OFlags::CLOEXEC;
-    let mode = Mode::from_raw_mode(writing.mode as _);
     if kind_of(writing.path).is_some_and(is_stream) {
         return Err(out.is_stream(None));
     }
+    write_no_stream(writing, out)
+}
+
+fn write_no_stream(writing: Writing<'_>, out: &mut Out<'_>) -> Result<i32> {
+    let flags = OFlags::from_bits_retain(writing.flags as _) | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(writing.mode as _);
     let file = out.at(Step::Open, open(writing.path, flags, mode))?;
     let mut written = out.at(Step::Write, write_all(&file, writing.data));
     if written.is_ok() && writing.sync {
