@@ -5,7 +5,6 @@ import {
   constants,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   openSync,
   readFileSync,
   readSync,
@@ -15,22 +14,15 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import { FileServer, type FileServerOptions } from '../../index';
-import { root as checkout, ringwheel, serving } from '../support/command';
+import { ringwheel, serving } from '../support/command';
 import { bytesOf, Client, serverOf, siteOf } from '../support/http';
+import { LOCALHOST } from '../support/secure';
 
 const INVALID = 'ERR_RINGWHEEL_INVALID_OPTION';
-
-/** A directory of logs, removed when the test ends. */
-function logs(t: ExecutionContext): string {
-  const directory = mkdtempSync(join(tmpdir(), 'ringwheel-log-'));
-  t.teardown(() => rmSync(directory, { recursive: true, force: true }));
-  return directory;
-}
 
 /** The lines of a file, once there are so many; empty while it is not there. */
 async function lines(file: string, count: number): Promise<string[]> {
@@ -51,7 +43,7 @@ function parsed(line: string) {
 }
 
 test('every kind of answer has its line, in order, with the bytes of its body', async (t) => {
-  const file = join(logs(t), 'access.log');
+  const file = join(siteOf(t, {}), 'access.log');
   const large = bytesOf(300_000);
   const root = siteOf(t, { a: 'hello', large, 'dir/index.html': '' });
   const server = await serverOf(t, root, { accessLog: file });
@@ -101,7 +93,7 @@ test('every kind of answer has its line, in order, with the bytes of its body', 
 });
 
 test('refusals: what is no request, what comes too slowly, and who finds no room', async (t) => {
-  const file = join(logs(t), 'access.log');
+  const file = join(siteOf(t, {}), 'access.log');
   const server = await serverOf(t, siteOf(t, { a: '' }), {
     accessLog: { file, format: 'json' },
     limits: { headerTimeoutMs: 200, headerBytes: 1024, uriBytes: 512, connections: 1 },
@@ -146,7 +138,7 @@ test('refusals: what is no request, what comes too slowly, and who finds no room
 });
 
 test('no request can forge a line, and what is huge is cut', async (t) => {
-  const file = join(logs(t), 'access.log');
+  const file = join(siteOf(t, {}), 'access.log');
   const server = await serverOf(t, siteOf(t, { a: '' }), {
     accessLog: file,
     limits: { headerBytes: 2 ** 20, uriBytes: 2 ** 19 },
@@ -167,7 +159,7 @@ test('no request can forge a line, and what is huge is cut', async (t) => {
 });
 
 test('an answer that is cut says how much of it the system took', async (t) => {
-  const file = join(logs(t), 'access.log');
+  const file = join(siteOf(t, {}), 'access.log');
   const size = 64 << 20;
   const root = siteOf(t, { large: '' });
   execFileSync('truncate', ['-s', String(size), join(root, 'large')]);
@@ -184,14 +176,13 @@ test('an answer that is cut says how much of it the system took', async (t) => {
 });
 
 test('behind a proxy it is the client whom the proxy names; over TLS and with sites all is the same', async (t) => {
-  const directory = logs(t);
+  const directory = siteOf(t, {});
   const large = bytesOf(200_000);
   const root = siteOf(t, { a: 'hello', large });
-  const fixture = (name: string) => join(checkout, '__test__/support/tls', name);
   const server = await serverOf(t, root, {
     accessLog: { file: join(directory, 'access.log'), format: 'json' },
     proxyProtocol: true,
-    tls: { cert: fixture('localhost.cert.pem'), key: fixture('localhost.key.pem') },
+    tls: LOCALHOST,
     sites: [{ hosts: ['other.example'], root }],
   });
   const plain = await Client.connect(t, server.port);
@@ -220,7 +211,7 @@ test('behind a proxy it is the client whom the proxy names; over TLS and with si
 });
 
 test('reload goes on in a new file, and a close writes all that waits', async (t) => {
-  const directory = logs(t);
+  const directory = siteOf(t, {});
   const file = join(directory, 'access.log');
   writeFileSync(file, 'before\n');
   const server = await FileServer.start({ root: siteOf(t, { a: '' }), port: 0, cores: 1, accessLog: { file } });
@@ -250,7 +241,7 @@ test('a full disk and a reader that does not read cost lines, which are counted,
   while (full.stats().accessLogDropped < 10) await new Promise((settle) => setTimeout(settle, 20));
   t.regex(full.stats().accessLogError ?? '', /[Nn]o space/);
 
-  const fifo = join(logs(t), 'fifo');
+  const fifo = join(siteOf(t, {}), 'fifo');
   execFileSync('mkfifo', [fifo]);
   await t.throwsAsync(FileServer.start({ root, port: 0, cores: 1, accessLog: fifo }), {
     message: /start who reads it first/,
@@ -275,7 +266,7 @@ test('a full disk and a reader that does not read cost lines, which are counted,
 });
 
 test('what cannot be a log is refused before anything listens', async (t) => {
-  const directory = logs(t);
+  const directory = siteOf(t, {});
   const root = siteOf(t, { a: '', 'sub/b': '' });
   symlinkSync(root, join(directory, 'link'));
   const base: FileServerOptions = { root, port: 0, cores: 1 };
@@ -311,7 +302,7 @@ test('ringwheel serve logs to standard output, and opens a file again on SIGHUP'
   t.is(code, 0);
   t.regex(stdout.split('\n')[1] ?? '', /^127\.0\.0\.1 - - \[.*\] "GET \/a HTTP\/1\.1" 200 5$/);
 
-  const directory = logs(t);
+  const directory = siteOf(t, {});
   const file = join(directory, 'access.log');
   const second = await serving([...args, '--access-log', file]);
   await fetch(`${second.facts.url}/a`);

@@ -1,8 +1,7 @@
 // Names and passwords: what they guard, on every way to it, and what a client may send in their place.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import { type BasicAuthOptions, FileServer, type FileServerOptions } from '../../index';
 import { ringwheel, serving } from '../support/command';
 import { bytesOf, Client, serverOf, siteOf } from '../support/http';
@@ -16,12 +15,6 @@ const INVALID = 'ERR_RINGWHEEL_INVALID_OPTION';
 
 const basic = (text: string) => `Authorization: Basic ${Buffer.from(text).toString('base64')}`;
 const RIGHT = basic('ann:secret');
-
-function directory(t: ExecutionContext): string {
-  const path = mkdtempSync(join(tmpdir(), 'ringwheel-auth-'));
-  t.teardown(() => rmSync(path, { recursive: true, force: true }));
-  return path;
-}
 
 test('files, ranges, HEAD, conditions, listings and errors are for who knows the password, from the disk and from the cache', async (t) => {
   const large = bytesOf(200_000);
@@ -270,9 +263,9 @@ test('each site has its own, and a password of one opens no other', async (t) =>
 });
 
 test('a file of htpasswd is read, and read again by reload; a bad one changes nothing', async (t) => {
-  const file = join(directory(t), 'users');
+  const file = join(siteOf(t, {}), 'users');
   writeFileSync(file, `# who may\n\nann:${ANN}\n`);
-  const log = join(directory(t), 'log');
+  const log = join(siteOf(t, {}), 'log');
   const server = await serverOf(t, siteOf(t, { a: 'hello' }), {
     basicAuth: { file, users: { bob: BOB } },
     accessLog: log,
@@ -350,7 +343,7 @@ test('the options are checked, and no hash is in an error', async (t) => {
 
 test('ringwheel serve asks for the passwords of a file', async (t) => {
   const root = siteOf(t, { a: 'hello' });
-  const file = join(directory(t), 'users');
+  const file = join(siteOf(t, {}), 'users');
   writeFileSync(file, `ann:${ANN}\n`);
   const args = ['--no-config', root, '--port', '0', '--cores', '1', '--basic-auth', file];
   const { running, facts } = await serving(args);

@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { FileServer, type FileServerOptions } from '../../index';
-import { Client, place, serverOf, siteOf } from '../support/http';
+import { Client, place, seen, serverOf, siteOf } from '../support/http';
 import { secure } from '../support/secure';
 
 const FILES = {
@@ -19,12 +19,6 @@ const FILES = {
   'empty/x.txt': 'x',
   'index.html.html': 'odd',
 };
-
-/** The body of a path, else where it redirects to, else its status. */
-async function seen(client: Client, path: string) {
-  const { status, headers, body } = await client.get(path);
-  return status === 200 ? body.toString() : status === 301 ? `-> ${headers.get('location')}` : status;
-}
 
 const CASES: [Partial<FileServerOptions>, Record<string, string | number>][] = [
   [

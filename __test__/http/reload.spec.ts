@@ -8,11 +8,9 @@ import test, { type ExecutionContext } from 'ava';
 import { FileServer, type FileServerOptions } from '../../index';
 import { main, Running } from '../support/command';
 import { bytesOf, Client, serverOf, siteOf } from '../support/http';
+import { pair, LOCALHOST as TLS } from '../support/secure';
 
-const TLS = {
-  cert: join(__dirname, '../support/tls/localhost.cert.pem'),
-  key: join(__dirname, '../support/tls/localhost.key.pem'),
-};
+const OTHER = pair('other.test');
 
 /** Asks until it is told to stop: on connections that are kept and on new ones. What is not 200 and whole fails the test. */
 function loadOn(t: ExecutionContext, port: number, kept = 3): () => Promise<number> {
@@ -263,9 +261,9 @@ test('changed certificates are noticed', async (t) => {
     t.true(ready(), what);
   };
   // First the certificate, then its key: in between the pair does not fit, and the old one stays.
-  copyFileSync(join(__dirname, '../support/tls/other.test.cert.pem'), cert);
+  copyFileSync(OTHER.cert, cert);
   await until('a pair that does not fit is told', () => server.stats().reloadsFailed === 1);
-  copyFileSync(join(__dirname, '../support/tls/other.test.key.pem'), key);
+  copyFileSync(OTHER.key, key);
   await until('the new pair is in use', () => server.stats().reloads === 1);
   const subject = await new Promise((settle, reject) => {
     request(`${server.url}/a`, { rejectUnauthorized: false, agent: false }, (response) => {

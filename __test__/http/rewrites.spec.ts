@@ -3,14 +3,8 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { FileServer, type FileServerOptions } from '../../index';
-import { bytesOf, Client, place, serverOf, siteOf } from '../support/http';
+import { bytesOf, Client, place, seen, serverOf, siteOf } from '../support/http';
 import { secure } from '../support/secure';
-
-/** The body of a path, else where it redirects to, else its status. */
-async function seen(client: Client, path: string) {
-  const { status, headers, body } = await client.get(path);
-  return status === 200 ? body.toString() : status === 301 ? `-> ${headers.get('location')}` : status;
-}
 
 const FILES = {
   'index.html': 'root',

@@ -5,6 +5,7 @@ import { connect as connectTls } from 'node:tls';
 import test, { type ExecutionContext } from 'ava';
 import { type FileServer, RouteResponse } from '../../index';
 import { bytesOf, Client, serverOf, siteOf } from '../support/http';
+import { LOCALHOST } from '../support/secure';
 
 function post(path: string, ...lines: string[]): string {
   return [`POST ${path} HTTP/1.1`, 'Host: test', ...lines, '', ''].join('\r\n');
@@ -96,12 +97,16 @@ test('request bodies have every shape that a Request has', async (t) => {
 
 for (const secure of [false, true]) {
   test(`megabytes go both ways at once${secure ? ' over TLS' : ''}`, async (t) => {
-    const tls = { cert: '__test__/support/tls/localhost.cert.pem', key: '__test__/support/tls/localhost.key.pem' };
-    const server = await echoServer(t, { limits: { routeBodyBytes: 2 ** 24 }, ...(secure ? { tls } : {}) });
+    const server = await echoServer(t, { limits: { routeBodyBytes: 2 ** 24 }, ...(secure ? { tls: LOCALHOST } : {}) });
     server.route('GET /url', (request) => new RouteResponse(request.url));
     const client = secure
       ? Client.over(
-          connectTls({ port: server.port, host: '127.0.0.1', ca: readFileSync(tls.cert), servername: 'localhost' }),
+          connectTls({
+            port: server.port,
+            host: '127.0.0.1',
+            ca: readFileSync(LOCALHOST.cert),
+            servername: 'localhost',
+          }),
         )
       : await Client.connect(t, server.port);
     t.teardown(() => client.socket.destroy());

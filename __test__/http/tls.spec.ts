@@ -8,12 +8,10 @@ import { Duplex } from 'node:stream';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import test, { type ExecutionContext } from 'ava';
 import { FileServer, type FileServerOptions } from '../../index';
-import { root as checkout, main, Running } from '../support/command';
+import { main, Running } from '../support/command';
 import { bytesOf, Client, serverOf, siteOf } from '../support/http';
+import { fixture, LOCALHOST, pair } from '../support/secure';
 
-const fixture = (name: string): string => join(checkout, '__test__/support/tls', name);
-const pair = (name: string) => ({ cert: fixture(`${name}.cert.pem`), key: fixture(`${name}.key.pem`) });
-const LOCALHOST = pair('localhost');
 const OTHER = pair('other.test');
 const CA = [LOCALHOST, OTHER].map(({ cert }) => readFileSync(cert));
 

@@ -143,3 +143,9 @@ export class Client {
     });
   }
 }
+
+/** The body of a path, else where it redirects to, else its status. */
+export async function seen(client: Client, path: string) {
+  const { status, headers, body } = await client.get(path);
+  return status === 200 ? body.toString() : status === 301 ? `-> ${headers.get('location')}` : status;
+}

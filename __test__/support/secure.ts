@@ -7,16 +7,23 @@ import type { FileServerOptions } from '../../index';
 import { root as checkout } from './command';
 import { Client, serverOf } from './http';
 
+/** A file of `support/tls`. */
+export const fixture = (name: string): string => join(checkout, '__test__/support/tls', name);
+
+/** A certificate and its key. */
+export const pair = (name: string) => ({ cert: fixture(`${name}.cert.pem`), key: fixture(`${name}.key.pem`) });
+
+/** Those of most specs. */
+export const LOCALHOST = pair('localhost');
+
 /** Serves `root` over HTTPS and connects to it. */
 export async function secure(
   t: ExecutionContext,
   root: string,
   options: Partial<FileServerOptions> = {},
 ): Promise<Client> {
-  const [cert, key] = ['cert', 'key'].map((kind) => join(checkout, `__test__/support/tls/localhost.${kind}.pem`));
-  const tls = { cert: cert as string, key: key as string };
-  const server = await serverOf(t, root, { tls, ...options });
-  const ca = readFileSync(tls.cert);
+  const server = await serverOf(t, root, { tls: LOCALHOST, ...options });
+  const ca = readFileSync(LOCALHOST.cert);
   const socket = connect({ host: '127.0.0.1', servername: 'localhost', ca, port: server.port });
   t.teardown(() => socket.destroy());
   await new Promise<void>((settle, reject) => socket.once('secureConnect', settle).once('error', reject));

@@ -38,11 +38,14 @@ const looks = 20;
 /** An answer that will not become right by waiting. */
 export class WrongAnswer extends Error {}
 
+/** What a row is answered with. */
+const statusOf = ({ conditional, ranges }: Plan): number => (conditional ? 304 : ranges ? 206 : 200);
+
 /** The requests of a row. */
 export function asks(plan: Plan, site: Site, target: Target, etag: string | undefined): Ask[] {
   const pages = plan.part === undefined ? [{ url: '/hello', bytes: Buffer.byteLength(hello) }] : site.pages(plan.part);
   const fields = Object.entries(requestFields(plan, etag)).map(([name, value]) => `${name}: ${value}\r\n`);
-  const status = plan.conditional ? 304 : plan.ranges ? 206 : 200;
+  const status = statusOf(plan);
   return pages.map(({ url, bytes }) => ({
     url,
     head: `GET ${url} HTTP/1.1\r\nHost: 127.0.0.1:${target.port}\r\n${fields.join('')}\r\n`,
@@ -98,7 +101,7 @@ async function checkOne(
   // `Connection` is the agent's.
   const { Connection: _, ...fields } = requestFields(plan, etag);
   const answer = await get(target, url, fields);
-  const status = plan.conditional ? 304 : plan.ranges ? 206 : 200;
+  const status = statusOf(plan);
   if (answer.status !== status) throw new WrongAnswer(`${url} gave status ${answer.status} instead of ${status}`);
   const pieces = Buffer.isBuffer(body) ? undefined : body;
   const right = pieces ? pieces.every((piece) => answer.body.includes(piece)) : answer.body.equals(body as Buffer);

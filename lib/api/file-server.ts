@@ -84,7 +84,7 @@ export class FileServer implements AsyncDisposable {
   readonly #native: NativeFileServer;
   #options: FileServerOptions;
   readonly #alive: NodeJS.Timeout;
-  #stats: ServerStats;
+  #stats: NativeServerStats;
   #closing: Promise<void> | undefined;
   /** The last reload that was asked for: they come one after the other. */
   #reloading: Promise<void> = Promise.resolve();
@@ -101,7 +101,7 @@ export class FileServer implements AsyncDisposable {
     this.#native = native;
     this.#desk = desk;
     this.#options = options;
-    this.#stats = { ...(native.stats() as NativeServerStats), ...this.#reloads } as ServerStats;
+    this.#stats = native.stats() as NativeServerStats;
     // The threads are not this loop's: a timer that never matters keeps it alive, as a listening socket would.
     this.#alive = setInterval(() => {}, 2 ** 31 - 1);
     serving.add(this);
@@ -265,8 +265,8 @@ export class FileServer implements AsyncDisposable {
 
   /** Counters; a plain object. From close on: as they were when it began, then as they ended. */
   stats(): ServerStats {
-    this.#stats = { ...(this.#native.stats() ?? this.#stats), ...this.#reloads } as ServerStats;
-    return this.#stats;
+    this.#stats = (this.#native.stats() as NativeServerStats | null | undefined) ?? this.#stats;
+    return { ...this.#stats, ...this.#reloads } as ServerStats;
   }
 
   /**
@@ -291,7 +291,10 @@ export class FileServer implements AsyncDisposable {
    */
   reload(options?: FileServerOptions): Promise<void> {
     return this.#queued(async () => {
-      const known = options === undefined ? this.#options : this.#with(complete('server.reload', options));
+      const known =
+        options === undefined
+          ? this.#options
+          : afterReload(this.#options, complete('server.reload', options), this.port);
       await this.#native.reload(nativeOptions(known, 'server.reload'));
       this.#options = known;
       this.#desk.origin = this.#origin; // Which may speak TLS now, or not any more.
@@ -323,11 +326,6 @@ export class FileServer implements AsyncDisposable {
   #tellOfReload(error?: Error): void {
     const reloaded = events['ringwheel:server:reload'];
     if (reloaded.hasSubscribers) reloaded.publish({ url: this.url, ...(error && { error }) });
-  }
-
-  /** New options with what cannot change. */
-  #with(options: FileServerOptions): FileServerOptions {
-    return afterReload(this.#options, options, this.port);
   }
 
   /** Looks after the certificates in use. */
@@ -363,13 +361,13 @@ export class FileServer implements AsyncDisposable {
   }
 
   async #close(deadlineMs: number): Promise<void> {
-    this.#stats = this.stats();
+    this.stats();
     this.#watch?.stop();
     // The drain waits on libuv's pool, which an ending process waits for in turn: process.exit() cuts it short.
     if (draining.size === 0) process.on('exit', cutAll);
     draining.add(this.#native);
     try {
-      this.#stats = { ...(await this.#native.close(deadlineMs)), ...this.#reloads } as ServerStats;
+      this.#stats = await this.#native.close(deadlineMs);
     } finally {
       draining.delete(this.#native);
       this.#admin?.close();

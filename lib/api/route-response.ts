@@ -185,12 +185,10 @@ export class RouteResponse {
 /** What an answer is made of. @internal */
 export function answerParts(answer: unknown): AnswerParts {
   if (answer instanceof RouteResponse) return parts(answer);
-  const { status, headers, body, bodyUsed } = (answer ?? {}) as Partial<Response>;
+  const { status, headers, body } = (answer ?? {}) as Partial<Response>;
   if (typeof status !== 'number' || typeof headers !== 'object' || body === undefined) {
     throw new TypeError(`the handler must return a Response; it returned ${answer === null ? 'null' : typeof answer}`);
   }
-  if (bodyUsed === true)
-    throw new TypeError('the body of the Response that the handler returned has been read already');
   return partsOfStandard(answer as Response);
 }
 

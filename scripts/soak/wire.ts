@@ -34,8 +34,8 @@ export function exchange(port: number, bytes: Buffer | string): Promise<Buffer> 
   });
 }
 
-/** The answers in what came, to requests with these methods (GET beyond them). */
-export function answersOf(bytes: Buffer, methods: readonly string[] = []): Answer[] {
+/** The answers in what came, to requests that were no HEAD. */
+export function answersOf(bytes: Buffer): Answer[] {
   const answers: Answer[] = [];
   let rest = bytes;
   while (rest.length > 0) {
@@ -44,7 +44,7 @@ export function answersOf(bytes: Buffer, methods: readonly string[] = []): Answe
     const status = /^HTTP\/1\.1 (\d{3}) [ -~]+(\r\n|$)/.exec(head);
     if (status === null || end < 0) throw new Error(`no answer: ${shown(rest)}`);
     const code = Number(status[1]);
-    const bodiless = code === 304 || code === 204 || methods[answers.length] === 'HEAD';
+    const bodiless = code === 304 || code === 204;
     const length = bodiless ? 0 : Number(/\r\ncontent-length: (\d+)/i.exec(head)?.[1] ?? Number.NaN);
     if (Number.isNaN(length)) throw new Error(`no length: ${shown(rest)}`);
     const body = rest.subarray(end + 4, end + 4 + length);
