@@ -23,7 +23,7 @@ use std::{rc::Rc, sync::Arc};
 pub(crate) enum Look {
     /// No route: it is a file's.
     Nothing,
-    /// A route, which waits for [`converse`](super::converse).
+    /// A route, which waits for [`converse`](mod@super::converse).
     Routed(Box<Routed>),
     /// Neither: this page.
     Page(Status, Vec<(&'static str, Vec<u8>)>),
