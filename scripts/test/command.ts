@@ -1,5 +1,5 @@
 // Runs one command of a test step: its output goes to a log file, its time is bounded, its whole process group ends with it.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createWriteStream, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -35,6 +35,14 @@ function killGroup(leader: number): void {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
+}
+
+/** The processes of a group that does not end, and what each waits for: the one witness of a hang that leaves a log. */
+function shown(leader: number): string {
+  const columns = 'pid,ppid,pgid,stat,wchan:24,etimes,args';
+  const { stdout } = spawnSync('ps', ['-e', '-ww', '-o', columns], { encoding: 'utf8' });
+  const [head = 'no `ps` here', ...lines] = (stdout ?? '').split('\n');
+  return [head, ...lines.filter((line) => Number(line.trim().split(/\s+/)[2]) === leader), ''].join('\n');
 }
 
 for (const [signal, code] of [
@@ -76,7 +84,9 @@ export function run(
     let late = false;
     const timer = setTimeout(() => {
       late = true;
-      if (child.pid !== undefined) killGroup(child.pid);
+      if (child.pid === undefined) return;
+      keep(Buffer.from(`still running after ${minutes} minutes:\n${shown(child.pid)}`));
+      killGroup(child.pid);
     }, minutes * 60_000);
     const end = (ok: boolean, how: string) => {
       if (file.writableEnded) return; // What did not start says so with an error, and then closes as well.

@@ -7,7 +7,10 @@ import type { Outcome, Step } from './step';
 import { steps } from './steps';
 
 /** How much of a failed step's output is shown here; all of it is in its log. */
-const LINES_SHOWN = 60;
+const LINES_SHOWN = 40;
+
+/** How many lines are shown of the tests that failed in it. */
+const FAILURES_SHOWN = 120;
 
 /** Steps whose name begins with one of the words given, all of them when none is given. */
 function chosen(): Step[] {
@@ -52,12 +55,24 @@ function print(step: Step, { passed, failed, skipped, complaint }: Outcome, seco
   process.stdout.write(`${word.padEnd(8)}${step.name.padEnd(28)}${seconds.toFixed(1).padStart(7)} s  ${counts}\n`);
   for (const reason of skipped) process.stdout.write(`          skipped: ${reason}\n`);
   if (failed === 0) return;
-  process.stdout.write(`          ${complaint}; the whole output is in target/test-logs/${log}.log, its end:\n`);
-  const lines = tail(log).trimEnd().split('\n').slice(-LINES_SHOWN);
+  const output = written(log);
+  show('what failed', failures(output).slice(0, FAILURES_SHOWN));
+  show('its end', output.trimEnd().split('\n').slice(-LINES_SHOWN));
+  process.stdout.write(`          ${complaint}; the whole output is in target/test-logs/${log}.log\n`);
+}
+
+function show(what: string, lines: readonly string[]): void {
+  if (lines.length === 0) return;
+  process.stdout.write(`          ${what}:\n`);
   for (const line of lines) process.stdout.write(`          | ${line}\n`);
 }
 
-function tail(log: string): string {
+/** The lines of each `not ok` of a TAP stream with the details below it: without them the end of a long run says nothing. */
+function failures(output: string): string[] {
+  return [...output.matchAll(/^not ok .*\n(?: {2}.*\n)*/gm)].flatMap(([block]) => block.trimEnd().split('\n'));
+}
+
+function written(log: string): string {
   try {
     return readFileSync(join(logs, `${log}.log`), 'utf8');
   } catch {
