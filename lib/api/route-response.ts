@@ -1,4 +1,5 @@
 // class RouteResponse: a Response that costs a fraction of the standard class, because nothing of it is made before it is asked for.
+import { findStandardBodies, takeStandardBody } from './standard-body.js';
 
 /** What the native side needs of an answer. @internal */
 export interface AnswerParts {
@@ -192,11 +193,13 @@ export function answerParts(answer: unknown): AnswerParts {
   return partsOfStandard(answer as Response);
 }
 
-function partsOfStandard({ status, headers, body, bodyUsed }: Response): AnswerParts {
+function partsOfStandard(response: Response): AnswerParts {
+  const { status, headers, body, bodyUsed } = response;
   if (bodyUsed) throw new TypeError('the body of the Response that the handler returned has been read already');
   if (status < 200 || status > 599)
     throw new RangeError(`the handler must answer with a status from 200 to 599; it answered ${status}`);
-  return { status, fields: fieldsOf(headers), body: body as ReadableStream<Uint8Array> | null };
+  const bytes = takeStandardBody(response);
+  return { status, fields: fieldsOf(headers), body: bytes ?? (body as ReadableStream<Uint8Array> | null) };
 }
 
 /** Whether a Content-Type is among the fields. */
@@ -225,4 +228,5 @@ function fieldsOf(headers: ConstructorParameters<typeof Headers>[0]): string {
 /** Puts our class below the standard's, for `instanceof`. @internal */
 export function adoptStandardResponse(): void {
   Object.setPrototypeOf(RouteResponse.prototype, Response.prototype);
+  findStandardBodies();
 }
