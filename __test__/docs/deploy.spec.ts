@@ -1,11 +1,13 @@
 // What deploy/ names exists: flags, options, ports, paths, metrics, and times that fit each other; and other people's checkers, where they are installed.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { parse, parseAllDocuments } from 'yaml';
 import { FileServer } from '../../index';
@@ -31,6 +33,15 @@ function parsed(words: readonly string[]): Record<string, unknown> {
   serve.action(() => {});
   program.parse(words, { from: 'user' });
   return serve.opts();
+}
+
+/** A port that nobody has at the moment. */
+async function freePort(): Promise<number> {
+  const holder = createServer().listen(0, '127.0.0.1');
+  await once(holder, 'listening');
+  const { port } = holder.address() as AddressInfo;
+  await new Promise((settle) => holder.close(settle));
+  return port;
 }
 
 /** biome-ignore lint/suspicious/noExplicitAny: manifests of Kubernetes have no types here, and its schemas are checked below. */
@@ -246,6 +257,47 @@ checker('haproxy', ['-v'])('haproxy.cfg is what HAProxy reads', (t) => {
   t.is(status, 0, stderr);
 });
 
+checker('haproxy', ['-v'])('behind haproxy.cfg the site is there, and 503 as soon as a stop begins', async (t) => {
+  const free = await freePort();
+  const site = { root: join(root, 'examples/site'), port: 0, cores: 1, proxyProtocol: true, admin: { port: 0 } };
+  const server = await FileServer.start(site);
+  const admin = new URL(server.adminUrl as string).port;
+  const directory = mkdtempSync(join(tmpdir(), 'ringwheel-haproxy-'));
+  const file = join(directory, 'haproxy.cfg');
+  const config = text('proxies/haproxy.cfg')
+    .replace('bind :80\n', `bind 127.0.0.1:${free}\n`)
+    .replace('127.0.0.1:8080', `127.0.0.1:${server.port}`)
+    .replace('port 9000 inter 2s', `port ${admin} inter 100ms`)
+    .replace('maxconn 20000', 'maxconn 100');
+  writeFileSync(file, config);
+  const proxy = new Running('haproxy', ['-db', '-f', file]);
+  t.teardown(async () => {
+    proxy.child.kill('SIGKILL');
+    await Promise.all([proxy.ended, server.close({ deadlineMs: 0 })]);
+    rmSync(directory, { recursive: true, force: true });
+  });
+  const status = () =>
+    fetch(`http://127.0.0.1:${free}/`).then(
+      ({ status }) => status,
+      () => undefined,
+    );
+  /** A server is up until its first check has failed: so what counts is what stays. */
+  const stays = async (wanted: number) => {
+    for (let end = Date.now() + 30_000, row = 0; row < 10 && Date.now() < end; await sleep(100)) {
+      row = (await status()) === wanted ? row + 1 : 0;
+    }
+    return status();
+  };
+  t.is(await stays(200), 200);
+  const unfinished = connect(server.port, '127.0.0.1');
+  unfinished.on('error', () => {}).write('PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\nGET / HTTP/1.1\r\n');
+  while (server.stats().connections === 0) await sleep(20);
+  const closing = server.close({ deadlineMs: 60_000 }); // Which waits for the head that is under way.
+  t.is(await stays(503), 503);
+  unfinished.destroy();
+  await closing;
+});
+
 checker('nginx', ['-v'])('nginx.conf is what nginx reads', (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'ringwheel-nginx-'));
   t.teardown(() => rmSync(directory, { recursive: true, force: true }));
@@ -267,7 +319,9 @@ test("a proxy's connections rest for less than the server keeps them", async (t)
     const seconds = Number(pattern.exec(text(`proxies/${name}`))?.[1]);
     t.true(seconds < idle, name);
   }
-  t.truthy(parse(text('proxies/envoy.yaml')).static_resources.clusters[0].health_checks[0].http_health_check.path);
+  const { host, path } = parse(text('proxies/envoy.yaml')).static_resources.clusters[0].health_checks[0]
+    .http_health_check;
+  t.deepEqual([host, path], ['localhost', '/readyz']);
 });
 
 const READ_BY_ENVOY = `

@@ -101,6 +101,22 @@ test('on loopback it answers to addresses and localhost, not to names that were 
     t.is(await status(host), 421, host);
 });
 
+test('a probe without a Host, as HTTP/1.0 lets it be, is answered: no browser sends one', async (t) => {
+  const { url } = await started(t);
+  const first = (text: string) =>
+    new Promise<string>((settle, reject) => {
+      const socket = connect(Number(new URL(url).port), '127.0.0.1', () => socket.write(text));
+      socket.setEncoding('latin1').on('error', reject);
+      socket.once('data', (answer: string) => {
+        socket.destroy();
+        settle(answer.slice(9, 12));
+      });
+    });
+  t.is(await first('GET /readyz HTTP/1.0\r\n\r\n'), '200');
+  t.is(await first('GET /readyz HTTP/1.0\r\nHost: evil.example\r\n\r\n'), '421');
+  t.is(await first('GET /readyz HTTP/1.1\r\n\r\n'), '400');
+});
+
 test('figures of one scrape are taken once, and a server on a Unix socket is told by its path', async (t) => {
   const unix = join(siteOf(t, {}), 'site.sock');
   const server = await FileServer.start({ root: siteOf(t, { 'a.txt': 'a' }), unix, cores: 1 });

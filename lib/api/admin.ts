@@ -104,9 +104,10 @@ export class Admin {
 
   /**
    * Whether a name of somebody else's was made to point here: a page of theirs, in a browser on this machine, could read what is for
-   * this machine alone (DNS rebinding).
+   * this machine alone (DNS rebinding). Who says no name (HTTP/1.0: probes of load balancers) is no browser.
    */
-  #isRebound({ headers: { host = '' } }: IncomingMessage): boolean {
+  #isRebound({ headers: { host } }: IncomingMessage): boolean {
+    if (host === undefined) return false;
     const { address, family } = this.#http.address() as AddressInfo;
     if (!LOOPBACK.check(address, family === 'IPv6' ? 'ipv6' : 'ipv4')) return false;
     const name = host.replace(/:\d*$/, '').replace(/^\[|\]$/g, '');
