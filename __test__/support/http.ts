@@ -8,6 +8,12 @@ import { FileServer, type FileServerOptions } from '../../index';
 
 const HOUR_MS = 3_600_000;
 
+/** What clients may take unless a test is about that: on a busy machine one that sends byte by byte is over the default. */
+const PATIENCE_MS = 90_000;
+
+/** A server that says nothing for so long fails its test, which else would wait for ever. */
+const SILENCE_MS = 120_000;
+
 /** A directory of files an hour old (so that their tags are strong), removed when the test ends. */
 export function siteOf(t: ExecutionContext, files: Readonly<Record<string, string | Uint8Array>>): string {
   const root = mkdtempSync(join(tmpdir(), 'ringwheel-http-'));
@@ -32,7 +38,8 @@ export async function serverOf(
   options: Partial<FileServerOptions> = {},
 ): Promise<FileServer> {
   const place = options.unix === undefined && options.fd === undefined ? { port: 0 } : {};
-  const server = await FileServer.start({ root, ...place, cores: 1, ...options });
+  const limits = { headerTimeoutMs: PATIENCE_MS, sendTimeoutMs: PATIENCE_MS, ...options.limits };
+  const server = await FileServer.start({ root, ...place, cores: 1, ...options, limits });
   t.teardown(() => server.close({ deadlineMs: 0 }));
   return server;
 }
@@ -131,15 +138,23 @@ export class Client {
         this.#received = this.#received.subarray(length);
         return piece;
       }
-      if (this.#ended)
-        throw new Error(`closed with ${JSON.stringify(this.#received.toString('latin1').slice(0, 300))}`);
+      if (this.#ended) throw new Error(`closed with ${JSON.stringify(this.#shown())}`);
       await this.#news();
     }
   }
 
+  #shown(): string {
+    return this.#received.toString('latin1').slice(0, 300);
+  }
+
   #news(): Promise<void> {
-    return new Promise((settle) => {
-      this.#wake = settle;
+    return new Promise((settle, reject) => {
+      const silence = new Error(`nothing for ${SILENCE_MS} ms, after ${JSON.stringify(this.#shown())}`);
+      const timer = setTimeout(reject, SILENCE_MS, silence);
+      this.#wake = () => {
+        clearTimeout(timer);
+        settle();
+      };
     });
   }
 }
