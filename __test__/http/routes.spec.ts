@@ -71,11 +71,48 @@ test('URLs are those of the URL standard', async (t) => {
     ['//evil/x', 'test', 'http://test//evil/x'],
     ['http://other/x?y', 'test', 'http://other/x?y'],
     ['/x', '[::1]:8', 'http://[::1]:8/x'],
+    ['/x', 'a:65535', 'http://a:65535/x'],
+    ['/x', 'a:65536', `http://127.0.0.1:${server.port}/x`],
     ['/x', 'a:b', `http://127.0.0.1:${server.port}/x`],
     ['/x', '%', `http://127.0.0.1:${server.port}/x`],
   ] as const) {
     client.send(`GET ${target} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
     t.is((await client.reply()).body.toString(), url, `${target} of ${host}`);
+  }
+});
+
+test('a path means the same to the server, to params and to a URL', async (t) => {
+  // Of `secret`, cost 5.
+  const ann = '$2y$05$R7kiDLAAWq9E6sCQD2LSCeGnHadUHANsKXsIbeeC2hByUafQM11sq';
+  const server = await serverOf(t, siteOf(t, {}), { basicAuth: { paths: ['/admin/'], users: { ann } } });
+  server.route('/*', (request, { params }) => RouteResponse.json([new URL(request.url).pathname, params['*']]));
+  // A page that refuses may end its connection: each has its own.
+  const ask = async (target: string) => {
+    const client = await Client.connect(t, server.port);
+    client.send(`GET ${target} HTTP/1.1\r\nHost: t\r\n\r\n`);
+    const { status, body } = await client.reply();
+    return status === 200 ? JSON.parse(body.toString()) : status;
+  };
+  for (const [target, expected] of [
+    ['/x\\..\\admin/s', 404],
+    ['/admin\\s', 404],
+    ['/\\admin/s', 404],
+    ['/x/..\\admin/s', 404],
+    ['/x/../admin/s', 400],
+    ['/x/%2e%2e/admin/s', 400],
+    ['/admin/s', 401],
+    ['//admin/s', 401],
+    ['http://t/admin/s', 401],
+    ['http://t:99999/admin/s', 401],
+    ['http://t\\admin/s', 400],
+    ['http://u:p@t/zz', 400],
+    ['http://t:99999/zz', ['/zz', 'zz']],
+    ['HTTP://[::1]:9/z/', ['/z/', 'z']],
+    ['http://t', ['/', '']],
+    ['/%5cadmin%5Cs', ['/%5cadmin%5Cs', '%5cadmin%5Cs']],
+    ['/a%2Fb?admin/../s', ['/a%2Fb', 'a%2Fb']],
+  ] as const) {
+    t.deepEqual(await ask(target), expected, target);
   }
 });
 
@@ -98,6 +135,14 @@ test('methods: GET answers HEAD, others are 405, OPTIONS is the server`s', async
   t.is((await client.get('/form')).body.toString(), 'a form');
   t.is((await client.ask('POST', '/form')).status, 201);
   t.is((await client.ask('PURGE', '/any')).body.toString(), 'PURGE');
+  // Without a name it is for all that a path is asked to do, not for what asks about the path.
+  for (const [method, status] of [
+    ['OPTIONS', 204],
+    ['TRACE', 405],
+  ] as const) {
+    const { headers, ...reply } = await client.ask(method, '/any');
+    t.deepEqual([reply.status, headers.get('allow')], [status, 'GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE']);
+  }
   const preflight = await client.ask('OPTIONS', '/form', 'Origin: http://a', 'Access-Control-Request-Method: PUT');
   t.is(preflight.status, 204);
   t.is(preflight.headers.get('access-control-allow-methods'), 'GET, HEAD, OPTIONS, POST, PUT');
@@ -175,6 +220,34 @@ test('what fails is a 500, told on the channel, and the connection goes on', asy
     [...wrong.keys()],
   );
   t.true(told.every(({ error, method }) => error instanceof Error && method === 'GET'));
+});
+
+test('every status that a handler chooses is counted under its number', async (t) => {
+  const server = await serverOf(t, siteOf(t, {}));
+  server.route('GET /:status', (_, { params }) => new RouteResponse(null, { status: Number(params.status) }));
+  const client = await Client.connect(t, server.port);
+  const all = ['201', '205', '299', '418', '502', '599'];
+  for (const status of [...all, '200', '201']) t.is((await client.get(`/${status}`)).status, Number(status));
+  const expected = { ...Object.fromEntries(all.map((status) => [status, 1])), 200: 1, 201: 2 };
+  t.deepEqual(server.stats().statuses, expected);
+});
+
+test('an answer with a status that has no body is refused as the standard class refuses it', (t) => {
+  for (const status of [204, 205, 304]) {
+    for (const Class of [Response, RouteResponse]) {
+      for (const make of [
+        () => Class.json({}, { status }),
+        () => Class.json({}, { status, headers: { a: 'b' } }),
+        () => new Class('', { status }),
+        () => new Class(new Uint8Array(), { status }),
+        () => new Class(new ReadableStream(), { status }),
+      ]) {
+        t.throws(make, { instanceOf: TypeError }, `${status}`);
+      }
+      t.is(new Class(null, { status }).status, status);
+      t.is(new Class(undefined, { status }).status, status);
+    }
+  }
 });
 
 test('fields of the connection are not a handler`s', async (t) => {

@@ -12,7 +12,8 @@ export interface Origin {
 
 /** Text that is the same before and after a URL is parsed: no dot segments, nothing to encode. */
 const PLAIN_TARGET = /^\/(?!\/)(?:[\w\-~!$&'()*+,;=:@%/]|(?<!\/)\.)*(?:\?[\w\-.~!$&()*+,;=:@%/?]*)?$/;
-const PLAIN_HOST = /^[a-z0-9][a-z0-9.-]*(?::[1-9]\d{0,4})?$/;
+const PLAIN_HOST =
+  /^[a-z0-9][a-z0-9.-]*(?::(?:[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5]))?$/;
 /** What a host is that the URL standard would read as a number, and write otherwise. */
 const NUMBER_LIKE = /(?:^|\.)(?:\d+|0x[\da-f]*)\.?(?::\d+)?$/;
 const IPV4 = /^(?:(?:[1-9]?\d|1\d\d|2[0-4]\d|25[0-5])(?:\.(?!:|$)|(?=:|$))){4}(?::\d+)?$/;
@@ -48,23 +49,20 @@ export class RoutedRequest {
 
   #madeUrl(): string {
     const { scheme, host: own } = this.#origin;
-    const target = this.#target;
-    const host = (/\r\nhost:[ \t]*([^\r\n]*)/i.exec(this.#head)?.[1] ?? '').trimEnd() || own;
+    // A target in absolute form names its host itself; its scheme is the connection's all the same.
+    const absolute = /^https?:\/\/([^/]*)(.*)$/i.exec(this.#target);
+    const target = absolute === null ? this.#target : absolute[2] || '/';
+    const field = absolute === null ? /\r\nhost:[ \t]*([^\r\n]*)/i.exec(this.#head) : absolute;
+    const host = (field?.[1] ?? '').trimEnd() || own;
     const ordinary = PLAIN_HOST.test(host) && (!NUMBER_LIKE.test(host) || IPV4.test(host));
     const port = scheme === 'https' ? ':443' : ':80';
     if (ordinary && PLAIN_TARGET.test(target) && !host.endsWith(port)) return `${scheme}://${host}${target}`;
-    for (const each of [host, own]) {
-      try {
-        // A target in absolute form names its host itself; its scheme is the connection's all the same.
-        const url = new URL(
-          target.startsWith('/') ? `${scheme}://${each}${target}` : target.replace(/^https?/i, scheme),
-        );
-        if (url.username === '' && url.password === '') return url.href;
-      } catch {
-        // Not a host: the server's own, then.
-      }
+    try {
+      return new URL(`${scheme}://${host}${target}`).href;
+    } catch {
+      // Not a host: the server's own, then.
+      return new URL(`${scheme}://${own}${target}`).href;
     }
-    return `${scheme}://${own}/`;
   }
 
   get headers(): Headers {

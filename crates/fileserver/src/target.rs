@@ -3,7 +3,7 @@
 //! A canonical path starts with `/`, has no empty, `.` or `..` segment, and ends with `/` only when the target did. It is
 //! decoded exactly once, so `%252e` stays the three characters `%2e`. The kernel confines the open as well
 //! (RESOLVE_BENEATH); this page is about giving each file one name and each bad name one answer.
-use crate::options::Dotfiles;
+use crate::{http::parse, options::Dotfiles};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 /// All but the unreserved characters of RFC 3986: what is encoded of a name, or of a value in a query.
@@ -54,12 +54,13 @@ fn authority(target: &[u8]) -> Option<(&[u8], &[u8])> {
     }
     let rest = target[scheme + 1..].strip_prefix(b"//")?;
     let slash = rest.iter().position(|&byte| matches!(byte, b'/' | b'?' | b'#'));
-    match slash {
-        Some(0) => None, // No authority.
-        Some(at) if rest[at] == b'/' => Some(rest.split_at(at)),
-        None if !rest.is_empty() => Some((rest, b"/")),
-        _ => None,
-    }
+    let (authority, rest) = match slash {
+        Some(at) if rest[at] == b'/' => rest.split_at(at),
+        Some(_) => return None,
+        None => (rest, &b"/"[..]),
+    };
+    // As of the Host field: whoever reads it as a URL must not find a name and password there, nor a part of the path.
+    (!authority.is_empty() && parse::is_host(authority)).then_some((authority, rest))
 }
 
 /// Decodes `raw` (see [`Target::path`]) into `canonical`, which is cleared first.
@@ -171,6 +172,9 @@ mod tests {
             "http:///a",
             "ftp://host/a",
             "host:80",
+            "http://user:password@host/a",
+            "http://host\\a/b",
+            "http://host a/b",
         ] {
             assert_eq!(cut(bad), None, "{bad}");
         }

@@ -280,7 +280,7 @@ fn read_length(value: &[u8]) -> Option<u64> {
 }
 
 /// uri-host and port of RFC 3986, by their bytes: enough to refuse spaces, slashes, user names and lists.
-fn is_host(value: &[u8]) -> bool {
+pub(crate) fn is_host(value: &[u8]) -> bool {
     value.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:[]!$&'()*+;=%".contains(byte))
 }
 

@@ -6,6 +6,8 @@ use std::borrow::Cow;
 /// The most routes of a server, and the most segments of a pattern.
 const ROUTES_MAX: usize = 10_000;
 const SEGMENTS_MAX: usize = 64;
+/// Methods that a route answers only where it names them.
+const NAMED: [&[u8]; 3] = [b"OPTIONS", b"TRACE", b"CONNECT"];
 
 /// The routes of a server. A copy is made to add one: it is read without a lock.
 #[derive(Clone, Debug, Default)]
@@ -34,11 +36,11 @@ struct Route {
 }
 
 /// What was found for a request.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     /// The route of this number.
     Route(u32),
-    /// No route of this path has the method; these are theirs.
+    /// No route of this path has the method; these are theirs, `*` for every one.
     Methods(Vec<Box<[u8]>>),
     /// No route has this path.
     Nothing,
@@ -162,6 +164,9 @@ impl Node {
 
 /// A segment as it is meant; `None` for one that no path has, which the file server refuses.
 fn decoded(segment: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if segment.contains(&b'\\') {
+        return None; // What reads the path as a URL takes it for a slash: `/x\..\admin` would be `/admin` there.
+    }
     let segment = if segment.contains(&b'%') {
         let mut decoded = Vec::with_capacity(segment.len());
         target::decode_segment(segment, &mut decoded).ok()?;
@@ -177,13 +182,14 @@ fn is_clean(rest: &[u8]) -> bool {
     rest.split(|&byte| byte == b'/').all(|segment| decoded(segment).is_some())
 }
 
-/// The route for a method: its own, that of GET for HEAD, that for every method.
+/// The route for a method: its own, that of GET for HEAD, that for every method but those that are about the connection or ask what there is.
 fn of_method(routes: &[Route], method: &[u8], others: &mut Vec<Box<[u8]>>) -> Option<u32> {
     let named = |wanted: &[u8]| routes.iter().find(|route| route.method.as_deref() == Some(wanted));
     let own = named(method).or_else(|| if method == b"HEAD" { named(b"GET") } else { None });
-    let found = own.or_else(|| routes.iter().find(|route| route.method.is_none()));
+    let every = || routes.iter().find(|route| route.method.is_none() && !NAMED.contains(&method));
+    let found = own.or_else(every);
     if found.is_none() {
-        others.extend(routes.iter().filter_map(|route| route.method.clone()));
+        others.extend(routes.iter().map(|route| route.method.clone().unwrap_or(b"*".as_slice().into())));
     }
     found.map(|route| route.number)
 }
@@ -236,12 +242,25 @@ mod tests {
         let methods = Found::Methods(vec![b"GET".as_slice().into(), b"POST".as_slice().into()]);
         assert_eq!(find(&table, "DELETE", "/m"), methods);
         assert_eq!(find(&table, "DELETE", "/n"), Found::Nothing);
+        let every = Found::Methods(vec![b"*".as_slice().into()]);
+        assert_eq!(["OPTIONS", "TRACE"].map(|method| find(&table, method, "/other")), [every.clone(), every]);
     }
 
     #[test]
     fn what_the_file_server_refuses_is_no_route_s() {
         let table = table(&["/a/*", "/a/:x"]);
-        for path in ["/a/..", "/a/%2e%2e", "/a/./b", "/a/b/../c", "/a/%zz", "/a/b/%", "/a/%00"] {
+        for path in [
+            "/a/..",
+            "/a/%2e%2e",
+            "/a/./b",
+            "/a/b/../c",
+            "/a/%zz",
+            "/a/b/%",
+            "/a/%00",
+            "/a/b\\c",
+            "/a/\\",
+            "/a\\b",
+        ] {
             assert_eq!(find(&table, "GET", path), Found::Nothing, "{path}");
         }
     }
