@@ -1,8 +1,10 @@
 // What one client may have: requests a second, connections, and bytes a second.
 import { once } from 'node:events';
+import { join } from 'node:path';
 import test from 'ava';
-import { FileServer, type FileServerOptions } from '../../index';
+import { FileServer, type FileServerOptions, RouteResponse } from '../../index';
 import { bytesOf, Client, serverOf, siteOf } from '../support/http';
+import { LOCALHOST, secure, secured } from '../support/secure';
 
 const from = (address: string) =>
   `PROXY ${address.includes(':') ? 'TCP6' : 'TCP4'} ${address} ${address.includes(':') ? '::1' : '127.0.0.1'} 40000 80\r\n`;
@@ -110,6 +112,91 @@ test('bytes a second: never faster, whole and in order, from memory, files and i
   const ending = performance.now();
   await server.close({ deadlineMs: 0 });
   t.true(performance.now() - ending < 5000);
+});
+
+/** How many of a hundred requests, sent at once, are refused. */
+async function refusedOf(client: Client): Promise<number> {
+  client.send('GET /a HTTP/1.1\r\nHost: t\r\n\r\n'.repeat(100));
+  let refused = 0;
+  for (let nth = 0; nth < 100; nth++) if ((await client.reply()).status === 429) refused++;
+  return refused;
+}
+
+for (const proxyProtocol of [false, true]) {
+  test(`limits that a reload brings hold for open connections too${proxyProtocol ? ', behind a proxy' : ''}`, async (t) => {
+    const root = siteOf(t, { a: 'hello', large: bytesOf(400_000) });
+    const options = { root, proxyProtocol };
+    const server = await serverOf(t, root, { proxyProtocol });
+    const open = async (address: string) => {
+      const client = await Client.connect(t, server.port);
+      if (proxyProtocol) client.send(from(address));
+      t.is((await client.get('/a')).status, 200);
+      return client;
+    };
+    const [one, again, other] = [await open('192.0.2.1'), await open('192.0.2.1'), await open('192.0.2.2')];
+    await server.reload({ ...options, limits: { requestsPerClient: 1, burstPerClient: 60 } });
+    const first = await refusedOf(one);
+    t.true(first > 0 && first <= 40, `${first}`);
+    // The same client has nothing left on its other connection; another client, as a proxy tells them apart, has all.
+    t.true((await refusedOf(again)) > first);
+    if (proxyProtocol) t.true((await refusedOf(other)) <= 40);
+    await server.reload({ ...options, limits: { connectionsPerClient: 3 } });
+    for (const client of [one, again, other]) t.is((await client.get('/a')).status, 200);
+    if (proxyProtocol) t.is((await (await open('192.0.2.1')).get('/a')).status, 200);
+    const late = await Client.connect(t, server.port);
+    if (proxyProtocol) late.send(from('192.0.2.1'));
+    t.regex((await late.rest()).toString('latin1'), /^HTTP\/1\.1 429 /);
+    // 400,000 bytes, of which 100,000 and a last piece of as many go free.
+    const begun = performance.now();
+    await server.reload({ ...options, limits: { bytesPerSecond: 400_000, bytesAtFullSpeed: 100_000 } });
+    t.is((await one.get('/large')).body.length, 400_000);
+    t.is((await one.get('/a')).status, 200);
+    t.true(performance.now() - begun > 500);
+    // Half an hour would be left of this one.
+    await server.reload({ ...options, limits: { bytesPerSecond: 1024 } });
+    t.is((await other.get('/a')).status, 200);
+    await server.reload(options);
+    t.is((await other.get('/large')).body.length, 400_000);
+  });
+}
+
+test('a client on a Unix socket has no address, and no limit of its own', async (t) => {
+  const unix = join(siteOf(t, {}), 'socket');
+  const limits = { requestsPerClient: 1, burstPerClient: 1, connectionsPerClient: 1 };
+  await serverOf(t, siteOf(t, { a: 'hello' }), { unix, limits });
+  for (const client of [await Client.connect(t, unix), await Client.connect(t, unix)]) t.is(await refusedOf(client), 0);
+});
+
+test('over TLS the same: requests, connections, bytes a second', async (t) => {
+  const large = bytesOf(400_000);
+  const root = siteOf(t, { a: 'hello', large });
+  const client = await secure(t, root, { limits: { requestsPerClient: 1, burstPerClient: 60 } });
+  const refused = await refusedOf(client);
+  t.true(refused > 0 && refused <= 40, `${refused}`);
+  const server = await serverOf(t, root, { tls: LOCALHOST, limits: { connectionsPerClient: 1 } });
+  const first = await secured(t, server.port);
+  t.is((await first.get('/a')).status, 200);
+  // No handshake, so no page: the connection ends.
+  const second = await Client.connect(t, server.port);
+  t.is((await second.rest()).length, 0);
+  t.is(server.stats().shed, 1);
+  const slow = await secure(t, root, { limits: { bytesPerSecond: 400_000, bytesAtFullSpeed: 100_000 } });
+  const begun = performance.now();
+  t.true((await slow.get('/large')).body.equals(large));
+  t.is((await slow.get('/a')).status, 200);
+  t.true(performance.now() - begun > 500);
+});
+
+test('a request that waits for the disk or a handler counts once, and what is pipelined behind it counts too', async (t) => {
+  const server = await serverOf(t, siteOf(t, { a: 'hello' }), { limits: { requestsPerClient: 1, burstPerClient: 60 } });
+  server.route('GET /route', () => new RouteResponse('routed'));
+  const client = await Client.connect(t, server.port);
+  const each = ['/route', '/a', '/none'].map((path) => `GET ${path} HTTP/1.1\r\nHost: t\r\n\r\n`).join('');
+  client.send(each.repeat(40));
+  const statuses = [];
+  for (let nth = 0; nth < 120; nth++) statuses.push((await client.reply()).status);
+  t.true(statuses.slice(0, 60).every((status) => status !== 429));
+  t.true(statuses.slice(60).includes(429));
 });
 
 test('the limits are checked', async (t) => {

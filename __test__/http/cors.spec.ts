@@ -1,7 +1,7 @@
 // CORS and security headers: what each origin is told, on every kind of answer, from the disk and from the cache.
 import { gunzipSync } from 'node:zlib';
 import test from 'ava';
-import { FileServer } from '../../index';
+import { FileServer, RouteResponse } from '../../index';
 import { bytesOf, Client, type Reply, serverOf, siteOf } from '../support/http';
 
 const A = 'https://a.example';
@@ -73,6 +73,41 @@ test('one origin is named to everybody; of several each is told of itself alone'
     // Two fields are none.
     t.is(allowed(await client.get('/a.txt', `Origin: ${A}`, `Origin: ${A}`)), undefined);
   }
+});
+
+test('what a handler says of itself the server does not say again', async (t) => {
+  const server = await serverOf(t, siteOf(t, {}), {
+    cors: { origins: [A, B], credentials: true, exposed: ['X-A'], headers: ['X-A'] },
+  });
+  const said = new Map<string, Record<string, string>>([
+    ['/nothing', {}],
+    ['/exposed', { 'Access-Control-Expose-Headers': 'X-B' }],
+    ['/all', { 'Access-Control-Allow-Origin': '*', Vary: 'Accept' }],
+    ['/server', { Server: 'own' }],
+  ]);
+  for (const [path, headers] of said) server.route(`GET ${path}`, () => new RouteResponse('x', { headers }));
+  const of = async (path: string, origin: string) => {
+    const client = await Client.connect(t, server.port);
+    client.send(`GET ${path} HTTP/1.1\r\nHost: t\r\nOrigin: ${origin}\r\nConnection: close\r\n\r\n`);
+    const fields = (await client.rest())
+      .toString('latin1')
+      .split('\r\n')
+      .map((line) => line.toLowerCase());
+    return fields.filter((line) => /^(access-control|vary|server)/.test(line)).sort();
+  };
+  const [a, yes, vary] = [
+    `access-control-allow-origin: ${A}`,
+    'access-control-allow-credentials: true',
+    'vary: origin',
+  ];
+  const exposed = (name: string) => `access-control-expose-headers: ${name}`;
+  const ours = 'server: ringwheel';
+  t.deepEqual(await of('/nothing', A), [yes, a, exposed('x-a'), ours, vary]);
+  t.deepEqual(await of('/nothing', 'https://evil.example'), [ours, vary]);
+  t.deepEqual(await of('/exposed', A), [yes, a, exposed('x-b'), ours, vary]);
+  // Which origin may read is the handler's word, and credentials that go with another are not added to it.
+  t.deepEqual(await of('/all', A), ['access-control-allow-origin: *', ours, 'vary: accept', vary]);
+  t.deepEqual(await of('/server', B), [yes, `access-control-allow-origin: ${B}`, exposed('x-a'), 'server: own', vary]);
 });
 
 test('a page of the site for what goes wrong is readable like a file', async (t) => {

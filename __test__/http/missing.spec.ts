@@ -30,6 +30,19 @@ test('the disk is asked once for a name within the time, and again after it', as
   t.is((await client.get('/none')).body.toString(), 'here');
 });
 
+test('left out it is a tenth of a second: a file that was removed and written again is not missed for longer', async (t) => {
+  const root = siteOf(t, {});
+  const server = await serverOf(t, root);
+  const client = await Client.connect(t, server.port);
+  for (let time = 0; time < 10; time += 1) {
+    t.is((await client.get('/a')).status, 404);
+    await wait(101);
+  }
+  t.is(server.stats().loads, 10);
+  place(root, 'a', 'here');
+  t.is((await client.get('/a')).body.toString(), 'here');
+});
+
 test('it is never trusted longer than what is there, and 0 trusts nothing', async (t) => {
   for (const cache of [
     { missingMs: 86_400_000, revalidateMs: 0 },

@@ -1,5 +1,6 @@
 // How routed requests end otherwise: too many, too slow, clients and servers and threads that go, passwords, many sites.
 import { once } from 'node:events';
+import { inspect } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import test from 'ava';
 import { FileServer, RouteResponse } from '../../index';
@@ -78,7 +79,7 @@ test('a handler that does not answer in time is a 503, and its answer later is n
   t.is(reply.body.toString(), 'now');
 });
 
-test('a client that does not send its body is a 408', async (t) => {
+test.serial('a client that does not send its body is a 408', async (t) => {
   const server = await serverOf(t, siteOf(t, {}), { limits: { sendTimeoutMs: 100 } });
   server.route('POST /text', async (request) => new RouteResponse(await request.text()));
   const client = await Client.connect(t, server.port);
@@ -118,6 +119,172 @@ test('a client that goes aborts the signal and cancels the stream; one that ends
   gone.socket.destroy();
   await cancelled.wait;
   t.pass();
+});
+
+/** A stream that has these pieces and then nothing to say, and why it was cancelled. */
+function waiting(pieces: unknown[]): { stream: ReadableStream; cancelled: Promise<unknown> } {
+  let cancel = (_reason: unknown): void => {};
+  const cancelled = new Promise((settle) => {
+    cancel = settle;
+  });
+  const left = [...pieces];
+  const pull = (controller: ReadableStreamDefaultController) => {
+    if (left.length === 0) return new Promise<void>(() => {});
+    controller.enqueue(left.shift());
+    return undefined;
+  };
+  return { stream: new ReadableStream({ pull, cancel }, { highWaterMark: 0 }), cancelled };
+}
+
+for (const [when, pieces] of [
+  ['has said nothing yet', []],
+  ['waits for its next piece', [Buffer.from('first')]],
+] as const) {
+  test(`a stream that ${when} is cancelled when its client has gone`, async (t) => {
+    const server = await serverOf(t, siteOf(t, {}));
+    const { stream, cancelled } = waiting([...pieces]);
+    const begun = gate();
+    server.route('GET /', () => {
+      begun.open();
+      return new Response(stream);
+    });
+    const client = await Client.connect(t, server.port);
+    const data = once(client.socket, 'data');
+    client.send('GET / HTTP/1.1\r\nHost: t\r\n\r\n');
+    await begun.wait;
+    if (pieces.length > 0) await data;
+    else data.catch(() => {});
+    client.socket.resetAndDestroy();
+    t.is(((await cancelled) as Error).name, 'AbortError');
+  });
+}
+
+for (const [what, request] of [
+  [
+    'has more behind its request than is taken in',
+    `GET / HTTP/1.1\r\nHost: t\r\n\r\n${'GET /behind HTTP/1.1\r\n'.repeat(4000)}`,
+  ],
+  [
+    'has sent a body that nobody reads',
+    `POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 200000\r\n\r\n${'x'.repeat(150_000)}`,
+  ],
+] as const) {
+  for (const [how, end] of [
+    ['resets', (client: Client) => client.socket.resetAndDestroy()],
+    ['ends', (client: Client) => client.socket.end()],
+  ] as const) {
+    test(`a client that ${what} and ${how} is not held for ever`, async (t) => {
+      const server = await serverOf(t, siteOf(t, {}), { limits: { sendTimeoutMs: how === 'ends' ? 300 : 60_000 } });
+      const { stream, cancelled } = waiting([Buffer.from('first')]);
+      const aborted = gate();
+      server.route('/', (request) => {
+        request.signal.addEventListener('abort', aborted.open);
+        return new Response(stream);
+      });
+      const client = await Client.connect(t, server.port);
+      client.send(request);
+      await once(client.socket, 'data');
+      end(client);
+      await aborted.wait;
+      t.is(((await cancelled) as Error).name, 'AbortError');
+    });
+  }
+}
+
+test('a client that has ended its side may have gone: its stream goes on as long as it says something', async (t) => {
+  const server = await serverOf(t, siteOf(t, {}), { limits: { sendTimeoutMs: 300 } });
+  const { stream, cancelled } = waiting(Array(5).fill(Buffer.from('piece')));
+  let pieces = 0;
+  const slowly = new TransformStream({
+    transform: async (piece, controller) => {
+      if (pieces++ > 0) await new Promise((settle) => setTimeout(settle, 100));
+      controller.enqueue(piece);
+    },
+  });
+  server.route('GET /', () => new Response(stream.pipeThrough(slowly)));
+  const client = await Client.connect(t, server.port);
+  client.send('GET / HTTP/1.1\r\nHost: t\r\n\r\n');
+  await once(client.socket, 'data');
+  client.socket.end();
+  t.is(((await cancelled) as Error).name, 'AbortError');
+  t.true((await client.rest()).toString('latin1').includes('piece'));
+  t.is(server.stats().cut, 1);
+});
+
+test.serial('nothing that a handler returns or throws reaches the requests beside it', async (t) => {
+  const { error } = console;
+  const said: unknown[] = [];
+  console.error = (...what) => {
+    // As the console does it.
+    said.push(what.map((each) => (typeof each === 'string' ? each : inspect(each))).join(' '));
+  };
+  t.teardown(() => {
+    console.error = error;
+  });
+  const server = await serverOf(t, siteOf(t, {}));
+  const bytes = new Uint8Array(8);
+  structuredClone(bytes, { transfer: [bytes.buffer] });
+  const wrong = {
+    [inspect.custom]: () => {
+      throw new Error('not to be seen');
+    },
+  };
+  server.route('GET /detached', () => new RouteResponse(bytes));
+  server.route('GET /throws', () => {
+    throw wrong;
+  });
+  server.route('GET /rejects', () => Promise.reject(wrong));
+  server.route('GET /right', () => new RouteResponse('right'));
+  const paths = ['/detached', '/throws', '/rejects', '/right'];
+  const replies = await Promise.all(paths.map(async (path) => (await Client.connect(t, server.port)).get(path)));
+  t.deepEqual(
+    replies.map(({ status }) => status),
+    [500, 500, 500, 200],
+  );
+  t.is(said.filter((what) => /error that throws when it is looked at/.test(String(what))).length, 2);
+});
+
+test.serial('a stream with a piece that is no bytes is cancelled, and its client told by the cut', async (t) => {
+  const { error } = console;
+  console.error = () => {};
+  t.teardown(() => {
+    console.error = error;
+  });
+  const server = await serverOf(t, siteOf(t, {}));
+  const streams = [waiting(['text']), waiting([Buffer.from('first'), 7])];
+  streams.forEach(({ stream }, nth) => {
+    server.route(`GET /${nth}`, () => new Response(stream));
+  });
+  const client = await Client.connect(t, server.port);
+  t.is((await client.get('/0')).status, 500);
+  // Cut, or another 500 where nothing of it had been sent.
+  client.send('GET /1 HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n');
+  t.false((await client.rest()).toString('latin1').endsWith('0\r\n\r\n'));
+  for (const { cancelled } of streams) t.regex(((await cancelled) as Error).message, /a stream of Uint8Arrays/);
+});
+
+test.serial('an answer that is none leaves the connection as it was', async (t) => {
+  const { error } = console;
+  console.error = () => {};
+  t.teardown(() => {
+    console.error = error;
+  });
+  const server = await serverOf(t, siteOf(t, { a: 'file' }));
+  const headers = [['a', 'b\r\nSet-Cookie: c']];
+  const wrong = (body: ReadableStream | null) =>
+    ({ status: 200, headers, body, bodyUsed: false }) as unknown as Response;
+  server.route('POST /wrong', () => wrong(null));
+  server.route('GET /wrong', () => wrong(waiting([Buffer.from('first')]).stream));
+  // In HTTP/1.0 such a stream would have ended the connection.
+  const old = await Client.connect(t, server.port);
+  old.send('GET /wrong HTTP/1.0\r\nConnection: keep-alive\r\n\r\n');
+  const reply = await old.reply();
+  t.deepEqual([reply.status, reply.headers.get('connection')], [500, 'keep-alive']);
+  t.is((await old.get('/a')).body.toString(), 'file');
+  const kept = await Client.connect(t, server.port);
+  kept.send('POST /wrong HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello');
+  t.is((await kept.reply()).status, 500);
+  t.is((await kept.get('/a')).body.toString(), 'file');
 });
 
 test('a close waits for handlers until its deadline, and no longer', async (t) => {

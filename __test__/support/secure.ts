@@ -22,9 +22,13 @@ export async function secure(
   root: string,
   options: Partial<FileServerOptions> = {},
 ): Promise<Client> {
-  const server = await serverOf(t, root, { tls: LOCALHOST, ...options });
+  return secured(t, (await serverOf(t, root, { tls: LOCALHOST, ...options })).port);
+}
+
+/** A connection to a server that has the certificate of most specs. */
+export async function secured(t: ExecutionContext, port: number): Promise<Client> {
   const ca = readFileSync(LOCALHOST.cert);
-  const socket = connect({ host: '127.0.0.1', servername: 'localhost', ca, port: server.port });
+  const socket = connect({ host: '127.0.0.1', servername: 'localhost', ca, port });
   t.teardown(() => socket.destroy());
   await new Promise<void>((settle, reject) => socket.once('secureConnect', settle).once('error', reject));
   return Client.over(socket);

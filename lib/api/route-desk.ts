@@ -4,7 +4,7 @@ import { ourError } from './errors.js';
 import { events } from './events.js';
 import { paramsOf, type Route, type RouteContext, type RouteHandler, routeOf } from './route.js';
 import { RouteAnswers } from './route-answers.js';
-import { type AnswerParts, adoptStandardResponse, answerParts } from './route-response.js';
+import { adoptStandardResponse, answerParts } from './route-response.js';
 import { sendStream } from './route-stream.js';
 import { RoutedBody } from './routed-body.js';
 import { adoptStandard, type Origin, RoutedRequest } from './routed-request.js';
@@ -28,6 +28,8 @@ export class Exchange {
   readonly body: RoutedBody | undefined;
   /** Called when there is room for more of the answer's body, or nobody wants it any more. */
   onRoom: (() => void) | undefined;
+  /** Called when nobody wants the answer any more. */
+  onGone: (() => void) | undefined;
 
   constructor(number: number, request: RoutedRequest, body: RoutedBody | undefined) {
     this.number = number;
@@ -124,6 +126,7 @@ export class RouteDesk {
       this.release(exchange);
       exchange.request.end();
       exchange.onRoom?.();
+      exchange.onGone?.();
     }
   }
 
@@ -153,20 +156,18 @@ export class RouteDesk {
   }
 
   #answer(exchange: Exchange, answer: unknown): void {
-    let parts: AnswerParts;
     try {
-      parts = answerParts(answer);
+      const { status, fields, body } = answerParts(answer);
+      if (body !== null && typeof body === 'object' && !(body instanceof Uint8Array)) {
+        sendStream(this, exchange, status, fields, body).catch((error) => this.fail(exchange, error));
+        return;
+      }
+      if (exchange.number === 0) return; // Nobody waits for it any more.
+      this.answers.add(exchange.number, status, fields, body, 'whole');
     } catch (error) {
       this.fail(exchange, error);
       return;
     }
-    const { status, fields, body } = parts;
-    if (body !== null && typeof body === 'object' && !(body instanceof Uint8Array)) {
-      sendStream(this, exchange, status, fields, body).catch((error) => this.fail(exchange, error));
-      return;
-    }
-    if (exchange.number === 0) return; // Nobody waits for it any more.
-    this.answers.add(exchange.number, status, fields, body, 'whole');
     this.release(exchange);
   }
 
@@ -178,11 +179,16 @@ export class RouteDesk {
       this.native.fail(number);
       this.release(exchange);
     }
-    // A handler that was told that its client has gone, and says so, has done what it should.
-    if (number === 0 && request.signal.aborted && (error as Error | undefined)?.name === 'AbortError') return;
     const { method, url } = request;
     const failed = events['ringwheel:route:error'];
-    if (failed.hasSubscribers) failed.publish({ error, method, url });
-    else console.error(`ringwheel: the handler of ${method} ${url} failed:`, error);
+    const what = `ringwheel: the handler of ${method} ${url} failed`;
+    try {
+      // A handler that was told that its client has gone, and says so, has done what it should.
+      if (number === 0 && request.signal.aborted && (error as Error | undefined)?.name === 'AbortError') return;
+      if (failed.hasSubscribers) failed.publish({ error, method, url });
+      else console.error(`${what}:`, error);
+    } catch {
+      console.error(`${what} with an error that throws when it is looked at`);
+    }
   }
 }

@@ -63,9 +63,7 @@ export class RouteResponse {
       this.#body = null;
       this.#fields = '';
     }
-    if (body !== undefined && body !== null && (status === 204 || status === 205 || status === 304)) {
-      throw new TypeError(`RouteResponse: an answer with status ${status} has no body`);
-    }
+    if (body !== undefined && body !== null) mayHaveBody(status);
   }
 
   /** An answer whose body is `value` as JSON. */
@@ -78,6 +76,7 @@ export class RouteResponse {
       return new RouteResponse(text, { ...init, headers });
     }
     const response = new RouteResponse(null, init);
+    mayHaveBody(response.#status);
     response.#body = text;
     response.#fields = JSON_TYPE;
     return response;
@@ -200,6 +199,12 @@ function partsOfStandard(response: Response): AnswerParts {
     throw new RangeError(`the handler must answer with a status from 200 to 599; it answered ${status}`);
   const bytes = takeStandardBody(response);
   return { status, fields: fieldsOf(headers), body: bytes ?? (body as ReadableStream<Uint8Array> | null) };
+}
+
+function mayHaveBody(status: number): void {
+  if (status === 204 || status === 205 || status === 304) {
+    throw new TypeError(`RouteResponse: an answer with status ${status} has no body; pass null`);
+  }
 }
 
 /** Whether a Content-Type is among the fields. */

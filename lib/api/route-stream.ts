@@ -12,14 +12,32 @@ export async function sendStream(
   body: ReadableStream<Uint8Array>,
 ): Promise<void> {
   const reader = body.getReader();
-  const promised = lengthOf(fields);
+  // A stream may have nothing to say for hours: it is not asked again before it is cancelled.
+  exchange.onGone = () => {
+    cancel(reader).catch((error) => desk.fail(exchange, error));
+  };
+  try {
+    await sendAll(desk, exchange, status, fields, reader);
+  } catch (error) {
+    reader.cancel(error).catch(() => {}); // A stream that failed by itself says the same again.
+    throw error;
+  }
+}
+
+async function sendAll(
+  desk: RouteDesk,
+  exchange: Exchange,
+  status: number,
+  fields: string,
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+): Promise<void> {
+  if (exchange.number === 0) return cancel(reader);
   if (status === 204 || status === 205 || status === 304) {
-    if (exchange.number !== 0) {
-      desk.answers.add(exchange.number, status, fields, null, 'whole');
-      desk.release(exchange);
-    }
+    desk.answers.add(exchange.number, status, fields, null, 'whole');
+    desk.release(exchange);
     return cancel(reader);
   }
+  const promised = lengthOf(fields);
   const first = await reader.read();
   let second: Read | undefined;
   let next: Promise<Read> | undefined;
@@ -35,7 +53,7 @@ export async function sendStream(
     await new Promise<void>((settle) => process.nextTick(settle));
   }
   const opening = first.done ? null : bytesOf(first.value);
-  if (exchange.number === 0) return cancel(reader);
+  if ((exchange.number as number) === 0) return cancel(reader);
   if (first.done || second?.done === true) {
     desk.answers.add(exchange.number, status, fields, opening, 'whole');
     desk.release(exchange);

@@ -28,7 +28,7 @@ export interface ServerCacheOptions {
   revalidateMs?: number;
   /**
    * Milliseconds for which a name that led to nothing is trusted to do so, from 0 to 86400000, never longer than `revalidateMs`. 0 looks at
-   * every request. For at most 4096 names per core. Default 1000.
+   * every request. For at most 4096 names per core. Default 100.
    */
   missingMs?: number;
   /**

@@ -4,7 +4,7 @@ mod common;
 use common::both_drivers;
 use ringwheel_executor::{
     DriverKind, Executor, Source, Target, fs,
-    net::{ListenOptions, Listener, Shutdown, Stream},
+    net::{ListenOptions, Listener, Peer, Shutdown, Stream},
     spawn, time,
 };
 use std::{io, net::SocketAddr, rc::Rc, time::Duration};
@@ -431,6 +431,34 @@ fn acknowledged_bytes_grow_as_the_peer_takes_them() {
                 receive_all(&client, 100_000).await?;
                 time::sleep(Duration::from_millis(50)).await;
                 assert_eq!(server.acknowledged().unwrap() - before, 100_000);
+                io::Result::Ok(())
+            })
+            .unwrap()
+            .unwrap();
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_peer_that_ends_or_resets_is_seen_without_receiving_what_it_sent() {
+    each_driver(|mut executor| {
+        executor
+            .run(async {
+                let listener = Listener::bind(local(), ListenOptions::default())?;
+                let client = std::net::TcpStream::connect(listener.local_address()?)?;
+                let server = listener.accept().await?;
+                let until = async |expected: Peer| {
+                    while server.peer() != expected {
+                        time::sleep(Duration::from_millis(1)).await;
+                    }
+                };
+                assert_eq!(server.peer(), Peer::There);
+                io::Write::write_all(&mut &client, b"unread")?;
+                client.shutdown(Shutdown::Write)?;
+                until(Peer::Ended).await;
+                socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
+                drop(client);
+                until(Peer::Gone).await;
                 io::Result::Ok(())
             })
             .unwrap()

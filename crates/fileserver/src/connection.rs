@@ -53,8 +53,10 @@ pub(crate) struct Connection {
     pub(crate) unread: bool,
     /// Between the socket and what is served, where the server speaks TLS.
     pub(crate) tls: Option<Box<Session>>,
-    /// The client, where somebody wants to know.
-    pub(crate) client: Option<IpAddr>,
+    /// The client: as a proxy introduced it, else as the socket has it, once somebody wanted to know.
+    client: Option<IpAddr>,
+    /// The socket was asked who the client is; of some, as of Unix sockets, it does not know.
+    asked: bool,
     /// Answers that are to be logged.
     pub(crate) log: Option<Box<Pending>>,
     /// What came of the password of the request at hand, when it was hashed just now.
@@ -96,7 +98,39 @@ impl Connection {
     pub(crate) fn move_on(&mut self) {
         if self.guard.core.is_retired() {
             self.guard.move_on();
+            self.keep_limits();
         }
+    }
+
+    /// Holds the client to the limits of the configuration at hand. One that has more connections than it may keeps those that it has.
+    fn keep_limits(&mut self) {
+        let core = Rc::clone(&self.guard.core);
+        let limits = &core.options.limits;
+        if self.pace.as_ref().map_or(0, Pace::rate) != limits.bytes_per_second {
+            self.pace = Pace::of(limits.bytes_per_second, limits.bytes_at_full_speed, Instant::now());
+        }
+        if limits.connections_per_client > 0 && self.place.is_none() {
+            self.place = self.enter_clients(u32::MAX);
+        }
+    }
+
+    /// Counts the connection for its client, unless that has `max`; `None` too where nobody knows who it is.
+    fn enter_clients(&mut self, max: u32) -> Option<Place> {
+        let client = self.client()?;
+        self.guard.core.post.control.clients.enter(client.into(), max)
+    }
+
+    /// Who the client is, as far as anybody knows.
+    fn client(&mut self) -> Option<IpAddr> {
+        if self.client.is_none() && !self.asked {
+            self.asked = true;
+            self.introduce(self.stream().peer_address().ok());
+        }
+        self.client
+    }
+
+    fn introduce(&mut self, client: Option<SocketAddr>) {
+        self.client = client.map(|address| address.ip().to_canonical());
     }
 
     /// Sends what is in the outbox.
@@ -186,7 +220,8 @@ impl Connection {
         if self.admitted {
             return None;
         }
-        let wait = self.guard.core.post.control.clients.request(self.client?.into(), rate, now).err();
+        let client = self.client()?;
+        let wait = self.guard.core.post.control.clients.request(client.into(), rate, now).err();
         self.admitted = wait.is_none();
         wait
     }
@@ -235,26 +270,21 @@ impl Connection {
         }
     }
 
-    /// Learns who the client is, where somebody wants to know. False: it has too many connections.
+    /// Before the first request: `introduced` is who a proxy says that the client is. False: it has too many connections.
     fn meet(&mut self, introduced: Option<SocketAddr>) -> bool {
-        let core = Rc::clone(&self.guard.core);
-        let limits = &core.options.limits;
-        if limits.bytes_per_second > 0 {
-            self.pace = Some(Pace::new(limits.bytes_per_second, limits.bytes_at_full_speed, Instant::now()));
+        self.introduce(introduced);
+        if self.core().post.control.access_log.is_some() {
+            let client = self.client();
+            self.log = Some(Box::new(Pending::new(client)));
         }
-        let is_logged = core.post.control.access_log.is_some();
-        if !is_logged && core.rate.is_none() && limits.connections_per_client == 0 {
-            return true;
+        let most = self.core().options.limits.connections_per_client;
+        if most > 0 && self.client().is_some() {
+            self.place = self.enter_clients(most);
+            if self.place.is_none() {
+                return false;
+            }
         }
-        let address = introduced.or_else(|| self.stream().peer_address().ok());
-        self.client = address.map(|address| address.ip().to_canonical());
-        if is_logged {
-            self.log = Some(Box::new(Pending::new(self.client)));
-        }
-        if let Some(client) = self.client.filter(|_| limits.connections_per_client > 0) {
-            self.place = core.post.control.clients.enter(client.into(), limits.connections_per_client);
-            return self.place.is_some();
-        }
+        self.keep_limits();
         true
     }
 
@@ -306,6 +336,7 @@ pub(crate) async fn serve(guard: Guard) {
         unread: false,
         tls: None,
         client: None,
+        asked: false,
         log: None,
         hashed: None,
         admitted: false,

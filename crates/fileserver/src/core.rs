@@ -122,9 +122,11 @@ impl Core {
         let mut shelf = self.shelf.borrow_mut();
         shelf.small = Bounded::new(0);
         shelf.large = Bounded::new(0);
+        self.listings.close();
+        self.missing.replace(Missing::new(Duration::ZERO));
     }
 
-    /// Publishes what the caches hold.
+    /// Publishes what the caches hold, unless it is another's that are of interest.
     pub(crate) fn publish_cache(&self, shelf: &Shelf) {
         if self.is_retired() {
             return;

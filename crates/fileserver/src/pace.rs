@@ -12,8 +12,18 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
+    /// The speed of a new connection; none where `rate` is 0.
+    pub(crate) fn of(rate: u64, free: u64, now: Instant) -> Option<Pace> {
+        (rate > 0).then(|| Pace::new(rate, free, now))
+    }
+
+    /// Bytes a second.
+    pub(crate) fn rate(&self) -> u64 {
+        self.rate
+    }
+
     /// `free` bytes go at full speed.
-    pub(crate) fn new(rate: u64, free: u64, now: Instant) -> Pace {
+    fn new(rate: u64, free: u64, now: Instant) -> Pace {
         Pace { rate, balance: i64::try_from(free).unwrap_or(i64::MAX), at: now }
     }
 

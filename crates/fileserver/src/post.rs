@@ -56,9 +56,10 @@ impl Post {
 
     /// From now on `core` answers; requests that are being answered are left to the one before.
     pub(crate) fn enact(&self, core: Rc<Core>) {
-        let before = self.newest.replace(Some(core));
+        let before = self.newest.replace(Some(Rc::clone(&core)));
         if let Some(before) = before {
             before.retire();
+            core.publish_cache(&core.shelf.borrow());
         }
     }
 

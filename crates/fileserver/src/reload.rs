@@ -12,7 +12,10 @@ use ringwheel_executor::event::Event;
 use std::{
     collections::VecDeque,
     rc::Rc,
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{self, RecvTimeoutError},
+    },
     time::Duration,
 };
 
@@ -31,37 +34,74 @@ pub(crate) enum Order {
 
 /// Orders for one core, from any thread.
 #[derive(Debug, Default)]
-pub(crate) struct Orders(Mutex<(VecDeque<Order>, Event)>);
+pub(crate) struct Orders(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    orders: VecDeque<Order>,
+    came: Event,
+    /// Nobody follows them any more.
+    closed: bool,
+}
 
 impl Orders {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where nobody follows it, the order is dropped, and with it the way to answer.
     fn give(&self, order: Order) {
-        let came = {
-            let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            waiting.0.push_back(order);
-            waiting.1.clone()
-        };
+        let mut waiting = self.waiting();
+        if waiting.closed {
+            return;
+        }
+        waiting.orders.push_back(order);
+        let came = waiting.came.clone();
+        drop(waiting);
         came.set();
     }
 
     async fn next(&self) -> Order {
         loop {
             let came = {
-                let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(order) = waiting.0.pop_front() {
+                let mut waiting = self.waiting();
+                if let Some(order) = waiting.orders.pop_front() {
                     return order;
                 }
-                if waiting.1.is_set() {
-                    waiting.1 = Event::new();
+                if waiting.came.is_set() {
+                    waiting.came = Event::new();
                 }
-                waiting.1.clone()
+                waiting.came.clone()
             };
             came.wait().await;
         }
+    }
+
+    fn close(&self) {
+        let mut waiting = self.waiting();
+        waiting.closed = true;
+        let orders = std::mem::take(&mut waiting.orders);
+        drop(waiting);
+        drop(orders);
+    }
+
+    fn is_closed(&self) -> bool {
+        self.waiting().closed
+    }
+}
+
+/// Closes a core's orders however the task that follows them ends: who waits for an answer must not wait for ever.
+struct Obeys<'a>(&'a Orders);
+
+impl Drop for Obeys<'_> {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
 /// A core's side, until it drains.
 pub(crate) async fn obey(post: Rc<Post>) {
+    let _obeys = Obeys(&post.control.orders[post.index]);
     let mut prepared = None;
     while !post.draining.get() {
         match post.control.orders[post.index].next().await {
@@ -105,12 +145,7 @@ impl Reloader {
         same_place(&current.options, &options)?;
         server::check_contents(&options)?;
         let setup = Setup::open(options, Some(&current))?;
-        // Under the same name, for who has moved the file away.
-        control.access_log.as_ref().map_or(Ok(()), |log| log.reopen())?;
-        if setup.options.packs() {
-            control.compressor.start_threads(control.cores.len())?;
-        }
-        if let Err(error) = self.ask(|answer| Order::Prepare(Arc::clone(&setup), answer)) {
+        if let Err(error) = self.prepare(&setup) {
             control.orders.iter().for_each(|orders| orders.give(Order::Discard));
             return Err(error);
         }
@@ -130,6 +165,17 @@ impl Reloader {
         current.keys.as_ref().map_or(Ok(()), crate::tls::Keys::reload)
     }
 
+    /// Everything that can fail.
+    fn prepare(&self, setup: &Arc<Setup>) -> Result<(), StartError> {
+        let control = &self.control;
+        if setup.options.packs() {
+            control.compressor.start_threads(control.cores.len())?;
+        }
+        self.ask(|answer| Order::Prepare(Arc::clone(setup), answer))?;
+        // Under the same name, for who has moved the file away. Last: there is no way back to the file that was.
+        control.access_log.as_ref().map_or(Ok(()), |log| log.reopen())
+    }
+
     /// Gives an order to every core, and waits until all have followed it or one cannot.
     fn ask(&self, order: impl Fn(Answer) -> Order) -> Result<(), StartError> {
         let control = &self.control;
@@ -137,16 +183,26 @@ impl Reloader {
         for orders in &control.orders {
             orders.give(order(answer.clone()));
         }
+        drop(answer);
         for _ in &control.orders {
             loop {
                 match answers.recv_timeout(LOOK) {
                     Ok(opened) => break opened?,
                     Err(_) if control.drain.is_set() => return Err(StartError::Closed),
-                    Err(_) => {}
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return Err(self.gone()),
                 }
             }
         }
         Ok(())
+    }
+
+    /// A core ended in a panic, or what follows its orders did.
+    fn gone(&self) -> StartError {
+        let core = self.control.orders.iter().position(Orders::is_closed).unwrap_or_default();
+        let reason =
+            "it follows no orders any more, for it ended in a panic; close the server and start it anew";
+        StartError::Core { core, reason: reason.to_owned() }
     }
 }
 
@@ -172,4 +228,34 @@ fn same_place(running: &Options, wanted: &Options) -> Result<(), StartError> {
 
 fn shown(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compress::Compressor;
+
+    #[test]
+    fn a_core_that_follows_no_orders_any_more_is_named_and_not_waited_for() {
+        let setup = Setup::open(Options::new(std::env::temp_dir()), None).unwrap();
+        let control = Arc::new(Control::new(2, Compressor::new(0), setup, Arc::default()));
+        let reloader = Reloader::new(Arc::clone(&control));
+        let (sender, ended) = mpsc::channel();
+        std::thread::spawn(move || drop(sender.send(reloader.reload(Options::new(std::env::temp_dir())))));
+        // One answers, the other has its order already when it ends.
+        let give = |core: usize| {
+            while control.orders[core].waiting().orders.is_empty() {
+                std::thread::yield_now();
+            }
+            control.orders[core].waiting().orders.pop_front()
+        };
+        match give(0) {
+            Some(Order::Prepare(_, answer)) => answer.send(Ok(())).unwrap(),
+            order => panic!("{order:?}"),
+        }
+        drop(Obeys(&control.orders[1]));
+        let error = ended.recv_timeout(Duration::from_secs(60)).unwrap().unwrap_err();
+        assert!(matches!(error, StartError::Core { core: 1, .. }), "{error}");
+        assert!(matches!(give(0), Some(Order::Discard)));
+    }
 }

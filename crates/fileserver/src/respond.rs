@@ -198,13 +198,8 @@ fn route_of(
             match permit(connection, core, (site.index, part), head) {
                 Permit::Given => {}
                 Permit::Unknown(attempt) => return Routing::Hash(attempt),
-                Permit::Refused(challenge) => {
-                    let fields = vec![("WWW-Authenticate", challenge.to_vec())];
-                    return Routing::Look(Look::Page(Status::Unauthorized, fields));
-                }
-                Permit::Busy => {
-                    let fields = vec![("Retry-After", b"1".to_vec())];
-                    return Routing::Look(Look::Page(Status::ServiceUnavailable, fields));
+                Permit::Denied(status, (name, value)) => {
+                    return Routing::Look(Look::Page(status, vec![(name, value.into_vec())]));
                 }
             }
         }
@@ -270,10 +265,7 @@ fn answer(
     ) {
         Permit::Given => None,
         Permit::Unknown(attempt) => Some(Step::Hash(attempt)),
-        Permit::Refused(challenge) => {
-            Some(reply(connection, shelf, Status::Unauthorized, &[("WWW-Authenticate", &challenge)]))
-        }
-        Permit::Busy => Some(reply(connection, shelf, Status::ServiceUnavailable, &[("Retry-After", b"1")])),
+        Permit::Denied(status, (name, value)) => Some(reply(connection, shelf, status, &[(name, &value)])),
     };
     let mut asked = None;
     if request.method != Method::Options
@@ -401,16 +393,17 @@ fn answer(
 enum Permit {
     Given,
     Unknown(Attempt),
-    Refused(Box<[u8]>),
-    Busy,
+    /// This page goes out instead, with this field.
+    Denied(Status, (&'static str, Box<[u8]>)),
 }
 
 fn permit(connection: &mut Connection, core: &Core, part: (usize, usize), head: &[u8]) -> Permit {
     let hashed = connection.hashed;
     if hashed == Some(Outcome::Busy) {
-        return Permit::Busy;
+        return Permit::Denied(Status::ServiceUnavailable, ("Retry-After", b"1"[..].into()));
     }
-    let Some(guard) = core.setup.guard.as_ref() else { return Permit::Refused(b"Basic"[..].into()) };
+    let wrong = |challenge| Permit::Denied(Status::Unauthorized, ("WWW-Authenticate", challenge));
+    let Some(guard) = core.setup.guard.as_ref() else { return wrong(b"Basic"[..].into()) };
     let credentials = Credentials::of(head);
     match guard.judge(part, credentials.as_ref(), hashed) {
         Verdict::Right => {
@@ -419,7 +412,7 @@ fn permit(connection: &mut Connection, core: &Core, part: (usize, usize), head: 
             }
             Permit::Given
         }
-        Verdict::Wrong => Permit::Refused(guard.challenge(part)),
+        Verdict::Wrong => wrong(guard.challenge(part)),
         Verdict::Unknown(attempt) => Permit::Unknown(attempt),
     }
 }

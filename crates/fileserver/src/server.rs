@@ -107,10 +107,10 @@ impl Server {
     /// # Errors
     /// As [`Server::start`].
     pub fn start_with(options: Options, routes: &Routes) -> Result<Server, StartError> {
-        let cores = Server::check(&options)?;
-        let sockets = Sockets::open(&options, cores.len())?;
-        let compressor = Compressor::new(options.cache.compressed_bytes);
+        let cores = check_place(&options)?;
         let setup = Setup::open(options, None)?;
+        let sockets = Sockets::open(&setup.options, cores.len())?;
+        let compressor = Compressor::new(setup.options.cache.compressed_bytes);
         let control =
             Arc::new(Control::new(cores.len(), compressor, Arc::clone(&setup), Arc::clone(&routes.desk)));
         let mut server = Server {
@@ -170,12 +170,10 @@ impl Server {
     /// # Errors
     /// [`StartError`], as from `start`, but for [`StartError::Bind`] and [`StartError::Core`].
     pub fn check(options: &Options) -> Result<Vec<Option<usize>>, StartError> {
-        check_contents(options)?;
+        let cores = check_place(options)?;
         tls::check(&options.tls)?;
-        access::check(options)?;
         Guard::open(options)?;
-        listen::check(options)?;
-        choose_cores(&options.cores)
+        Ok(cores)
     }
 
     /// The TCP address it listens on, with the port the system chose when 0 was asked for; the first of several, and `0.0.0.0:0` when it
@@ -385,6 +383,15 @@ fn all_cores(usable: Vec<usize>, at_once: usize) -> Vec<Option<usize>> {
         return vec![None; at_once];
     }
     usable.into_iter().map(Some).collect()
+}
+
+/// Checks everything but what [`Setup::open`] reads, so that a start reads each certificate and each file of passwords once: what is
+/// behind `/dev/fd/3` is not there a second time. Returns the CPU of each core.
+fn check_place(options: &Options) -> Result<Vec<Option<usize>>, StartError> {
+    check_contents(options)?;
+    access::check(options)?;
+    listen::check(options)?;
+    choose_cores(&options.cores)
 }
 
 /// Checks the options, and that their directories can be served.

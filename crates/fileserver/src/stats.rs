@@ -63,25 +63,45 @@ pub(crate) struct Counters {
     cpu: Counter,
     looked: Counter,
     pub(crate) latency: Latency,
-    statuses: [Counter; Status::ALL.len()],
+    statuses: Statuses,
+}
+
+/// Responses by status code: a counter for each that an answer can have, for handlers choose theirs.
+#[derive(Debug)]
+struct Statuses([Counter; STATUSES]);
+
+const FIRST_STATUS: u16 = 200;
+const STATUSES: usize = 400;
+
+impl Default for Statuses {
+    fn default() -> Statuses {
+        Statuses(std::array::from_fn(|_| Counter::default()))
+    }
 }
 
 impl Counters {
     /// Counts one response.
     #[inline]
     pub(crate) fn status(&self, status: Status) {
-        if status == Status::Ok {
+        self.count_status(status.code());
+    }
+
+    /// Counts one response with a status that a handler chose.
+    #[inline]
+    pub(crate) fn count_status(&self, code: u16) {
+        if code == Status::Ok.code() {
             self.ok.add(1);
-        } else if let Some(index) = Status::ALL.iter().position(|each| *each == status) {
-            self.statuses[index].add(1);
+        } else if let Some(counter) = self.statuses.0.get(usize::from(code.wrapping_sub(FIRST_STATUS))) {
+            counter.add(1);
         }
     }
 
-    fn count_of(&self, status: Status) -> u64 {
-        if status == Status::Ok {
-            return self.ok.get();
-        }
-        Status::ALL.iter().position(|each| *each == status).map_or(0, |index| self.statuses[index].get())
+    /// Those that occurred, ascending.
+    fn statuses(&self) -> Vec<(u16, u64)> {
+        let others =
+            (FIRST_STATUS..).zip(&self.statuses.0).skip(1).map(|(code, counter)| (code, counter.get()));
+        let ok = (Status::Ok.code(), self.ok.get());
+        std::iter::once(ok).chain(others).filter(|(_, count)| *count > 0).collect()
     }
 
     /// Whether the request that comes now is one that is timed.
@@ -131,11 +151,7 @@ impl Counters {
             cpu: Duration::from_nanos(self.cpu.get()),
             looked: Duration::from_nanos(self.looked.get()),
             latency: self.latency.read(),
-            statuses: Status::ALL
-                .iter()
-                .map(|status| (status.code(), self.count_of(*status)))
-                .filter(|(_, count)| *count > 0)
-                .collect(),
+            statuses: self.statuses(),
         }
     }
 }
@@ -274,11 +290,14 @@ mod tests {
         one.status(Status::NotFound);
         two.status(Status::PartialContent);
         two.status(Status::NotFound);
+        for code in [201, 599, 201, 100, 600] {
+            two.count_status(code);
+        }
         two.requests.add(2);
         two.connections.add(3);
         two.connections.subtract(1);
         let stats = ServerStats::sum(vec![one.read(), two.read()], 5);
-        assert_eq!(stats.total.statuses, vec![(200, 1), (206, 1), (404, 2)]);
+        assert_eq!(stats.total.statuses, vec![(200, 1), (201, 2), (206, 1), (404, 2), (599, 1)]);
         assert_eq!((stats.total.requests, stats.total.connections, stats.compressed_bytes), (2, 2, 5));
     }
 }

@@ -32,6 +32,7 @@ mod stream;
 
 pub use inherited::inherit;
 pub use listener::{ListenOptions, Listener, check_listening};
+pub use progress::Peer;
 pub use std::net::Shutdown;
 pub use stream::Stream;
 

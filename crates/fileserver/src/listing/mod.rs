@@ -109,6 +109,11 @@ impl Default for Listings {
 }
 
 impl Listings {
+    /// Lets go of what is kept, and keeps nothing more.
+    pub(crate) fn close(&self) {
+        self.kept.replace(Bounded::new(0));
+    }
+
     fn look_up(&self, core: &Core, key: &[u8]) -> Option<Loaded> {
         let mut kept = self.kept.borrow_mut();
         let listing = kept.get(key)?;

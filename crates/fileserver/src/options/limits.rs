@@ -18,7 +18,7 @@ pub struct CacheOptions {
     /// Default 1000.
     pub revalidate_ms: u64,
     /// Milliseconds for which a name that led to nothing is trusted to do so, up to a day; never longer than `revalidate_ms`. 0 looks at every
-    /// request. Default 1000.
+    /// request. Default 100.
     pub missing_ms: u64,
     /// Bytes of files compressed on the fly, for all cores together, up to 1 TiB; each core has its ready-made responses of them
     /// beside it. 0 keeps none. Default 32 MiB.
@@ -32,7 +32,7 @@ impl Default for CacheOptions {
             file_bytes_max: 64 << 10,
             open_files: 256,
             revalidate_ms: 1000,
-            missing_ms: 1000,
+            missing_ms: 100,
             compressed_bytes: 32 << 20,
         }
     }

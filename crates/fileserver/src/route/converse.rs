@@ -22,7 +22,7 @@ use crate::{
 };
 use ringwheel_executor::{
     Chunk,
-    net::Stream,
+    net::{Peer, Stream},
     time::{self, Sleep},
 };
 use std::{
@@ -31,11 +31,14 @@ use std::{
     pin::{Pin, pin},
     rc::Rc,
     task::Poll,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// Bytes of requests behind this one that are received while it waits: after that, a client that ends is not noticed.
 const BEHIND_MAX: usize = 16 << 10;
+
+/// Between two looks at a client from which nothing is received.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What a wait came to.
 enum Heard {
@@ -64,6 +67,8 @@ struct Talk<'a> {
     answer_by: Instant,
     /// By when the client must have sent more of its body.
     body_by: Instant,
+    /// By when there must be more of the answer for a client that has ended its side: most have gone, and nothing but a send can tell.
+    more_by: Option<Instant>,
 }
 
 /// Has a handler answer, and sends what it says. False: the connection is to be closed; its outbox may hold bytes.
@@ -84,6 +89,7 @@ pub(crate) async fn converse(
         continued: !routed.expects_continue,
         answer_by: now + limits.route_timeout,
         body_by: now + limits.send_timeout,
+        more_by: None,
         core: Rc::clone(&core),
     };
     connection.flush(false).await?;
@@ -127,10 +133,14 @@ impl Talk<'_> {
             }
             listened = listens;
             connection.rest();
-            let deadline = talk.deadline(listens);
+            let due = talk.deadline(listens);
+            // What does not listen does not hear of a reset either.
+            let look = (!listens).then(|| time::now() + LOOK);
+            let deadline = due.into_iter().chain(look).min();
             match hear(connection.stream(), &routed.visit.exchange, listens, timer.as_mut(), deadline).await?
             {
                 Heard::Handler => {}
+                Heard::Time if due.is_none_or(|due| time::now() < due) => talk.look(connection.stream())?,
                 Heard::Client(chunk) => {
                     let received = match chunk {
                         Some(chunk) => Some(Box::pin(tls::unseal(connection, chunk)).await?),
@@ -218,6 +228,7 @@ impl Talk<'_> {
             if let Some(answer) = answer {
                 let framing = Framing::of(self.routed, &answer);
                 let start = connection.outbox.len();
+                let before = (connection.last, connection.unread);
                 let persistence = self.persistence(connection, framing, asked && !finished);
                 let written = reply::write_head(
                     connection.writer(),
@@ -228,14 +239,12 @@ impl Talk<'_> {
                     persistence,
                 );
                 if written.is_err() {
-                    connection.last = false;
+                    (connection.last, connection.unread) = before;
                     return Ok(Said::Refused(Status::InternalServerError));
                 }
                 self.remember(connection, start);
                 self.core.counters().requests.add(1);
-                if let Some(status) = Status::of(answer.status) {
-                    self.core.counters().status(status);
-                }
+                self.core.counters().count_status(answer.status);
                 self.framing = Some(framing);
             }
             let Some(mut framing) = self.framing else { return Ok(Said::Nothing) };
@@ -257,6 +266,9 @@ impl Talk<'_> {
             }
             connection.flush(false).await?;
             connection.enter(Phase::Route);
+            if self.more_by.is_some() {
+                self.needs_more();
+            }
             if crowded {
                 self.routed.visit.leave(Event::Room);
             }
@@ -288,9 +300,30 @@ impl Talk<'_> {
         Persistence::of(true, self.routed.minor_version)
     }
 
+    /// Whether the client is still there, though nothing is received from it.
+    fn look(&mut self, stream: &Stream) -> io::Result<()> {
+        match stream.peer() {
+            Peer::There => {}
+            // What it has sent before may be wanted yet.
+            Peer::Ended if self.more_by.is_some() => {}
+            Peer::Ended => {
+                self.needs_more();
+                self.routed.visit.leave(Event::Ended);
+            }
+            Peer::Gone => return Err(io::ErrorKind::ConnectionReset.into()),
+        }
+        Ok(())
+    }
+
+    /// From now on the answer must go on to be worth the wait.
+    fn needs_more(&mut self) {
+        self.more_by = Some(time::now() + self.core.options.limits.send_timeout);
+    }
+
     /// The client sends no more.
     fn client_ended(&mut self, input: &mut Vec<u8>) -> io::Result<()> {
         self.ended = true;
+        self.needs_more();
         // At the end of a drain it is the server that ended it.
         if self.core.post.draining.get() && self.core.post.control.is_over(Instant::now()) {
             return Err(io::ErrorKind::ConnectionAborted.into());
@@ -311,7 +344,8 @@ impl Talk<'_> {
     fn deadline(&self, listens: bool) -> Option<Instant> {
         let answer = self.framing.is_none().then_some(self.answer_by);
         let body = self.waits_for_body(listens).then_some(self.body_by);
-        answer.into_iter().chain(body).min()
+        let more = self.more_by.filter(|_| self.framing.is_some());
+        answer.into_iter().chain(body).chain(more).min()
     }
 
     fn is_slow_client(&self, listens: bool) -> bool {

@@ -124,13 +124,9 @@ fn try_write(
         out.extend_from_slice(shelf.clock.text());
     }
     out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(&site.lines_for(routed.origin.as_deref()).server);
+    write_fixed(out, &site.lines_for(routed.origin.as_deref()).server, &answer.fields);
     let mut sniffed = false;
-    let mut given: Vec<&[u8]> = Vec::new();
-    let has_rules = site.has_rules();
-    let mut parts = answer.fields.split(|&byte| byte == 0);
-    while let Some(name) = parts.next().filter(|name| !name.is_empty()) {
-        let value = parts.next().unwrap_or_default();
+    for (name, value) in pairs(&answer.fields) {
         let visible = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
         if !name.iter().copied().all(is_token) || !value.iter().all(visible) {
             return Err(Impossible);
@@ -139,18 +135,15 @@ fn try_write(
             continue;
         }
         sniffed |= name.eq_ignore_ascii_case(b"x-content-type-options");
-        if has_rules {
-            given.push(name);
-        }
         out.extend_from_slice(name);
         out.extend_from_slice(b": ");
         out.extend_from_slice(value);
         out.extend_from_slice(b"\r\n");
     }
-    if has_rules {
+    if site.has_rules() {
         let path = path_of(&routed.visit.exchange.head);
         for (name, value) in site.fields_of(&path) {
-            if given.iter().any(|known| known.eq_ignore_ascii_case(name.as_bytes())) {
+            if gives(&answer.fields, name.as_bytes()) {
                 continue;
             }
             sniffed |= name.eq_ignore_ascii_case("x-content-type-options");
@@ -171,6 +164,34 @@ fn try_write(
     }
     head::finish(out, persistence);
     Ok(())
+}
+
+/// Names and values of a handler's fields.
+fn pairs(fields: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut parts = fields.split(|&byte| byte == 0);
+    std::iter::from_fn(move || {
+        let name = parts.next().filter(|name| !name.is_empty())?;
+        Some((name, parts.next().unwrap_or_default()))
+    })
+}
+
+fn gives(fields: &[u8], name: &[u8]) -> bool {
+    pairs(fields).any(|(given, _)| given.eq_ignore_ascii_case(name))
+}
+
+/// Writes what every answer of the site says, but for what the handler says itself: of CORS, which origin may read, and then it speaks for
+/// the rest of it too, for what goes with one origin may be wrong for another. `Vary` is a list that both may add to.
+fn write_fixed(out: &mut Vec<u8>, lines: &[u8], fields: &[u8]) {
+    const CORS: &[u8] = b"access-control-";
+    let is_cors = |name: &[u8]| name.get(..CORS.len()).is_some_and(|start| start.eq_ignore_ascii_case(CORS));
+    for line in lines.split_inclusive(|&byte| byte == b'\n') {
+        let name = &line[..memchr::memchr(b':', line).unwrap_or(0)];
+        let is_said = !name.eq_ignore_ascii_case(b"vary")
+            && (gives(fields, name) || (is_cors(name) && gives(fields, b"access-control-allow-origin")));
+        if !is_said {
+            out.extend_from_slice(line);
+        }
+    }
 }
 
 /// The path that patterns are about: decoded, without its first slash.
