@@ -39,7 +39,7 @@ const wrongCommandLines: [string, string[], RegExp][] = [
     /--limit uriBytes is 999/,
   ],
   ['an option without its value', ['serve', '--port'], /argument missing.*--help/],
-  ['two directories', ['serve', 'a', 'b'], /too many arguments.*--help/],
+  ['an argument too many', ['doctor', 'a'], /too many arguments.*--help/],
   ['an unknown command', ['sevre'], /unknown command 'sevre'.*serve/],
 ];
 

@@ -108,7 +108,7 @@ test('extensions, --single and --ignores reach the server', async (t) => {
   const directory = site();
   writeFileSync(join(directory, 'about.htm'), 'about');
   writeFileSync(join(directory, 'app.html'), 'app');
-  const options = ['--extensions', 'html, htm', '--single', 'app.html', '--ignores', '/api/**'];
+  const options = ['--extensions', 'html, htm', '--single=app.html', '--ignores', '/api/**'];
   const { running, facts } = await serving([directory, '--port', '0', '--cores', '1', ...options]);
   const seen = async (path: string) => {
     const answer = await fetch(`${facts.url}${path}`);
@@ -119,6 +119,69 @@ test('extensions, --single and --ignores reach the server', async (t) => {
   t.is(await seen('/api/users'), 404);
   running.child.kill('SIGTERM');
   t.is((await running.ended).code, 0);
+});
+
+test('a directory behind --single is the directory, and several are looked through in order', async (t) => {
+  const [one, other] = [site(), site()];
+  writeFileSync(join(one, 'index.html'), 'page');
+  writeFileSync(join(other, 'only.txt'), 'only');
+  const { running, facts } = await serving(['--single', one, other, '--port', '0', '--cores', '1']);
+  const seen = async (path: string) => (await fetch(`${facts.url}${path}`)).text();
+  t.deepEqual([await seen('/users/7'), await seen('/only.txt')], ['page', 'only']);
+  running.child.kill('SIGTERM');
+  t.is((await running.ended).code, 0);
+});
+
+test('the details of CORS, passwords and the access log have flags', async (t) => {
+  const directory = site();
+  writeFileSync(join(directory, 'users'), `ann:$2y$04$${'a'.repeat(53)}\n`);
+  const flags = [
+    ['--cors', 'https://app.example', '--cors-headers', 'X-A, X-B', '--cors-exposed', 'ETag'],
+    ['--cors-credentials', '--cors-max-age', '60'],
+    ['--basic-auth', '/admin/=users', '--basic-auth', 'users', '--basic-auth-realm', 'Staff'],
+    ['--access-log', '../access.log', '--access-log-buffer', '65536'],
+  ].flat();
+  const { stdout, stderr } = await ringwheel(['serve', '.', '--check', '--json', ...flags], { cwd: directory });
+  t.is(stderr, '');
+  const { cors, basicAuth, accessLog } = JSON.parse(stdout);
+  t.deepEqual(cors, {
+    origins: ['https://app.example'],
+    headers: ['X-A', 'X-B'],
+    exposed: ['ETag'],
+    credentials: true,
+    maxAge: 60,
+  });
+  const file = join(directory, 'users');
+  t.like(basicAuth, [
+    { paths: ['/admin/'], realm: 'Staff', file },
+    { paths: ['/'], realm: 'Staff', file },
+  ]);
+  t.deepEqual(accessLog, { file: join(directory, '../access.log'), format: 'combined', bufferBytes: 65_536 });
+  const without = await ringwheel(['serve', '.', '--check', '--basic-auth-realm', 'x'], { cwd: directory });
+  t.deepEqual([without.code, without.stderr], [2, 'ringwheel: --basic-auth-realm needs --basic-auth\n']);
+});
+
+test('--check names pages that are not there; a start does not ask', async (t) => {
+  const directory = site();
+  mkdirSync(join(directory, 'errors'));
+  writeFileSync(join(directory, 'errors/404.html'), '');
+  writeFileSync(
+    join(directory, 'ringwheel.config.json'),
+    JSON.stringify({
+      mounts: { '/errors/': 'errors' },
+      errorPages: { 404: 'errors/404.html', 500: 'errors/500.html' },
+      sites: [{ hosts: ['a.example'], root: ['errors', '.'], single: 'app.html' }],
+    }),
+  );
+  const { code, stdout, stderr } = await ringwheel(['serve', '--check'], { cwd: directory });
+  const at = (path: string) => `'${join(directory, path)}'`;
+  t.deepEqual(stderr.split('\n'), [
+    `ringwheel: errorPages[500] is 'errors/500.html', and there is no file ${at('errors/500.html')}`,
+    `ringwheel: sites[0].single is 'app.html', and there is no file ${at('errors/app.html')} nor ${at('app.html')}`,
+    '',
+  ]);
+  t.is(code, 0);
+  t.true(stdout.endsWith('The configuration is valid.\n'));
 });
 
 test('--redirects, with and without a status, --error-pages and --listing reach the server', async (t) => {

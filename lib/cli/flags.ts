@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import type { ServeConfig } from '../api/config.js';
 import type { RedirectOptions, RewriteOptions } from '../api/server-options.js';
 import { Failure } from './failure.js';
-import type { Fields } from './numbers.js';
+import type { Fields, Guarded } from './numbers.js';
 
 /** The options of `ringwheel serve` as commander hands them over. */
 export interface ServeOptions {
@@ -40,6 +40,10 @@ export interface ServeOptions {
   readonly gzip?: boolean;
   readonly compress?: true | Readonly<Record<string, number | false>>;
   readonly cors?: true | { readonly origins: readonly string[] };
+  readonly corsHeaders?: readonly string[];
+  readonly corsExposed?: readonly string[];
+  readonly corsCredentials?: true;
+  readonly corsMaxAge?: number;
   readonly securityHeaders?: true;
   readonly mount?: Readonly<Record<string, string>>;
   /** True is commander's default of a `--no-` option: the server's own. */
@@ -47,9 +51,11 @@ export interface ServeOptions {
   readonly proxyProtocol?: true;
   readonly tlsCert?: readonly string[];
   readonly tlsKey?: readonly string[];
-  readonly basicAuth?: string;
+  readonly basicAuth?: readonly Guarded[];
+  readonly basicAuthRealm?: string;
   readonly accessLog?: true | string;
   readonly accessLogFormat?: 'common' | 'combined' | 'json';
+  readonly accessLogBuffer?: number;
   readonly tlsReload?: number;
   readonly cache?: Readonly<Record<string, number>>;
   readonly limit?: Readonly<Record<string, number>>;
@@ -62,16 +68,24 @@ export interface ServeOptions {
 }
 
 /** The flags that were given, as options; most names are the same there. Which values are allowed FileServer knows. */
-export function flagged(directory: string | undefined, options: ServeOptions): ServeConfig {
-  if (directory === '') throw new Failure('the directory is an empty string: name one, or none for the current one', 2);
+export function flagged(directories: readonly string[], options: ServeOptions): ServeConfig {
+  if (directories.includes(''))
+    throw new Failure('the directory is an empty string: name one, or none for the current one', 2);
   const {
     unix,
     unixMode,
     tlsCert = [],
     tlsKey = [],
     basicAuth,
+    basicAuthRealm,
     accessLog,
     accessLogFormat,
+    accessLogBuffer,
+    cors,
+    corsHeaders,
+    corsExposed,
+    corsCredentials,
+    corsMaxAge,
     tlsReload,
     cores,
     cpus,
@@ -88,18 +102,34 @@ export function flagged(directory: string | undefined, options: ServeOptions): S
   } = options;
   if (unixMode !== undefined && unix === undefined) throw new Failure('--unix-mode needs --unix', 2);
   if (tlsCert.length !== tlsKey.length) throw new Failure('each --tls-cert needs its --tls-key, in the same order', 2);
+  if (basicAuthRealm !== undefined && basicAuth === undefined) {
+    throw new Failure('--basic-auth-realm needs --basic-auth', 2);
+  }
+  const corsDetails = someOf({
+    headers: corsHeaders,
+    exposed: corsExposed,
+    credentials: corsCredentials,
+    maxAge: corsMaxAge,
+  });
+  const logDetails = someOf({ format: accessLogFormat, bufferBytes: accessLogBuffer });
+  const roots = directories.map((directory) => resolve(directory));
   const tls = tlsCert.map((cert, index) => ({ cert, key: tlsKey[index] as string }));
   const given = {
     ...same,
     tls: tls.length > 0 ? tls : undefined,
-    basicAuth: basicAuth === undefined ? undefined : { file: resolve(basicAuth) },
+    basicAuth: basicAuth?.map(({ path, file }) => ({
+      ...(path === undefined ? {} : { paths: [path] }),
+      ...(basicAuthRealm === undefined ? {} : { realm: basicAuthRealm }),
+      file: resolve(file),
+    })),
     accessLog:
-      accessLogFormat === undefined
+      logDetails === undefined
         ? accessLog
-        : { format: accessLogFormat, ...(typeof accessLog === 'string' ? { file: resolve(accessLog) } : {}) },
+        : { ...logDetails, ...(typeof accessLog === 'string' ? { file: resolve(accessLog) } : {}) },
+    cors: corsDetails === undefined ? cors : { ...(typeof cors === 'object' ? cors : {}), ...corsDetails },
     tlsReloadMs: tlsReload,
     unix: unix !== undefined && unixMode !== undefined ? { path: unix, mode: unixMode } : unix,
-    root: directory === undefined ? undefined : resolve(directory),
+    root: roots.length > 1 ? roots : roots[0],
     cores: cpus ?? cores,
     etag: etag === 'off' ? false : etag,
     serverHeader: serverHeader === true ? undefined : serverHeader,
@@ -108,5 +138,11 @@ export function flagged(directory: string | undefined, options: ServeOptions): S
     mounts: mount,
     drainMs: drain,
   };
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  return (someOf(given) ?? {}) as ServeConfig;
+}
+
+/** What was given of it; undefined when nothing was. */
+function someOf(given: object): object | undefined {
+  const entries = Object.entries(given).filter(([, value]) => value !== undefined);
+  return entries.length === 0 ? undefined : Object.fromEntries(entries);
 }

@@ -61,6 +61,23 @@ export function origins(text: string, before: true | { origins: readonly string[
   return { origins: [...(before === true ? [] : before.origins), text] };
 }
 
+/** Reads the page of `--single`; without one it is the server's own. */
+export function page(text: string): true | string {
+  return text === '' ? true : text;
+}
+
+/** A file of names and passwords, and below which path it is asked for, where that is not all of the site. */
+export interface Guarded {
+  readonly path?: string;
+  readonly file: string;
+}
+
+/** Collects FILE and PATH=FILE, where the path has a slash at both ends. */
+export function guarded(text: string, before: readonly Guarded[] = []): Guarded[] {
+  const [, path, file] = /^(\/(?:[^=]*\/)?)=(.+)$/.exec(text) ?? [];
+  return [...before, path === undefined || file === undefined ? { file: text } : { path, file }];
+}
+
 /** Collects an option that may be given more than once. One value each time: a list would swallow the directory after it. */
 export function repeated(text: string, before: readonly string[] = []): string[] {
   return [...before, text];

@@ -10,6 +10,7 @@ import {
   cpuList,
   descriptor,
   download,
+  guarded,
   headerField,
   listenerAt,
   named,
@@ -17,6 +18,7 @@ import {
   numberOrOff,
   octal,
   origins,
+  page,
   redirect,
   repeated,
   rewrite,
@@ -64,6 +66,7 @@ Examples:
   ringwheel serve public --fd systemd      from the sockets of a systemd socket unit
   ringwheel serve --config site.ts --check what a configuration means, without serving
 
+Sites for hosts of their own (\`sites\`) and names with their hashed passwords (\`users\`) are for a configuration file.
 Ctrl-C or SIGTERM stops accepting, finishes what is being sent, and exits 0; a second one stops at once.`;
 
 const TOPOLOGY_EXAMPLES = `
@@ -90,7 +93,10 @@ export function commands(defaults: Defaults): Command {
   quiet(program);
   quiet(program.command('serve'))
     .description('serve a directory over HTTP/1.1')
-    .argument('[directory]', `what to serve (default: ${defaults.directory ?? 'the current one'})`)
+    .argument(
+      '[directory...]',
+      `what to serve (default: ${defaults.directory ?? 'the current one'}); of several, a name is the first's that has it`,
+    )
     .option('-p, --port <number>', 'TCP port, 0 picks a free one (default: 8080)', wholeNumber(0, 65_535))
     .option('-H, --host <address>', 'address to listen on (default: 127.0.0.1)')
     .addOption(new Option('--unix <path>', 'listen on a Unix socket instead').conflicts(['port', 'host', 'fd']))
@@ -116,7 +122,11 @@ export function commands(defaults: Defaults): Command {
     .option('--clean-urls', 'one name for each page: /about.html redirects to /about, /docs/index.html to /docs/')
     .option('--trailing-slash', 'names of pages end with a slash (default: those of directories do)')
     .option('--no-trailing-slash', 'no name of a page ends with a slash')
-    .option('--single [file]', 'what answers where no file does (default: index.html)')
+    .option(
+      '--single [=file]',
+      'what answers where no file does: index.html, or another page as in --single=app.html',
+      page,
+    )
     .option('--ignores <pattern>', 'where --single does not answer, such as /api/**, may be repeated', repeated)
     .option(
       '--redirects <rule>',
@@ -182,6 +192,14 @@ export function commands(defaults: Defaults): Command {
       'whose scripts may read the answers, may be repeated; everybody when none is named',
       origins,
     )
+    .option(
+      '--cors-headers <list>',
+      'request fields that a preflight allows (default: all but Authorization)',
+      commaList,
+    )
+    .option('--cors-exposed <list>', 'response fields that scripts may read', commaList)
+    .option('--cors-credentials', 'also requests with cookies or a password')
+    .option('--cors-max-age <seconds>', 'how long browsers remember a preflight', wholeNumber(0, 86_400))
     .option('--security-headers', 'X-Frame-Options, Referrer-Policy and Cross-Origin-Opener-Policy with every file')
     .option('--mount <path=directory>', 'another directory under a path such as /media/, may be repeated', named)
     .option('--server-header <value>', 'the Server header')
@@ -189,7 +207,12 @@ export function commands(defaults: Defaults): Command {
     .option('--proxy-protocol', 'each connection begins with a PROXY protocol header, version 1 or 2')
     .option('--tls-cert <file>', 'HTTPS with this certificate (PEM; its issuers behind it), may be repeated', repeated)
     .option('--tls-key <file>', 'its key (PEM, not encrypted), as often as --tls-cert', repeated)
-    .option('--basic-auth <file>', 'ask for a name and a password of this file, as `htpasswd -B` writes it')
+    .option(
+      '--basic-auth <[path=]file>',
+      'ask for a name and a password of this file, as `htpasswd -B` writes it; below a path such as /admin/=users alone; may be repeated',
+      guarded,
+    )
+    .option('--basic-auth-realm <text>', 'what browsers show when they ask (default: Restricted)')
     .option('--access-log [file]', 'a line for each answer, to that file or to standard output')
     .addOption(
       new Option('--access-log-format <name>', 'of these lines (default: combined)').choices([
@@ -197,6 +220,11 @@ export function commands(defaults: Defaults): Command {
         'combined',
         'json',
       ]),
+    )
+    .option(
+      '--access-log-buffer <bytes>',
+      'that may wait for being written, a core; what is more is dropped',
+      wholeNumber(65_536, 64 * 2 ** 20),
     )
     .option(
       '--tls-reload <ms>',
@@ -220,7 +248,11 @@ export function commands(defaults: Defaults): Command {
     .option('--check', 'say what would be served how, and end')
     .option('--json', 'print one line of JSON instead of the banner; with --check, the configuration')
     .addHelpText('after', SERVE_EXAMPLES)
-    .action((directory: string | undefined, options: ServeOptions) => serve(directory, options, defaults.directory));
+    .action((directories: string[], options: ServeOptions) => serve(directories, options, defaults.directory));
+  const serving = program.commands[0] as Command;
+  const parse = serving.parseOptions.bind(serving);
+  // Commander would take the directory behind it for its page.
+  serving.parseOptions = (args) => parse(args.map((each) => (each === '--single' ? '--single=' : each)));
   quiet(program.command('doctor'))
     .description('say which driver runs here, with which kernel features and limits, and what would help')
     .option('--json', 'print JSON', false)

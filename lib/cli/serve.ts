@@ -12,6 +12,7 @@ import { shownConfig } from './check.js';
 import { type Loaded, loadConfig, merged } from './config.js';
 import { explain, Failure, type Given, report } from './failure.js';
 import { flagged, type ServeOptions } from './flags.js';
+import { missingPages } from './pages.js';
 import { Signals } from './signals.js';
 
 /** Cutting connections takes a turn of each core; no longer than this is waited for it. */
@@ -27,14 +28,14 @@ interface Plan {
 
 /**
  * Serves until a signal comes.
- * @param directory what was named on the command line, if something was
+ * @param directories what was named on the command line, if something was
  * @param preset the directory that is served when neither the command line nor a configuration names one
  * @returns when the server has drained
  * @throws Failure with a remedy when the server cannot start
  */
-export async function serve(directory: string | undefined, options: ServeOptions, preset = '.'): Promise<void> {
+export async function serve(directories: readonly string[], options: ServeOptions, preset = '.'): Promise<void> {
   // The current directory may be another one, or none, when the configuration is read again.
-  const flags = flagged(directory, options);
+  const flags = flagged(directories, options);
   const read = () => planned(flags, options.config, preset);
   let plan = await read();
   let server: FileServer;
@@ -43,6 +44,7 @@ export async function serve(directory: string | undefined, options: ServeOptions
     const { FileServer: Server } = await import('../api/file-server.js');
     if (options.check) {
       const effective = { ...(await Server.check(plan.options)), drainMs: plan.drainMs };
+      for (const sentence of await missingPages(effective)) report(new Failure(sentence));
       process.stdout.write(
         options.json ? `${JSON.stringify(effective, null, 2)}\n` : shownConfig(effective, plan.loaded, flags),
       );

@@ -17,6 +17,14 @@ const RENAMED: Readonly<Record<string, string>> = {
   limit: 'limits',
   mount: 'mounts',
   cpus: 'cores',
+  corsHeaders: 'cors',
+  corsExposed: 'cors',
+  corsCredentials: 'cors',
+  corsMaxAge: 'cors',
+  basicAuthRealm: 'basicAuth',
+  accessLogFormat: 'accessLog',
+  accessLogBuffer: 'accessLog',
+  unixMode: 'unix',
   drain: 'drainMs',
   tlsCert: 'tls',
   tlsKey: 'tls',
@@ -38,11 +46,14 @@ export function current(text: string): string {
 
 function flags(): Map<string, string[]> {
   const serve = commands({}).commands.find((each) => each.name() === 'serve');
-  const found = new Map<string, string[]>();
+  const found = new Map([['root', ['[directory...]']]]);
   for (const option of serve?.options ?? []) {
     const name = RENAMED[option.attributeName()] ?? option.attributeName();
     const long = option.long ?? '';
-    found.set(name, [...(found.get(name) ?? []), option.negate ? long : option.flags.replace(/^-\w, /, '')]);
+    found.set(name, [
+      ...(found.get(name) ?? []),
+      option.negate ? long : option.flags.replace(/^-\w, /, '').replace(' [=', '[='),
+    ]);
   }
   return found;
 }
