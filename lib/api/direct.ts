@@ -10,10 +10,10 @@ import { copied } from '../ring/bytes.js';
 import type { DirectFile, Writing } from '../ring/direct-file.js';
 import { BUFFER_GONE, type Link } from '../ring/link.js';
 import { type FileState, HELD, Hold, IN_OPERATION, NO_HOLD } from '../ring/state.js';
-import type { Turns } from '../ring/turns.js';
 import { OPCODE_READ, OPCODE_TRUNCATE, OPCODE_WRITE } from '../wire/layout.generated.js';
 import { isAborted, reasonOf, rejectsEarly } from './abort.js';
 import { ourError, systemError } from './errors.js';
+import { inTurn, waited } from './in-turn.js';
 import { operate, scratchFor } from './operation.js';
 import { tooLarge } from './read-whole.js';
 import { statOf } from './stat-of.js';
@@ -123,29 +123,6 @@ export async function movePartsDirectly(
 interface Moved {
   readonly bytes: number;
   readonly end: number;
-}
-
-/** Runs `work` when its turn has come. */
-export async function inTurn<T>(
-  link: Link,
-  turns: Turns,
-  signal: AbortSignal | undefined,
-  work: () => Promise<T>,
-): Promise<T> {
-  const turn = turns.take((then) => link.backToQueue(then));
-  try {
-    if (turn !== undefined) await waited(turn, signal);
-    return await work();
-  } finally {
-    if (turn === undefined) turns.pass();
-    else turn.then(() => turns.pass()); // Which it has: or whoever gave up waiting passes it on when it comes.
-  }
-}
-
-/** Waits; a signal ends that early. */
-async function waited(ready: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  await (signal === undefined ? ready : rejectsEarly(ready, signal));
-  if (isAborted(signal)) throw reasonOf(signal);
 }
 
 /** Runs `work`, which changes the file's length from `start` on, when no other change of it is on its way; a signal ends the wait. @internal */

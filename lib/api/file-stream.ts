@@ -18,6 +18,7 @@ import { type Lease, makeLease } from './lease.js';
 import { operate } from './operation.js';
 import { partOf, takeRangeUpTo } from './ranges.js';
 import { statOf } from './stat-of.js';
+import { PIECE_BYTES, ready } from './streams.js';
 import { abortSignal, type Rule, whole } from './validate.js';
 
 const CHUNK_BYTES = 1_048_576;
@@ -79,7 +80,10 @@ export async function* chunksOf(
   dropped.register(token, reading, token);
   try {
     await reading.begin();
-    for (let head = reading.head(); head !== undefined; head = reading.head()) {
+    for (;;) {
+      if (file.waits) await reading.arrival();
+      const head = reading.head();
+      if (head === undefined) return;
       const since = reading.timed(head) ? performance.now() : 0;
       let bytes: number;
       try {
@@ -133,7 +137,8 @@ class ReadAhead {
   #aborted = false;
   /** Ends reads that wait for a slot. */
   #ending: AbortController | undefined;
-  readonly #end: number;
+  /** Where to stop; where there are no positions, so many bytes to go. */
+  #end: number;
   #mostAhead: number;
   #leastAhead: number;
   #chunkBytes: number;
@@ -190,6 +195,7 @@ class ReadAhead {
       this.#mostAhead = 0;
       this.#leastAhead = 0;
       this.#depth = 0;
+      if (this.#file.waits) this.#chunkBytes = Math.min(this.#chunkBytes, PIECE_BYTES);
       return;
     }
     if (this.#position === -1) this.#position = 0;
@@ -202,6 +208,21 @@ class ReadAhead {
     this.#expectedEnd = found.size;
     const needed = found.size === 0 ? UNKNOWN_BYTES : Math.max(LEAST_BYTES, found.size - this.#position);
     this.#chunkBytes = Math.min(this.#chunkBytes, direct === undefined ? needed : direct.up(needed));
+  }
+
+  /** Waits until a stream has something, without memory; what the consumer had goes back to the arena. */
+  async arrival(): Promise<void> {
+    this.#takeBack();
+    for (const hold of this.#spare.splice(0)) this.#link.release(hold);
+    if (this.#end <= 0) return;
+    this.check();
+    this.#ending ??= new AbortController();
+    try {
+      await ready(this.#link, OPCODE_READ, this.#file, this.#ending.signal);
+    } catch (error) {
+      this.check();
+      throw error;
+    }
   }
 
   /** The next read; what the consumer had is taken back. Undefined at the end. */
@@ -255,6 +276,7 @@ class ReadAhead {
   show({ hold }: Ahead, bytes: number): Hold {
     this.#ahead.shift();
     const part = partOf(hold, bytes);
+    if (this.#position === -1) this.#end -= bytes;
     this.#out = hold;
     this.#shown = part;
     if (this.#depth > 0) this.#fill(this.#depth);

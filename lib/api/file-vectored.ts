@@ -18,10 +18,12 @@ import {
   PARTS_MAX,
 } from '../wire/layout.generated.js';
 import { isAborted, reasonOf, rejectsEarly } from './abort.js';
-import { inTurn, movePartsDirectly } from './direct.js';
+import { movePartsDirectly } from './direct.js';
 import { ourError } from './errors.js';
+import { inTurn } from './in-turn.js';
 import { Lease } from './lease.js';
 import { operate, scratchFor } from './operation.js';
+import { inLine, mayWait, ready } from './streams.js';
 import { abortSignal, checked, type Rule, shown } from './validate.js';
 
 /** Options of {@link File.readv}, {@link File.writev} and {@link File.append}. */
@@ -175,7 +177,9 @@ async function move(
       const direct = opcode === OPCODE_READV ? OPCODE_READ : OPCODE_WRITE;
       return await movePartsDirectly(link, direct, file, parts, position, signal);
     }
-    return await new Moving(link, opcode, file, parts, signal, early).run(position);
+    const moving = new Moving(link, opcode, file, parts, signal, early);
+    if (!mayWait(file, position)) return await moving.run(position);
+    return await inLine(link, opcode, file, signal, () => moving.run(position));
   } finally {
     handBack(link, parts);
     link.leave(file);
@@ -207,13 +211,13 @@ async function append(
   try {
     return await inTurn(link, turns, signal, () => {
       begun = true;
-      // Any position: the kernel writes to the end.
+      // Any position: the kernel writes to the end. A pipe has none.
       return move(
         link,
         OPCODE_WRITEV,
         file,
         parts,
-        0,
+        file.waits ? -1 : 0,
         signal,
         parts.every((part) => part.hold === undefined),
       );
@@ -253,6 +257,7 @@ class Moving {
     const { link, opcode, file, parts, signal } = this;
     let done = 0;
     while (this.#next < parts.length) {
+      if (mayWait(file, position)) await ready(link, opcode, file, signal);
       const bytes = this.#bytesWanted();
       const range = link.scratch.takeWhole(bytes) ?? (await scratchFor(link, bytes, signal, bytes));
       try {

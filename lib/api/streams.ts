@@ -1,13 +1,16 @@
-// Whole streams: what a pipe, a socket or a device has is waited for without memory, and then read piece by piece.
+// Streams, whole and in parts: what a pipe, a socket or a device has, or takes, is waited for without memory of the executor's, and then moved piece by
+// piece. Who reads the same one waits in line, and so does who writes: all of them would wake for one byte, and all but one wait on with memory.
 import { constants } from 'node:os';
 import type { Path } from '../ring/call-ranges.js';
 import type { Link } from '../ring/link.js';
 import { FileState, HELD, NO_HOLD } from '../ring/state.js';
-import { OPCODE_READ, OPCODE_READY } from '../wire/layout.generated.js';
+import { Turns } from '../ring/turns.js';
+import { OPCODE_READ, OPCODE_READV, OPCODE_READY } from '../wire/layout.generated.js';
 import { isAborted, reasonOf } from './abort.js';
 import { FailedAt } from './call-answers.js';
 import type { SystemError } from './errors.js';
-import { openThrough, operate, scratchFor } from './operation.js';
+import { inTurn } from './in-turn.js';
+import { CANCELLED, openThrough, operate, scratchFor } from './operation.js';
 import { UNKNOWN_MOST } from './read-whole.js';
 
 const { EAGAIN } = constants.errno;
@@ -15,12 +18,39 @@ const POLLIN = 1;
 const POLLOUT = 4;
 const HERE = -1;
 /** As much as a pipe mostly holds. */
-const PIECE_BYTES = 65_536;
+export const PIECE_BYTES = 65_536;
 const PERMISSIONS = 0o666;
 
-/** Waits until a stream takes bytes. */
-export function writable(link: Link, file: FileState, signal?: AbortSignal): Promise<unknown> {
-  return operate(link, OPCODE_READY, file, NO_HOLD, 0, POLLOUT, signal);
+/** Whether a transfer may wait for another process. At a position none does: what has positions is a disk, a memory. */
+export function mayWait(file: FileState, position: number): boolean {
+  return file.waits && position < 0;
+}
+
+/** Waits until a stream has bytes, or its end, where `opcode` reads; until it takes some where it writes. */
+export function ready(link: Link, opcode: number, file: FileState, signal: AbortSignal | undefined): Promise<unknown> {
+  const events = opcode === OPCODE_READ || opcode === OPCODE_READV ? POLLIN : POLLOUT;
+  return operate(link, OPCODE_READY, file, NO_HOLD, 0, events, signal);
+}
+
+/** Runs `work`, which moves a stream's bytes, behind those that came before it. */
+export async function inLine<T>(
+  link: Link,
+  opcode: number,
+  file: FileState,
+  signal: AbortSignal | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
+  const reads = opcode === OPCODE_READ || opcode === OPCODE_READV;
+  link.enter(file);
+  try {
+    if (reads) file.readers ??= new Turns();
+    else file.writers ??= new Turns();
+    return await inTurn(link, (reads ? file.readers : file.writers) as Turns, signal, () =>
+      link.cancelled ? link.fail(CANCELLED, opcode, file) : work(),
+    );
+  } finally {
+    link.leave(file);
+  }
 }
 
 /** Reads a stream to its end: `slot` where it is open already, else −1. It is closed in any case. */
@@ -66,8 +96,10 @@ export async function readStream(
   try {
     for (;;) {
       if (isAborted(signal)) throw reasonOf(signal);
-      await operate(link, OPCODE_READY, file, NO_HOLD, 0, POLLIN, signal);
-      const part = await readPart(link, file, signal);
+      const part = await inLine(link, OPCODE_READ, file, signal, async () => {
+        await ready(link, OPCODE_READ, file, signal);
+        return readPart(link, file, signal);
+      });
       if (part === undefined) continue;
       if (part.length === 0) break;
       parts.push(part);

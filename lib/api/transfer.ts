@@ -6,11 +6,13 @@
 import { copied, lengthOf } from '../ring/bytes.js';
 import { BUFFER_GONE, type Link } from '../ring/link.js';
 import type { Settle } from '../ring/pending.js';
-import { type FileState, HELD, type Hold } from '../ring/state.js';
-import { OPCODE_READ, OPCODE_WRITE, WRITE_NEXT_TURN } from '../wire/layout.generated.js';
+import { type FileState, HELD, type Hold, IN_OPERATION } from '../ring/state.js';
+import { OPCODE_READ, OPCODE_READV, OPCODE_WRITE, OPCODE_WRITEV, WRITE_NEXT_TURN } from '../wire/layout.generated.js';
 import { isAborted, reasonOf, rejectsEarly } from './abort.js';
 import { moveDirectly } from './direct.js';
+import { moveParts } from './file-vectored.js';
 import { operate, scratchFor } from './operation.js';
+import { inLine, mayWait, PIECE_BYTES, ready } from './streams.js';
 
 /** The longest array that one scratch range can carry. */
 const ONE_RANGE = 262144;
@@ -58,6 +60,11 @@ export function moveLease(
 ): Promise<number> {
   if (needsBlocks(opcode, file, hold, length, position))
     return moveDirectly(link, opcode, file, hold, length, position, signal);
+  if (mayWait(file, position)) {
+    hold.state = IN_OPERATION;
+    const parts = [{ hold, array: hold.bytes, length }];
+    return moveParts(link, opcode === OPCODE_READ ? OPCODE_READV : OPCODE_WRITEV, file, parts, position, signal);
+  }
   return operate(link, opcode, file, hold, length, position, signal);
 }
 
@@ -109,7 +116,7 @@ export function writeCopied(
 
 /**
  * The general path: range after range, in order, until the array is done or the file gives or takes less than asked.
- * With a signal it rejects at once; the range in flight comes back when its operation has ended.
+ * With a signal it rejects at once; the range in flight comes back when its operation has ended. A stream takes all of a write, as it does of write(2).
  */
 export function moveInRanges(
   link: Link,
@@ -121,7 +128,8 @@ export function moveInRanges(
   signal?: AbortSignal,
 ): Promise<number> {
   if (file.direct !== undefined) return moveDirectly(link, opcode, file, array, length, position, signal);
-  const moving = rangeAfterRange(link, opcode, file, array, length, position, signal);
+  const move = () => rangeAfterRange(link, opcode, file, array, length, position, signal);
+  const moving = mayWait(file, position) ? inLine(link, opcode, file, signal, move) : move();
   return signal === undefined ? moving : rejectsEarly(moving, signal);
 }
 
@@ -139,6 +147,7 @@ async function rangeAfterRange(
   position: number,
   signal?: AbortSignal,
 ): Promise<number> {
+  const waits = mayWait(file, position);
   link.enter(file);
   try {
     let done = 0;
@@ -160,7 +169,9 @@ async function rangeAfterRange(
           continue;
         }
       }
-      const hold = link.scratch.take(length - done) ?? (await scratchFor(link, length - done, signal));
+      if (waits) await ready(link, opcode, file, signal);
+      const most = waits && opcode === OPCODE_WRITE ? Math.min(length - done, PIECE_BYTES) : length - done;
+      const hold = link.scratch.take(most) ?? (await scratchFor(link, most, signal));
       const wanted = Math.min(length - done, hold.length);
       try {
         if (isAborted(signal)) throw reasonOf(signal);
@@ -174,7 +185,7 @@ async function rangeAfterRange(
           if (!copied(array, done, hold.bytes, 0, moved)) await link.fail(BUFFER_GONE, opcode, file);
         }
         done += moved;
-        if (moved < wanted) break;
+        if (moved === 0 || (moved < wanted && !(waits && opcode === OPCODE_WRITE))) break;
       } catch (error) {
         // Bytes that earlier ranges moved count, as they do for pread(2) and pwrite(2); the next call meets the error.
         if (done > 0 && !isAborted(signal)) break;

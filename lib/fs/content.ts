@@ -2,7 +2,6 @@
 import { constants } from 'node:os';
 import { isAborted } from '../api/abort.js';
 import * as calls from '../api/call.js';
-import { writable } from '../api/streams.js';
 import { lengthOf, partOfArray } from '../ring/bytes.js';
 import { BUFFER_GONE } from '../ring/link.js';
 import { OPCODE_WRITE } from '../wire/layout.generated.js';
@@ -118,7 +117,6 @@ export async function writeBytes(
   const { link, file } = kernel;
   if (isAborted(signal)) await throwAbort(signal);
   for (let done = 0; done < length; ) {
-    if (file.waits) await writable(link, file);
     if (lengthOf(bytes) < length) await link.fail(BUFFER_GONE, OPCODE_WRITE, file);
     const written = await kernel.write(partOfArray(bytes, done, Math.min(done + CHUNK_BYTES, length)), HERE);
     if (written === 0) throw await uvError(-EIO, 'write');

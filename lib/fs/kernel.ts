@@ -5,9 +5,10 @@ import { executionAsyncId } from 'node:async_hooks';
 import { currentLink } from '../api/executor.js';
 import { closeFile, closeForgotten, openFile } from '../api/open-file.js';
 import { operate } from '../api/operation.js';
-import { readCopied, writeCopied } from '../api/transfer.js';
+import { moveInRanges, readCopied, writeCopied } from '../api/transfer.js';
 import type { Link } from '../ring/link.js';
 import { type FileState, NO_HOLD } from '../ring/state.js';
+import { OPCODE_READ, OPCODE_WRITE } from '../wire/layout.generated.js';
 import { type Path, remade, uvError } from './errors.js';
 
 /** The kernel's own position in the file. */
@@ -51,7 +52,10 @@ export class Kernel {
   /** Reads at a position, or {@link HERE}. Bytes read. */
   async read(target: Uint8Array, position: number): Promise<number> {
     try {
-      return await readCopied(this.link, this.file, target, target.length, position);
+      const { link, file } = this;
+      if (position < 0 && file.waits)
+        return await moveInRanges(link, OPCODE_READ, file, target, target.length, position);
+      return await readCopied(link, file, target, target.length, position);
     } catch (error) {
       throw await remade(error, 'read');
     }
@@ -60,7 +64,10 @@ export class Kernel {
   /** Writes at a position, or {@link HERE}. Bytes written. */
   async write(source: Uint8Array, position: number): Promise<number> {
     try {
-      return await writeCopied(this.link, this.file, source, source.length, position);
+      const { link, file } = this;
+      if (position < 0 && file.waits)
+        return await moveInRanges(link, OPCODE_WRITE, file, source, source.length, position);
+      return await writeCopied(link, file, source, source.length, position);
     } catch (error) {
       throw await remade(error, 'write');
     }

@@ -95,6 +95,8 @@ export class Link {
   /** True where JavaScript cannot see the arena itself: bytes are copied at both ends of an operation. */
   readonly copies: boolean;
   open = true;
+  /** Of `cancelAll`. */
+  cancelled = false;
   /** Not 0 once Rust reads no more commands: the result of everything that would still begin. */
   ended = 0;
   /** With a submission thread, which keeps the credentials of its start: those. Else empty. */
@@ -268,13 +270,11 @@ export class Link {
     // A loop that nothing keeps alive would end before Rust reads the cancel; what it names holds it where that matters.
   }
 
-  /** Asks for the early end of all operations of an opcode, or of all. */
-  cancelAll(opcode?: number): void {
+  /** Asks for the early end of all operations; who waits for its turn behind one of them is not to begin. */
+  cancelAll(): void {
+    this.cancelled = true;
     for (let slot = 0; slot < this.table.size; slot++) {
-      const kind = this.table.kinds[slot];
-      if (kind !== 0 && (opcode === undefined || (kind & OPCODE_BITS) === opcode)) {
-        this.cancel(slot, this.table.generations[slot]);
-      }
+      if (this.table.kinds[slot] !== 0) this.cancel(slot, this.table.generations[slot]);
     }
   }
 

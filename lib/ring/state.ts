@@ -16,8 +16,10 @@ export class FileState {
   appends = false;
   /** A pipe, a socket or a device: reads and writes may wait for another process, or a person. */
   waits = false;
-  /** Of `append`: made by its first call. */
+  /** Of `append`, and of reads and writes of what waits: made by the first call. */
   appenders: Turns | undefined = undefined;
+  readers: Turns | undefined = undefined;
+  writers: Turns | undefined = undefined;
   #whenIdle: (() => void) | undefined = undefined;
 
   constructor(

@@ -1,4 +1,5 @@
 // One after the other, in the order of the calls: whoever moves something of which a file has one.
+import { Fifo } from './fifo.js';
 
 /** Goes on in the task queue that is current now: `Link.backToQueue`. */
 export type BackToQueue = (then: () => void) => () => void;
@@ -6,7 +7,7 @@ export type BackToQueue = (then: () => void) => () => void;
 /** See the file's head. */
 export class Turns {
   #taken = false;
-  readonly #waiting: (() => void)[] = [];
+  readonly #waiting = new Fifo();
 
   /** Waits for the turn; undefined when it is there. Give it on with `pass`, once. */
   take(back: BackToQueue): Promise<void> | undefined {
@@ -17,8 +18,7 @@ export class Turns {
 
   /** Whoever had the turn is done, or has given up. */
   pass(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#taken = false;
-    else next();
+    if (this.#waiting.empty) this.#taken = false;
+    else this.#waiting.runFirst();
   }
 }

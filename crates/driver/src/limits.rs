@@ -31,8 +31,8 @@ pub const SQPOLL_CPUS: usize = 4;
 pub const TRANSFER: usize = 0x7fff_f000;
 /// The most ranges of one vectored read or write: Linux's IOV_MAX.
 pub const PARTS: usize = 1024;
-/// Multishot operations in flight at most: they do not count against the completion queue.
-pub const MULTISHOT: usize = 65_536;
+/// Operations in flight at most that wait for the world without memory, multishot ones and `Ready`: they do not count against the completion queue.
+pub const APART: usize = 65_536;
 /// Slots of the registered file table at most; fewer where RLIMIT_NOFILE is lower.
 pub const FIXED_FILES: u32 = 1024;
 /// A descriptor is registered at this use: registering costs a system call, which a short-lived one never earns back.
@@ -47,5 +47,5 @@ const _: () = assert!(*MEMORY.end() <= u32::MAX as usize, "lease offsets are u32
 const _: () = assert!((*CHUNKS.end()).is_power_of_two());
 const _: () = assert!(*CHUNKS.end() <= 32_768, "the kernel's bound for a buffer ring");
 const _: () = assert!(*ENTRIES.end() <= *COMPLETION_ENTRIES.end());
-const _: () = assert!(MULTISHOT + (*COMPLETION_ENTRIES.end() as usize) < u32::MAX as usize, "slots are u32");
+const _: () = assert!(APART + (*COMPLETION_ENTRIES.end() as usize) < u32::MAX as usize, "slots are u32");
 const _: () = assert!(TRANSFER <= i32::MAX as usize, "results are i32");

@@ -2,7 +2,7 @@
 use super::{
     Case, Rig, Skip,
     jobs::job,
-    rig::{Scratch, pattern, room, source},
+    rig::{SHORT, Scratch, pattern, room, source},
 };
 use crate::{
     Operation, Refused, RefusedReason, Ticket, Wait,
@@ -17,6 +17,7 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "a token comes back untouched", run: tokens },
     Case { name: "thousands of operations, cancelled at random, complete once each", run: thousands },
     Case { name: "a full driver refuses, gives the operation back, and takes it later", run: full },
+    Case { name: "what waits without memory leaves room for others", run: room_beside_what_waits },
     Case { name: "reap hands out no more than asked", run: reap_bound },
     Case { name: "one operation in 64 is timed, by its kind, and in order of magnitude", run: latencies },
     Case { name: "the statistics agree with what was seen", run: statistics },
@@ -112,28 +113,52 @@ fn thousands(rig: &Rig) -> Result<(), Skip> {
 fn full(rig: &Rig) -> Result<(), Skip> {
     let mut drive = rig.start();
     let (reader, writer) = drive.pipe();
-    let ready = || Operation::from(Ready { file: reader.clone(), events: libc::POLLIN as u32 });
+    let read = || Operation::from(Read { file: reader.clone(), target: room(1), offset: u64::MAX });
     let mut accepted = 0u64;
     let refused = loop {
-        match drive.driver.submit(ready(), accepted) {
+        match drive.driver.submit(read(), accepted) {
             Ok(_) => accepted += 1,
             Err(refused) => break refused,
         }
         assert!(accepted <= rig.limit() as u64, "the limit is {}", rig.limit());
     };
-    let Refused { operation: Operation::Ready(given_back), reason: RefusedReason::Full } = refused else {
+    let Refused { operation: Operation::Read(given_back), reason: RefusedReason::Full } = refused else {
         panic!("{refused:?}");
     };
     assert!(accepted >= 8, "{accepted}");
     assert_eq!(drive.driver.in_flight(), accepted as usize);
     drive.nothing_happens();
-    rustix::io::write(&writer, b"x").expect("write");
+    drop(writer);
     drive.until("every completion", |drive| drive.seen.len() == accepted as usize);
     let mut tokens: Vec<_> = drive.seen.drain(..).map(|completion| completion.token).collect();
     tokens.sort_unstable();
     assert!(tokens.into_iter().eq(0..accepted), "each once");
-    drive.driver.submit(Operation::Ready(given_back), 12_345).expect("room again");
-    assert!(drive.next(12_345).result > 0);
+    drive.driver.submit(Operation::Read(given_back), 12_345).expect("room again");
+    assert_eq!(drive.next(12_345).result, 0);
+    Ok(())
+}
+
+fn room_beside_what_waits(rig: &Rig) -> Result<(), Skip> {
+    let (mut drive, scratch) = (rig.start(), Scratch::new());
+    let (reader, writer) = drive.pipe();
+    let tokens = 1 << 32..(1 << 32) + 2 * rig.limit() as u64 + 100;
+    let many = tokens.clone().count();
+    for token in tokens.clone() {
+        let ready = Ready { file: reader.clone(), events: libc::POLLIN as u32 };
+        drive.driver.submit(ready.into(), token).expect("room for all that waits without memory");
+    }
+    drive.turn(SHORT / 10);
+    let file = drive.open(&scratch.file("file", &pattern(100)), libc::O_RDONLY);
+    for _ in 0..100 {
+        assert_eq!(drive.result(Read { file: file.clone(), target: room(100), offset: 7 }), 93);
+    }
+    assert_eq!(drive.driver.in_flight(), many, "all of them wait");
+    rustix::io::write(&writer, b"x").expect("write");
+    drive.until("every completion", |drive| drive.seen.len() == many);
+    let mut seen: Vec<_> = drive.seen.drain(..).map(|completion| completion.token).collect();
+    seen.sort_unstable();
+    assert!(seen.into_iter().eq(tokens), "each once, however few completions the queue holds");
+    assert_eq!(drive.driver.in_flight(), 0);
     Ok(())
 }
 

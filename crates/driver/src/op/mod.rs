@@ -64,6 +64,12 @@ impl Operation {
     pub fn is_multishot(&self) -> bool {
         matches!(self, Operation::Accept(_) | Operation::Receive(_))
     }
+
+    /// True for what may wait for ever and has no memory: it does not count against the completion queue, so that others find room beside it.
+    #[inline]
+    pub(crate) fn counts_apart(&self) -> bool {
+        self.is_multishot() || matches!(self, Operation::Ready(_))
+    }
 }
 
 /// What an entry of the ring points at besides the operation's own memory. Lies in the slab beside it (INV-1).

@@ -74,8 +74,8 @@ pub(crate) struct Poll {
     chunks: ChunkPool,
     notes: Vec<String>,
     slots: Slab<Entry>,
-    /// Multishot operations among `slots`; the others count against `limit`.
-    multishot: usize,
+    /// Those of `slots` that do not count against `limit`.
+    apart: usize,
     /// Final completions in `done`: still in flight for the caller.
     final_done: usize,
     limit: usize,
@@ -131,7 +131,7 @@ impl Poll {
             chunks,
             notes,
             slots: Slab::new(),
-            multishot: 0,
+            apart: 0,
             final_done: 0,
             limit: limit as usize,
             staged: VecDeque::new(),
@@ -176,16 +176,15 @@ impl Poll {
         if !is_valid(operation) {
             return Err(RefusedReason::Unsupported(Errno::from(rustix::io::Errno::INVAL)));
         }
-        let multishot = is_multishot(operation);
-        let full = match multishot {
-            true => self.multishot >= limits::MULTISHOT,
-            false => self.slots.len() - self.multishot + self.final_done >= self.limit,
+        let full = match operation.counts_apart() {
+            true => self.apart >= limits::APART,
+            false => self.slots.len() - self.apart + self.final_done >= self.limit,
         };
         if full {
             return Err(RefusedReason::Full);
         }
-        self.multishot += usize::from(multishot);
-        let mark = if multishot { 0 } else { self.latencies.begin(operation) };
+        self.apart += usize::from(operation.counts_apart());
+        let mark = if operation.is_multishot() { 0 } else { self.latencies.begin(operation) };
         let operation = operation.take();
         let entry = Entry { operation, token, place: Place::Staged, progress: 0, opened: None, mark };
         let key = self.slots.insert(entry);
@@ -242,7 +241,7 @@ impl Poll {
         if let (Place::Waiting, Some(descriptor)) = (&entry.place, descriptor(&entry.operation)) {
             self.sources.leave(std::os::fd::AsFd::as_fd(descriptor), key);
         }
-        self.multishot -= usize::from(is_multishot(&entry.operation));
+        self.apart -= usize::from(entry.operation.counts_apart());
         self.final_done += 1;
         self.latencies.end(entry.mark, result);
         let (token, operation) = (entry.token, Some(entry.operation));
@@ -344,10 +343,6 @@ impl fmt::Debug for Poll {
             .field("closed", &self.closed)
             .finish_non_exhaustive()
     }
-}
-
-fn is_multishot(operation: &Operation) -> bool {
-    matches!(operation, Operation::Accept(_) | Operation::Receive(_))
 }
 
 /// The descriptor that an operation may wait on.

@@ -139,8 +139,12 @@ impl Sources {
     /// Takes an operation off its descriptor, and the descriptor off the poller when nobody else waits.
     pub(super) fn leave(&mut self, fd: BorrowedFd<'_>, key: Key) {
         let Some(source) = self.table.get_mut(fd.as_raw_fd() as usize) else { return };
-        source.readers.retain(|waiter| waiter.key != key);
-        source.writers.retain(|waiter| waiter.key != key);
+        for waiters in [&mut source.readers, &mut source.writers] {
+            // Who leaves is mostly the first.
+            if let Some(index) = waiters.iter().position(|waiter| waiter.key == key) {
+                waiters.remove(index);
+            }
+        }
         if source.registered && source.readers.is_empty() && source.writers.is_empty() {
             source.registered = false;
             self.registered -= 1;

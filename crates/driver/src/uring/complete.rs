@@ -144,10 +144,10 @@ impl Uring {
         };
         self.stats.completed += 1;
         self.latencies.end(entry.mark, result);
-        if entry.operation.is_multishot() {
-            self.multishots -= 1;
+        if entry.operation.counts_apart() {
+            self.apart -= 1;
         } else {
-            self.singles -= 1;
+            self.counted -= 1;
         }
         if entry.operation.is_at_position() {
             op::file::uring::end_move(&entry.operation, result);

@@ -64,9 +64,9 @@ pub(crate) struct Uring {
     batch: [MaybeUninit<cqueue::Entry>; BATCH],
     batch_next: usize,
     batch_end: usize,
-    /// Single-shot operations in flight; at most as many as the completion queue has entries (INV-4).
-    singles: usize,
-    multishots: usize,
+    /// Operations in flight, at most as many as the completion queue has entries (INV-4), and those that do not count against it.
+    counted: usize,
+    apart: usize,
     completion_entries: usize,
     /// `None` before the first receive, and where the kernel has no buffer rings: receiving waits for readiness then.
     buffers: Option<BufferRing>,
@@ -179,8 +179,8 @@ impl Uring {
             batch: [const { MaybeUninit::uninit() }; BATCH],
             batch_next: 0,
             batch_end: 0,
-            singles: 0,
-            multishots: 0,
+            counted: 0,
+            apart: 0,
             completion_entries,
             buffers: None,
             buffers_asked: false,

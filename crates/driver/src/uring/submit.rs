@@ -7,7 +7,7 @@ use crate::{
     Errno, Handle, Operation, RefusedReason, Ticket,
     handle::Registry,
     inflight::Key,
-    limits::MULTISHOT,
+    limits::APART,
     memory::Source,
     op::{self, Aside},
     poll::pool::{Reason, Rejected, Work},
@@ -78,18 +78,19 @@ impl Uring {
         operation: &mut Operation,
         token: u64,
     ) -> Result<Ticket, RefusedReason> {
-        let multishot = operation.is_multishot();
-        let full =
-            if multishot { self.multishots >= MULTISHOT } else { self.singles >= self.completion_entries };
+        let full = match operation.counts_apart() {
+            true => self.apart >= APART,
+            false => self.counted >= self.completion_entries,
+        };
         if full || self.closed {
             return Err(if self.closed { RefusedReason::Closed } else { RefusedReason::Full });
         }
         self.count_use(operation);
-        if self.singles == 0
+        if self.counted == 0
             && let Operation::Read(read) = operation
             && self.holds_back(read)
         {
-            let key = self.admit(operation, token, None, Place::Kernel, false);
+            let key = self.admit(operation, token, None, Place::Kernel);
             self.lone.key = Some(key);
             return Ok(Ticket(key));
         }
@@ -102,7 +103,7 @@ impl Uring {
                 if operation.is_at_position() {
                     op::file::uring::begin_move(operation);
                 }
-                let key = self.admit(operation, token, aside, Place::Kernel, multishot);
+                let key = self.admit(operation, token, aside, Place::Kernel);
                 self.push(entry.user_data(key));
                 return Ok(Ticket(key));
             }
@@ -113,7 +114,7 @@ impl Uring {
         };
         match place_and_result {
             Ok(result) => {
-                let key = self.admit(operation, token, aside, Place::Local, multishot);
+                let key = self.admit(operation, token, aside, Place::Local);
                 self.local.push_back((key, result));
                 Ok(Ticket(key))
             }
@@ -234,15 +235,9 @@ impl Uring {
         token: u64,
         aside: Option<Box<Aside>>,
         place: Place,
-        multishot: bool,
     ) -> Key {
-        let mut mark = 0;
-        if multishot {
-            self.multishots += 1;
-        } else {
-            self.singles += 1;
-            mark = self.latencies.begin(operation);
-        }
+        *if operation.counts_apart() { &mut self.apart } else { &mut self.counted } += 1;
+        let mark = if operation.is_multishot() { 0 } else { self.latencies.begin(operation) };
         self.stats.submitted += 1;
         let operation = operation.take();
         let key =
@@ -259,12 +254,12 @@ impl Uring {
         work: Work,
         waits: bool,
     ) -> Result<Ticket, RefusedReason> {
-        let key = self.admit(operation, token, None, Place::Pool, false);
+        let key = self.admit(operation, token, None, Place::Pool);
         let Err(Rejected { work, reason }) = self.pool.submit(key, work, waits) else {
             return Ok(Ticket(key));
         };
         // As if it had never been admitted.
-        self.singles -= 1;
+        self.counted -= 1;
         self.stats.submitted -= 1;
         if let Some(entry) = self.slab.remove(key) {
             self.latencies.forget(entry.mark);
