@@ -22,6 +22,8 @@ pub const POOL_THREADS: std::ops::RangeInclusive<u16> = 1..=64;
 /// Threads, or workers of the ring's, for what waits for another process: opens of FIFOs, and copies of what is no file. More of these wait their turn,
 /// and nothing else waits behind them.
 pub const WAITING: u16 = 64;
+/// Of these, how many that were given up and cannot be interrupted have another thread in their place.
+pub const GIVEN_UP: usize = 192;
 /// Longest idle time of a kernel submission thread, in milliseconds.
 pub const SQPOLL_IDLE_MS: std::ops::RangeInclusive<u32> = 1..=60_000;
 /// A kernel submission thread needs a core of its own: below this many usable CPUs it is refused unless forced.

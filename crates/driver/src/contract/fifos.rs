@@ -27,6 +27,7 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "opens that wait hold up nothing else", run: holds_nothing },
     Case { name: "more opens may wait than there are threads for them", run: many },
     Case { name: "an open that waits ends when it is cancelled, and leaves no descriptor", run: cancelled },
+    Case { name: "opens that were given up keep no others waiting", run: given_up },
     Case { name: "a stream opened with O_NONBLOCK ends with EAGAIN instead of waiting", run: nonblocking },
 ];
 
@@ -246,6 +247,30 @@ fn cancelled(rig: &Rig) -> Result<(), Skip> {
         assert!(Instant::now() < deadline, "{} descriptors, {before} before", open_descriptors());
         std::thread::sleep(Duration::from_millis(1));
     }
+    Ok(())
+}
+
+fn given_up(rig: &Rig) -> Result<(), Skip> {
+    let count = usize::from(crate::limits::WAITING);
+    if rig.limit() < 2 * count + 4 {
+        return Err(Skip("fewer operations may be in flight here"));
+    }
+    let (mut drive, scratch) = (rig.start(), Scratch::new());
+    let paths: Vec<_> = (0..count).map(|index| fifo(&scratch, &format!("given-up{index}"))).collect();
+    let opens: Vec<_> = paths.iter().map(|path| drive.submit(open(path, libc::O_WRONLY))).collect();
+    drive.nothing_happens();
+    for (ticket, _) in &opens {
+        drive.driver.cancel(*ticket);
+    }
+    let others = waiting(&mut drive, &scratch, 4);
+    release(&mut drive, others);
+    // On the poll driver they still wait for their readers.
+    let _readers: Vec<_> = paths.iter().map(|path| other_end(path, OFlags::RDONLY)).collect();
+    for (_, token) in opens {
+        let result = drive.next(token).result;
+        assert!([0, CANCELED].contains(&result), "{result}");
+    }
+    regular_work(&mut drive, &scratch);
     Ok(())
 }
 

@@ -215,6 +215,7 @@ impl Poll {
                 None => {
                     if let Some(opened) = &entry.opened {
                         opened.give_up();
+                        self.pool.give_up(key);
                     }
                     return;
                 }

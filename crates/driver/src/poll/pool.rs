@@ -8,6 +8,7 @@
 //!
 //! Both queues sit behind one small mutex each, held for a push or a swap and never while work runs. A full queue gives the
 //! work back: its owner parks it and submits again when something was done (backpressure, never loss).
+use crate::limits::GIVEN_UP;
 use std::{
     collections::VecDeque,
     fmt,
@@ -92,6 +93,17 @@ struct Inbox {
     threads: usize,
     idle: usize,
     closed: bool,
+    /// What threads run now, and those of it that nobody wants any more.
+    running: Vec<u64>,
+    given_up: Vec<u64>,
+}
+
+impl Inbox {
+    /// Whether one more thread is to be started, of `most` beside those that run what was given up.
+    fn has_room(&self, most: usize) -> bool {
+        // Idle threads are those that the queued work has not claimed yet.
+        self.idle <= self.queue.len() && self.threads < most + self.given_up.len()
+    }
 }
 
 /// Locks also after a panic elsewhere: both mutexes guard plain queues that are whole between any two statements.
@@ -104,7 +116,14 @@ impl Pool {
     pub(crate) fn new(threads: u16, queue: usize, notify: Notify) -> Pool {
         assert!(threads > 0, "Options are checked before a pool is made");
         assert!(queue > 0, "a pool without a queue would refuse everything");
-        let inbox = Inbox { queue: VecDeque::new(), threads: 0, idle: 0, closed: false };
+        let inbox = Inbox {
+            queue: VecDeque::new(),
+            threads: 0,
+            idle: 0,
+            closed: false,
+            running: Vec::new(),
+            given_up: Vec::new(),
+        };
         let shared = Shared {
             inbox: Mutex::new(inbox),
             work_came: Condvar::new(),
@@ -128,20 +147,12 @@ impl Pool {
         if inbox.queue.len() >= self.shared.queue_max {
             return Err(Rejected { work, reason: Reason::Full });
         }
-        // Idle threads are those that the queued work has not claimed yet.
-        if inbox.idle <= inbox.queue.len() && inbox.threads < self.shared.threads_max {
-            let shared = Arc::clone(&self.shared);
-            let builder = std::thread::Builder::new().name("ringwheel-pool".into()).stack_size(STACK_BYTES);
-            match builder.spawn(move || serve(&shared)) {
-                // Dropping the handle detaches: the count of threads, not a join, says when they are gone, so that
-                // shutdown can have a deadline.
-                Ok(_detached) => inbox.threads += 1,
-                Err(_) if inbox.threads > 0 => {} // Those that are there will come to it.
-                Err(error) => {
-                    let errno = error.raw_os_error().unwrap_or(-PANICKED);
-                    return Err(Rejected { work, reason: Reason::NoThread(errno) });
-                }
-            }
+        if inbox.has_room(self.shared.threads_max)
+            && let Err(error) = self.start_thread(&mut inbox)
+            && inbox.threads == 0
+        {
+            let errno = error.raw_os_error().unwrap_or(-PANICKED);
+            return Err(Rejected { work, reason: Reason::NoThread(errno) });
         }
         inbox.queue.push_back((id, work));
         let idle = inbox.idle > 0;
@@ -157,6 +168,29 @@ impl Pool {
         let mut inbox = lock(&self.shared.inbox);
         let index = inbox.queue.iter().position(|(queued, _)| *queued == id)?;
         inbox.queue.remove(index).map(|(_, work)| work)
+    }
+
+    /// Of work that a thread runs, and nothing can interrupt: nobody waits for it. Another thread takes its thread's place until it has ended, for
+    /// so many at a time.
+    pub(crate) fn give_up(&mut self, id: u64) {
+        let mut inbox = lock(&self.shared.inbox);
+        let runs = inbox.running.contains(&id) && !inbox.given_up.contains(&id);
+        if !runs || inbox.given_up.len() >= GIVEN_UP {
+            return;
+        }
+        inbox.given_up.push(id);
+        if !inbox.queue.is_empty() && inbox.has_room(self.shared.threads_max) {
+            let _those_that_are_there_will_come_to_it = self.start_thread(&mut inbox);
+        }
+    }
+
+    /// Dropping the handle detaches: the count of threads, not a join, says when they are gone, so that shutdown can have a deadline.
+    fn start_thread(&self, inbox: &mut Inbox) -> std::io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let builder = std::thread::Builder::new().name("ringwheel-pool".into()).stack_size(STACK_BYTES);
+        builder.spawn(move || serve(&shared))?;
+        inbox.threads += 1;
+        Ok(())
     }
 
     /// True when [`Pool::drain`] would find something.
@@ -236,11 +270,16 @@ impl fmt::Debug for Pool {
 fn serve(shared: &Shared) {
     let mut inbox = lock(&shared.inbox);
     loop {
-        if let Some((id, work)) = inbox.queue.pop_front() {
+        if inbox.threads > shared.threads_max + inbox.given_up.len() {
+            break; // It was in the place of one that has come back.
+        } else if let Some((id, work)) = inbox.queue.pop_front() {
+            inbox.running.push(id);
             drop(inbox);
             let result = run(work);
             report(shared, id, result);
             inbox = lock(&shared.inbox);
+            inbox.running.retain(|running| *running != id);
+            inbox.given_up.retain(|given_up| *given_up != id);
         } else if inbox.closed {
             break;
         } else {

@@ -227,3 +227,41 @@ fn shutdown_leaves_at_the_deadline_and_the_thread_ends_on_its_own() {
         std::thread::yield_now();
     }
 }
+
+#[test]
+fn work_that_was_given_up_has_another_thread_in_its_place_until_it_ends() {
+    let mut pool = quiet(2, 8);
+    let gates: [Gate; 3] = Default::default();
+    let (begun, begins) = mpsc::channel();
+    for (id, gate) in gates.iter().cloned().enumerate() {
+        let begun = begun.clone();
+        let work = move || {
+            begun.send(id).unwrap();
+            gate.pass();
+            7
+        };
+        pool.submit(id as u64, Box::new(work)).unwrap();
+    }
+    let long = Duration::from_secs(10);
+    let mut first = [begins.recv_timeout(long).unwrap(), begins.recv_timeout(long).unwrap()];
+    first.sort_unstable();
+    assert_eq!(first, [0, 1]);
+    pool.give_up(2); // It has not begun: nothing to give up.
+    pool.give_up(9);
+    assert!(begins.recv_timeout(Duration::from_millis(50)).is_err(), "two threads are at work");
+    pool.give_up(0);
+    pool.give_up(0);
+    assert_eq!(begins.recv_timeout(long).unwrap(), 2);
+    assert!(format!("{pool:?}").contains("threads: 3"), "{pool:?}");
+    gates[0].open();
+    assert_eq!(collect(&mut pool, 1), [(0, 7)]);
+    let deadline = Instant::now() + long;
+    while !format!("{pool:?}").contains("threads: 2") {
+        assert!(Instant::now() < deadline, "the third thread stays: {pool:?}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    gates[1].open();
+    gates[2].open();
+    assert_eq!(collect(&mut pool, 2).len(), 2);
+    assert_eq!(pool.shutdown(deadline), 0);
+}

@@ -32,6 +32,11 @@ impl Pools {
         self.short.cancel(id).or_else(|| self.waits.cancel(id))
     }
 
+    /// See [`Pool::give_up`].
+    pub(crate) fn give_up(&mut self, id: u64) {
+        self.waits.give_up(id);
+    }
+
     /// See [`Pool::has_done`].
     #[inline]
     pub(crate) fn has_done(&self) -> bool {
