@@ -116,6 +116,18 @@ test.serial('a log that is being written is sent as long as it was', async (t) =
   t.true(body.equals(OLD), `${body.length}`);
 });
 
+test('a file that goes in one call and was written to since its descriptor was kept: nothing of it is sent', async (t) => {
+  const root = siteOf(t, { f: OLD.subarray(0, 100_000) });
+  const server = await serverOf(t, root, { cache: { revalidateMs: 60_000 } });
+  const client = await Client.connect(t, server.port);
+  t.true((await client.get('/f')).body.equals(OLD.subarray(0, 100_000)));
+  overwrite(join(root, 'f'), NEW.subarray(0, 100_000));
+  t.is((await changed(client, () => {})).length, 0);
+  t.is(server.stats().cut, 1);
+  const next = await (await Client.connect(t, server.port)).get('/f');
+  t.true(next.body.equals(NEW.subarray(0, 100_000)));
+});
+
 test('pieces of large files are whole to the last byte: one byte, around a window, several', async (t) => {
   const size = (1 << 20) + 70_000;
   const bytes = bytesOf(size);

@@ -311,6 +311,45 @@ fn send_file_sends_ranges_and_stops_at_the_end() {
 }
 
 #[test]
+fn the_last_look_at_a_file_comes_before_its_last_bytes_and_can_keep_them() {
+    let bytes = pattern(3_000_000);
+    let path = temporary("look", &bytes);
+    each_driver(|mut executor| {
+        executor
+            .run(async {
+                // One that sendfile takes, and one that it refuses.
+                for (path, most) in [(path.to_str().unwrap(), 3_000_000), ("/dev/zero", 100_000)] {
+                    let file = fs::File::open(path, 0).await.unwrap();
+                    for is_kept in [false, true] {
+                        let (server, client) = pair().await.unwrap();
+                        let reader =
+                            spawn(
+                                async move { receive_all(&client, usize::MAX).await.unwrap().len() as u64 },
+                            );
+                        let mut looks = 0;
+                        let look = || {
+                            looks += 1;
+                            if is_kept { Err(io::ErrorKind::InvalidData.into()) } else { Ok(()) }
+                        };
+                        let sent = server.send_file_unless(&file, 0, most, look).await;
+                        assert!(looks > 0);
+                        drop(server);
+                        let received = reader.await.unwrap();
+                        if is_kept {
+                            assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::InvalidData);
+                            assert!(received < most, "{received}");
+                        } else {
+                            assert_eq!((sent.unwrap(), received), (most, most));
+                        }
+                    }
+                }
+            })
+            .unwrap();
+    });
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
 fn send_file_copies_what_sendfile_refuses_and_reports_a_gone_peer() {
     each_driver(|mut executor| {
         executor

@@ -109,25 +109,17 @@ fn offset_in(ready: &[u8], offset: u64) -> usize {
 async fn send_file(connection: &mut Connection, large: &Rc<LargeFile>, piece: ByteRange) -> io::Result<()> {
     let mut at = piece.start;
     let mut ahead: Option<JoinHandle<io::Result<u64>>> = None;
-    // sendfile shows nobody what it sends, so the last byte waits for the last look at the file.
-    let held = if connection.tls.is_some() { piece.end } else { piece.end.saturating_sub(1) };
     while at < piece.end {
-        let end = if at < held { held } else { piece.end };
-        let length = connection.allowance(WINDOW.min(end - at)).await?;
-        if at == held {
-            look_again(large)?;
-        }
-        // What is asked of the page cache includes the byte that waits.
-        let reach = (length + 1).min(piece.end - at);
+        let length = connection.allowance(WINDOW.min(piece.end - at)).await?;
         let was_ahead = ahead.is_some();
         if let Some(handle) = ahead.take() {
             // A failed read ahead is not the end: sendfile will meet the same error and report it.
             drop(handle.await);
         }
-        if was_ahead || !large.is_resident(at, reach) {
+        if was_ahead || !large.is_resident(at, length) {
             if !was_ahead {
                 connection.enter(Phase::Send);
-                drop(large.file.prefetch(at, reach).await);
+                drop(large.file.prefetch(at, length).await);
             }
             ahead = read_ahead(large, at + length, piece.end);
         }
@@ -135,7 +127,9 @@ async fn send_file(connection: &mut Connection, large: &Rc<LargeFile>, piece: By
         let sent = if connection.tls.is_some() {
             Box::pin(send_sealed(connection, large, at..at + length, piece.end)).await?
         } else {
-            connection.stream().send_file(&large.file, at, length).await?
+            let is_last = at + length == piece.end;
+            let look = || if is_last { look_again(large) } else { Ok(()) };
+            connection.stream().send_file_unless(&large.file, at, length, look).await?
         };
         connection.counters().bytes.add(sent);
         connection.spend(sent);
@@ -164,21 +158,21 @@ async fn send_sealed(
 ) -> io::Result<u64> {
     let (offset, length) = (window.start, window.end - window.start);
     let mut sent = 0;
-    let mut buffer = Vec::with_capacity(PIECE);
     while sent < length {
-        buffer.clear();
+        // Made anew for each piece: while its records wait for the client they are all that is held.
+        let buffer = Vec::with_capacity(PIECE);
         let (read, target) = large.file.read_at(Target::Vec(buffer), offset + sent).await;
         let count = (read? as u64).min(length - sent);
-        let Target::Vec(bytes) = target else { return Err(io::ErrorKind::Other.into()) };
+        let Target::Vec(mut bytes) = target else { return Err(io::ErrorKind::Other.into()) };
         if count == 0 {
             break;
         }
         if offset + sent + count == last {
             look_again(large)?;
         }
-        tls::send_sealed(connection, &bytes[..offset_in(&bytes, count)], sent + count < length).await?;
+        bytes.truncate(offset_in(&bytes, count));
+        tls::send_sealed(connection, bytes, sent + count < length).await?;
         sent += count;
-        buffer = bytes;
     }
     Ok(sent)
 }

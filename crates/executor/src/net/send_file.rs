@@ -28,29 +28,50 @@ impl Stream {
     /// # Errors
     /// The system's: EPIPE and ECONNRESET when the peer is gone, EIO from the file.
     pub async fn send_file(&self, file: &fs::File, offset: u64, length: u64) -> io::Result<u64> {
+        self.send_file_unless(file, offset, length, || Ok(())).await
+    }
+
+    /// As [`send_file`](Self::send_file), with a last look at the file: `look` is called ahead of each system call that may take all that
+    /// is left, and its error ends the transfer there. So the range is never sent to its end behind a change that was made before that call.
+    ///
+    /// # Errors
+    /// Those of `send_file`, and `look`'s.
+    pub async fn send_file_unless(
+        &self,
+        file: &fs::File,
+        offset: u64,
+        length: u64,
+        mut look: impl FnMut() -> io::Result<()>,
+    ) -> io::Result<u64> {
         let mut sent = 0;
         let mut slice = 0;
         while sent < length {
             let count = (length - sent).min(SLICE - slice);
-            match sendfile(self, file, offset.saturating_add(sent), count) {
+            if sent + count == length {
+                look()?;
+            }
+            let is_full = match sendfile(self, file, offset.saturating_add(sent), count) {
                 Ok(0) => break,
-                Ok(count) => {
-                    self.count_sent(count);
-                    sent += count;
-                    slice += count;
+                Ok(taken) => {
+                    self.count_sent(taken);
+                    sent += taken;
+                    slice += taken;
+                    // Or the file ends, which the call after the wait finds: another one now would only be refused, after it had
+                    // looked up the pages.
+                    taken < count
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let ready = Ready { file: self.handle.clone(), events: WRITABLE };
-                    outcome(Single::new(self.core(), Operation::Ready(ready)).await.result)?;
-                    slice = 0;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => true,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => false,
                 Err(error) if sent == 0 && error.kind() == io::ErrorKind::InvalidInput => {
-                    return self.copy_file(file, offset, length).await;
+                    return self.copy_file(file, offset, length, look).await;
                 }
                 Err(error) => return Err(error),
-            }
-            if slice >= SLICE {
+            };
+            if is_full {
+                let ready = Ready { file: self.handle.clone(), events: WRITABLE };
+                outcome(Single::new(self.core(), Operation::Ready(ready)).await.result)?;
+                slice = 0;
+            } else if slice >= SLICE {
                 slice = 0;
                 yield_now().await;
             }
@@ -59,7 +80,13 @@ impl Stream {
     }
 
     /// For files that sendfile(2) refuses (EINVAL: no page cache behind them), and platforms without it.
-    async fn copy_file(&self, file: &File, offset: u64, length: u64) -> io::Result<u64> {
+    async fn copy_file(
+        &self,
+        file: &File,
+        offset: u64,
+        length: u64,
+        mut look: impl FnMut() -> io::Result<()>,
+    ) -> io::Result<u64> {
         let mut buffer = Vec::with_capacity(COPY);
         let mut sent = 0;
         while sent < length {
@@ -70,6 +97,9 @@ impl Stream {
                 break;
             }
             let Target::Vec(bytes) = target else { return Err(io::ErrorKind::Other.into()) };
+            if sent + count == length {
+                look()?;
+            }
             let (result, source) =
                 self.send(Source::Vec(bytes, 0..count as usize), sent + count < length).await;
             result?;

@@ -15,6 +15,11 @@ use std::{
     sync::Arc,
 };
 
+/// Bytes of the conversation in a whole record (RFC 8446 section 5.1).
+const RECORD: usize = 16 << 10;
+/// Bytes around those at most: the head, in TLS 1.2 a nonce, and the seal.
+const AROUND_RECORD: usize = 5 + 8 + 1 + 16;
+
 /// One connection's TLS.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -74,12 +79,16 @@ impl Session {
     /// Puts bytes into records, behind what TLS itself has to say.
     pub(crate) fn seal(&mut self, clear: &[u8]) -> io::Result<Vec<u8>> {
         self.rustls.writer().write_all(clear)?;
-        self.records()
+        // One allocation: a vector that doubles would be held at up to twice its length.
+        self.records_into(Vec::with_capacity(clear.len() + (clear.len() / RECORD + 1) * AROUND_RECORD))
     }
 
     /// What TLS itself has to say: the handshake, tickets, alerts.
     fn records(&mut self) -> io::Result<Vec<u8>> {
-        let mut records = Vec::new();
+        self.records_into(Vec::new())
+    }
+
+    fn records_into(&mut self, mut records: Vec<u8>) -> io::Result<Vec<u8>> {
         while self.rustls.wants_write() {
             self.rustls.write_tls(&mut records)?;
         }
@@ -164,13 +173,19 @@ pub(crate) fn has_ended(connection: &Connection) -> bool {
     connection.tls.as_ref().is_some_and(|session| session.ended)
 }
 
-/// Sends bytes in records.
-pub(crate) async fn send_sealed(connection: &mut Connection, clear: &[u8], more: bool) -> io::Result<()> {
+/// Sends bytes in records; they are let go before the client has taken any.
+pub(crate) async fn send_sealed(
+    connection: &mut Connection,
+    clear: impl AsRef<[u8]>,
+    more: bool,
+) -> io::Result<()> {
     let Some(session) = &mut connection.tls else { return Ok(()) };
-    let records = session.seal(clear)?;
+    let length = clear.as_ref().len() as u64;
+    let records = session.seal(clear.as_ref())?;
+    drop(clear);
     send(connection, records, more).await?;
     if let Some(session) = &mut connection.tls {
-        session.sent += clear.len() as u64;
+        session.sent += length;
     }
     Ok(())
 }
