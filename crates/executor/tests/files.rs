@@ -233,6 +233,12 @@ fn prefetch_brings_a_range_into_the_cache() {
                 assert!(file.is_resident(0, 1 << 20));
                 assert_eq!(file.prefetch((1 << 20) - 10, 100).await.unwrap(), 10, "the file ends there");
                 assert_eq!(file.prefetch(5, 0).await.unwrap(), 0);
+                // From the disk, where the file system lets go of it.
+                let content = std::fs::File::open(&path).unwrap();
+                content.sync_all().unwrap();
+                rustix::fs::fadvise(&content, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+                assert_eq!(file.prefetch(4096, (1 << 20) - 4096).await.unwrap(), (1 << 20) - 4096);
+                assert!(file.is_resident(4096, (1 << 20) - 4096));
             })
             .unwrap();
     });

@@ -11,6 +11,8 @@ use std::{io, path::Path, rc::Rc};
 const MODE: u32 = 0o666;
 /// Bytes of one read of `prefetch`: the kernel's own read-ahead window.
 const PREFETCH: usize = 128 << 10;
+/// Pages that are waited for one after the other: more than there are samples, so that one that is dropped again does not hold up a read for ever.
+const WAITS_MAX: usize = 16;
 
 /// An open file. Dropping it closes it once no operation uses it. All methods take `&self`; operations run side by side.
 ///
@@ -105,12 +107,30 @@ impl File {
         residency::is_resident(&self.handle, offset, length)
     }
 
-    /// Brings the range into the page cache, by reading it through the ring into memory of its own (128 KiB). Returns how
-    /// many bytes are there: fewer than `length` at the file's end. Dropping the future stops it.
+    /// Brings the range into the page cache. Returns how many bytes are there: fewer than `length` at the file's end. The system
+    /// is told to read it, and its pages are waited for through the ring; a file system that does not listen is read through the ring into memory of
+    /// its own (128 KiB). Dropping the future stops the waiting.
     ///
     /// # Errors
     /// The system's: EIO, EISDIR, …
     pub async fn prefetch(&self, offset: u64, length: u64) -> io::Result<u64> {
+        if residency::announce(&self.handle, offset, length) {
+            // A page that comes late is waited for; the next look finds another one late, if any.
+            for _ in 0..WAITS_MAX {
+                let Some(late) = residency::late(&self.handle, offset, length) else { break };
+                let (read, _) = self.read_at(Target::Vec(Vec::with_capacity(1)), late).await;
+                if read? == 0 {
+                    break;
+                }
+            }
+            if residency::is_resident(&self.handle, offset, length) {
+                return Ok(length);
+            }
+        }
+        self.read_through(offset, length).await
+    }
+
+    async fn read_through(&self, offset: u64, length: u64) -> io::Result<u64> {
         let mut target =
             Target::Vec(Vec::with_capacity(usize::try_from(length).unwrap_or(PREFETCH).min(PREFETCH)));
         let mut done = 0;

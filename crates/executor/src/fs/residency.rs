@@ -12,6 +12,10 @@ use std::{
 #[cfg(target_os = "linux")]
 const SAMPLES: u64 = 8;
 
+/// Bytes of one announcement: the kernel reads no more of it than the disk takes in one request, or than it reads ahead.
+#[cfg(target_os = "linux")]
+const ANNOUNCED: u64 = 512 << 10;
+
 /// cachestat(2)'s number; the same on every architecture, as for all system calls since 5.x.
 #[cfg(target_os = "linux")]
 const CACHESTAT: libc::c_long = 451;
@@ -44,13 +48,33 @@ pub(super) fn is_resident(file: impl AsFd, offset: u64, length: u64) -> bool {
     let page = rustix::param::page_size() as u64;
     match cached_pages(&file, offset, length) {
         Ok(cached) => cached > last / page - offset / page,
-        Err(_) => {
-            (0..SAMPLES).all(|index| {
-                // In this order of operations it cannot overflow for ranges below 2 EiB, which no file has.
-                is_byte_resident(&file, offset + (length - 1) / (SAMPLES - 1) * index)
-            }) && is_byte_resident(&file, last)
-        }
+        Err(_) => late(&file, offset, length).is_none(),
     }
+}
+
+/// A byte of the range that would have to be waited for: the last of the samples of which that is so.
+#[cfg(target_os = "linux")]
+pub(super) fn late(file: impl AsFd, offset: u64, length: u64) -> Option<u64> {
+    let last = offset.checked_add(length.checked_sub(1)?)?;
+    // In this order of operations it cannot overflow for ranges below 2 EiB, which no file has.
+    let sample = |index| offset + (length - 1) / (SAMPLES - 1) * index;
+    std::iter::once(last).chain((0..SAMPLES).rev().map(sample)).find(|at| !is_byte_resident(&file, *at))
+}
+
+/// Has the system begin to read the range, as far as it goes in one go: what a read would begin, so it waits no longer than that.
+/// False when it does not take it.
+#[cfg(target_os = "linux")]
+pub(super) fn announce(file: impl AsFd, offset: u64, length: u64) -> bool {
+    let mut at = offset;
+    let mut left = length;
+    while let Some(piece) = std::num::NonZeroU64::new(left.min(ANNOUNCED)) {
+        if rustix::fs::fadvise(&file, at, Some(piece), rustix::fs::Advice::WillNeed).is_err() {
+            return false;
+        }
+        at = at.saturating_add(piece.get());
+        left -= piece.get();
+    }
+    true
 }
 
 /// EPERM for other people's files, ENOSYS before Linux 6.5, EOPNOTSUPP for hugetlbfs.
@@ -70,17 +94,29 @@ fn cached_pages(file: &impl AsFd, offset: u64, length: u64) -> Result<u64, Errno
     }
 }
 
-/// EAGAIN says that it would have to be read; any other error that nobody can say.
+/// EAGAIN says that it would have to be read; any other error that nobody can say, and no byte that the file ends before it.
 #[cfg(target_os = "linux")]
 fn is_byte_resident(file: &impl AsFd, offset: u64) -> bool {
     let mut byte = [0];
-    rustix::io::preadv2(file, &mut [IoSliceMut::new(&mut byte)], offset, ReadWriteFlags::NOWAIT).is_ok()
+    rustix::io::preadv2(file, &mut [IoSliceMut::new(&mut byte)], offset, ReadWriteFlags::NOWAIT) == Ok(1)
 }
 
 /// Nobody tells here.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn is_resident(_: impl std::os::fd::AsFd, _: u64, length: u64) -> bool {
     length == 0
+}
+
+/// Nobody listens here.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn announce(_: impl std::os::fd::AsFd, _: u64, _: u64) -> bool {
+    false
+}
+
+/// Nobody tells here.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn late(_: impl std::os::fd::AsFd, _: u64, _: u64) -> Option<u64> {
+    None
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -136,5 +172,19 @@ mod tests {
             return;
         }
         assert!(!is_resident(&file, 0, size));
+        let found = late(&file, 0, size);
+        assert!(found.is_some_and(|at| at < size), "{found:?}");
+        assert!(announce(&file, 0, size));
+    }
+
+    #[test]
+    fn what_lies_behind_the_end_is_late_and_an_empty_range_is_not() {
+        let file = file(2);
+        let size = 2 * rustix::param::page_size() as u64;
+        assert_eq!(late(&file, 0, size), None);
+        assert_eq!(late(&file, 0, size + 1), Some(size));
+        assert_eq!(late(&file, 0, 0), None);
+        assert_eq!(late(&file, u64::MAX, 2), None);
+        assert!(announce(&file, 0, 0));
     }
 }
