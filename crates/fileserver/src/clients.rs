@@ -185,4 +185,36 @@ mod tests {
         drop(second);
         assert!(clients.shard(one).connections.is_empty());
     }
+
+    /// `cargo test --release -p ringwheel-fileserver --lib clients::tests::what_a_request -- --ignored --nocapture`
+    #[test]
+    #[ignore = "prints what it measures: the figures of ARCHITECTURE.md"]
+    fn what_a_request_costs_that_is_counted() {
+        use std::io::Write;
+        const ROUNDS: u32 = 400_000;
+        let rate = Rate::new(1_000_000_000, 1_000_000_000);
+        let costs = |addresses: u32| {
+            let (clients, start) = (Clients::new(), Instant::now());
+            let admitted = (0..ROUNDS)
+                .filter(|round| clients.request(Client::Four(round % addresses), &rate, start).is_ok())
+                .count();
+            assert_eq!(admitted as u32, ROUNDS);
+            start.elapsed() / ROUNDS
+        };
+        let clients = Clients::new();
+        let start = Instant::now();
+        let lock = {
+            for _ in 0..ROUNDS {
+                drop(std::hint::black_box(clients.shard(Client::Four(1))));
+            }
+            start.elapsed() / ROUNDS
+        };
+        let text = format!(
+            "the lock alone {lock:?}, one client {:?}, 10,000 clients in turn {:?}, 200,000 {:?}",
+            costs(1),
+            costs(10_000),
+            costs(200_000)
+        );
+        writeln!(std::io::stderr(), "{text}").unwrap();
+    }
 }
