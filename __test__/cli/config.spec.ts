@@ -141,7 +141,8 @@ const WRONG: [string, Record<string, string>, string[], RegExp][] = [
     /a\.ts: a promise in it never settles/,
   ],
   ['no file', {}, ['a.ts'], /there is no configuration 'a\.ts': check --config, or create it/],
-  ['a directory', {}, ['public'], /the configuration 'public' cannot be read/],
+  ['a directory', {}, ['public'], /the configuration 'public' cannot be read: it is no regular file/],
+  ['a device', {}, ['/dev/null'], /the configuration '\/dev\/null' cannot be read: it is no regular file/],
   [
     'CPUs and a placement',
     { 'a.json': '{ "cores": [0], "placement": "max-pack" }' },

@@ -117,6 +117,22 @@ test('a probe without a Host, as HTTP/1.0 lets it be, is answered: no browser se
   t.is(await first('GET /readyz HTTP/1.1\r\n\r\n'), '400');
 });
 
+test('a client that asks a thousand times in one breath gets a hundred answers of a few scrapes, and is cut off', async (t) => {
+  const { server, url } = await started(t);
+  let reads = 0;
+  const stats = server.stats.bind(server);
+  server.stats = () => {
+    reads++;
+    return stats();
+  };
+  const client = await Client.connect(t, Number(new URL(url).port));
+  client.send('GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(1000));
+  const answers = (await client.rest()).toString('latin1');
+  t.is(answers.split('HTTP/1.1 200 OK').length - 1, 100);
+  t.regex(answers, /\r\nConnection: close\r\n/);
+  t.true(reads >= 1 && reads < 20, `${reads}`);
+});
+
 test('figures of one scrape are taken once, and a server on a Unix socket is told by its path', async (t) => {
   const unix = join(siteOf(t, {}), 'site.sock');
   const server = await FileServer.start({ root: siteOf(t, { 'a.txt': 'a' }), unix, cores: 1 });

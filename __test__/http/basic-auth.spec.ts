@@ -1,4 +1,5 @@
 // Names and passwords: what they guard, on every way to it, and what a client may send in their place.
+import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
@@ -337,6 +338,14 @@ test('the options are checked, and no hash is in an error', async (t) => {
   }
   const missing = { root, basicAuth: { file: '/nowhere/users' } satisfies BasicAuthOptions };
   await t.throwsAsync(FileServer.check(missing), { code: 'ERR_RINGWHEEL_SERVER', message: /cannot be read/ });
+  const fifo = join(root, 'fifo');
+  execFileSync('mkfifo', [fifo]);
+  await t.throwsAsync(FileServer.check({ root, basicAuth: { file: fifo } }), { message: /it is no regular file/ });
+  const twice = join(root, 'twice');
+  writeFileSync(twice, `ann:${ANN}\nann:${ANN}\n`);
+  await t.throwsAsync(FileServer.check({ root, basicAuth: { file: twice } }), {
+    message: /line 2 that names somebody/,
+  });
   const known = await FileServer.check({ root, basicAuth: { users: { ann: ANN } } });
   t.deepEqual(known.basicAuth, [{ paths: ['/'], realm: 'Restricted', users: { ann: ANN } }]);
 });

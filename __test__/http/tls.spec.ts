@@ -1,6 +1,6 @@
 // HTTPS: handshakes, names, records of every size, what is no TLS, ends, and certificates that are replaced while serving.
 import { generateKeyPairSync } from 'node:crypto';
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -277,8 +277,12 @@ test('what is wrong with a certificate or a key is said with what helps', async 
   });
   await t.throwsAsync(start({ ...LOCALHOST, cert: '/dev/zero' }), {
     ...server,
-    message: /more than 1048576 bytes; name/,
+    message: /"\/dev\/zero" cannot be read: it is no regular file/,
   });
+  const long = join(root, 'long.pem');
+  writeFileSync(long, '');
+  truncateSync(long, 1_048_577);
+  await t.throwsAsync(start({ ...LOCALHOST, cert: long }), { ...server, message: /more than 1048576 bytes; name/ });
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'secp256k1' });
   const unknown = join(root, 'secp256k1.pem');
   writeFileSync(unknown, privateKey.export({ format: 'pem', type: 'pkcs8' }));

@@ -11,8 +11,12 @@ import type { FileServer } from './file-server.js';
 import { ADMIN_HOST, type ServerAdminOptions } from './server-options.js';
 import { version } from './version.js';
 
-/** Milliseconds for a request, and for a connection between two. */
+/** Milliseconds for a request, and for a connection between two; looked at so often. */
 const PATIENCE_MS = 10_000;
+const PATROL_MS = 1_000;
+
+/** Requests of one connection, which then is closed: whoever does not read must not pile up answers. */
+const REQUESTS = 100;
 
 const LOOPBACK = new BlockList();
 LOOPBACK.addSubnet('127.0.0.0', 8);
@@ -36,12 +40,13 @@ export class Admin {
   readonly #version = version();
   readonly #pages: Readonly<Record<string, Page>> = {
     '/': () => page(),
-    '/metrics': () => this.#metrics(),
+    '/metrics': () => this.#scrape(),
     '/healthz': () => plain('ok\n'),
     '/readyz': () => (this.#server.ready ? plain('ready\n') : plain('draining\n', 503)),
     '/stats.json': () => ({ type: 'application/json', body: JSON.stringify(this.#figures()) }),
   };
   #registry: Promise<Registry> | undefined;
+  #scraped: Promise<Answer> | undefined;
 
   private constructor(server: FileServer, http: Server) {
     this.#server = server;
@@ -53,8 +58,14 @@ export class Admin {
 
   /** Listens. Rejects with Node's error when it cannot. */
   static async start(server: FileServer, { host = ADMIN_HOST, port }: ServerAdminOptions): Promise<Admin> {
-    const http = createServer({ requestTimeout: PATIENCE_MS, keepAliveTimeout: PATIENCE_MS });
+    const http = createServer({
+      requestTimeout: PATIENCE_MS,
+      headersTimeout: PATIENCE_MS,
+      keepAliveTimeout: PATIENCE_MS,
+      connectionsCheckingInterval: PATROL_MS,
+    });
     http.maxConnections = 256;
+    http.maxRequestsPerSocket = REQUESTS;
     await new Promise<void>((settle, reject) => {
       http.once('error', reject).listen({ host, port }, () => settle());
     });
@@ -119,6 +130,14 @@ export class Admin {
     const [startedAt, now] = [this.#startedAt, Date.now()];
     const state = ready ? 'serving' : 'draining';
     return { version: this.#version, url, driver, features, notes, state, startedAt, now, stats: this.#server.stats() };
+  }
+
+  /** Who asks while the figures are being gathered gets the same ones: many at once cost what one costs. */
+  #scrape(): Promise<Answer> {
+    this.#scraped ??= this.#metrics().finally(() => {
+      this.#scraped = undefined;
+    });
+    return this.#scraped;
   }
 
   async #metrics(): Promise<Answer> {

@@ -1,5 +1,5 @@
 // The configuration file of `ringwheel serve`: found, read, checked, and put under what the command line says.
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import { isModuleNamespaceObject } from 'node:util/types';
 import { CONFIG_RULES, type ServeConfig } from '../api/config.js';
@@ -26,6 +26,7 @@ export async function loadConfig(named: string | false | undefined): Promise<Loa
   const path = named === undefined ? await find() : named === false ? undefined : resolve(named);
   if (path === undefined) return undefined;
   const file = relative('.', path).startsWith('..') ? path : relative('.', path);
+  await demandFile(path, file);
   const config = path.endsWith('.json') ? await readJson(path, file) : await run(path, file);
   if (typeof config !== 'object' || config === null || Array.isArray(config)) {
     throw new Failure(
@@ -50,6 +51,14 @@ async function find(): Promise<string | undefined> {
     throw new Failure(`${found.join(' and ')} are both here: remove one, or name one with --config FILE`, 2);
   }
   return found[0] === undefined ? undefined : resolve(found[0]);
+}
+
+/** What is not a file is not waited for: a FIFO without a writer never ends. */
+async function demandFile(path: string, file: string): Promise<void> {
+  const found = await stat(path).catch((error) => {
+    throw unreadable(file, error);
+  });
+  if (!found.isFile()) throw unreadable(file, new Error('it is no regular file'));
 }
 
 async function readJson(path: string, file: string): Promise<unknown> {

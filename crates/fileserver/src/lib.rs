@@ -57,6 +57,7 @@ mod stats;
 pub mod target;
 mod tls;
 mod watch;
+mod whole;
 
 pub use error::StartError;
 pub use latency::LatencyStats;

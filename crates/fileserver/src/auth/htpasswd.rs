@@ -1,7 +1,7 @@
 //! Names and hashed passwords: the lines of htpasswd(1), bcrypt alone. Its other hashes take no time to guess.
-use crate::error::StartError;
+use crate::{error::StartError, whole};
 use rustc_hash::FxHashMap;
-use std::{fs::File, io::Read, path::Path};
+use std::path::Path;
 
 /// Names of one part of a site.
 pub(crate) const USERS_MAX: usize = 10_000;
@@ -40,13 +40,14 @@ pub(crate) fn check(user: &[u8], hash: &str) -> Result<(), &'static str> {
 /// Reads a file; all lines must be good, so that nobody is locked out, or let in, by half of one.
 pub(crate) fn read(path: &Path, users: &mut Users) -> Result<(), StartError> {
     let wrong = |reason: String| StartError::Auth { path: path.to_owned(), reason };
-    let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(|error| {
+    let bytes = whole::read(path, BYTES_MAX).map_err(|error| {
         wrong(format!("cannot be read: {error}; check the path, and that this user may read it"))
     })?;
     if bytes.len() as u64 > BYTES_MAX {
         return Err(wrong(format!("has more than {BYTES_MAX} bytes; name the file of htpasswd")));
     }
+    // An editor's mark at the head of a file (U+FEFF) is no part of the first name.
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
     for (index, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
         let line = line.trim_ascii();
         if line.is_empty() || line.starts_with(b"#") {
@@ -58,7 +59,9 @@ pub(crate) fn read(path: &Path, users: &mut Users) -> Result<(), StartError> {
         );
         let hash = std::str::from_utf8(&hash[1..]).unwrap_or_default();
         check(user, hash).map_err(at)?;
-        users.insert(user.into(), hash.into());
+        if users.insert(user.into(), hash.into()).is_some() {
+            return Err(at("names somebody a second time"));
+        }
         if users.len() > USERS_MAX {
             return Err(wrong(format!("has more than {USERS_MAX} names; split it by the parts of the site")));
         }

@@ -1,5 +1,5 @@
 //! Certificates and keys: read from PEM files, checked, chosen by the name that a client asks for, and replaced while serving.
-use crate::{error::StartError, options::TlsOptions};
+use crate::{error::StartError, options::TlsOptions, whole};
 use rustls::{
     ServerConfig,
     client::verify_server_name,
@@ -9,8 +9,6 @@ use rustls::{
     sign::CertifiedKey,
 };
 use std::{
-    fs::File,
-    io::Read,
     path::Path,
     sync::{Arc, PoisonError, RwLock},
 };
@@ -136,11 +134,10 @@ fn read(pair: &TlsOptions, provider: &CryptoProvider) -> Result<CertifiedKey, St
     })
 }
 
-/// A whole file, unless it is a device or a mistake that never ends.
+/// A whole file, unless it is far too long for what it should hold.
 fn file(path: &Path) -> Result<Vec<u8>, StartError> {
     let wrong = |reason| StartError::Tls { path: path.to_owned(), reason };
-    let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(|error| {
+    let bytes = whole::read(path, BYTES_MAX).map_err(|error| {
         wrong(format!("cannot be read: {error}; check the path, and that this user may read it"))
     })?;
     if bytes.len() as u64 > BYTES_MAX {
