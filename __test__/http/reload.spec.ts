@@ -61,6 +61,22 @@ test('a load runs through many reloads, and sees the new site at once', async (t
   );
 });
 
+test('after a reload the gauges show the caches that answer, which are empty', async (t) => {
+  const root = siteOf(t, { a: 'a', large: bytesOf(100_000) });
+  const server = await serverOf(t, root);
+  const client = await Client.connect(t, server.port);
+  for (const path of ['/a', '/large']) t.is((await client.get(path)).status, 200);
+  const gauges = () => {
+    const { cacheEntries, cacheBytes, openFiles } = server.stats();
+    return [cacheEntries, cacheBytes > 0, openFiles];
+  };
+  t.deepEqual(gauges(), [1, true, 1]);
+  await server.reload();
+  t.deepEqual(gauges(), [0, false, 0]);
+  t.is((await client.get('/a')).status, 200);
+  t.deepEqual(gauges(), [1, true, 0]);
+});
+
 test('sites, error pages, headers, limits and TLS come and go', async (t) => {
   const root = siteOf(t, { a: 'a', 'lost.html': 'lost', 'b/a': 'b' });
   const server = await serverOf(t, root);

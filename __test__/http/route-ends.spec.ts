@@ -229,6 +229,13 @@ test.serial('nothing that a handler returns or throws reaches the requests besid
       throw new Error('not to be seen');
     },
   };
+  // Says that it has more than it has.
+  class Liar extends Uint8Array {
+    override get byteLength(): number {
+      return 100_000;
+    }
+  }
+  server.route('GET /liar', () => new RouteResponse(new Liar([1, 2, 3])));
   server.route('GET /detached', () => new RouteResponse(bytes));
   server.route('GET /throws', () => {
     throw wrong;
@@ -241,7 +248,34 @@ test.serial('nothing that a handler returns or throws reaches the requests besid
     replies.map(({ status }) => status),
     [500, 500, 500, 200],
   );
+  t.deepEqual([...(await (await Client.connect(t, server.port)).get('/liar')).body], [1, 2, 3]);
   t.is(said.filter((what) => /error that throws when it is looked at/.test(String(what))).length, 2);
+});
+
+test.serial('a client that drops in the middle of its body is no fault of the handler', async (t) => {
+  const { error } = console;
+  const said: unknown[] = [];
+  console.error = (...what) => said.push(what);
+  t.teardown(() => {
+    console.error = error;
+  });
+  const server = await serverOf(t, siteOf(t, {}));
+  const [begun, over] = [gate(), gate()];
+  server.route('POST /', async (request) => {
+    begun.open();
+    try {
+      return new RouteResponse(await request.text());
+    } finally {
+      // Behind what this promise comes to.
+      setImmediate(() => setImmediate(over.open));
+    }
+  });
+  const client = await Client.connect(t, server.port);
+  client.send('POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\nhalf');
+  await begun.wait;
+  client.socket.destroy();
+  await over.wait;
+  t.deepEqual(said, []);
 });
 
 test.serial('a stream with a piece that is no bytes is cancelled, and its client told by the cut', async (t) => {

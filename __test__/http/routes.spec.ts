@@ -2,6 +2,7 @@
 import test from 'ava';
 import { FileServer, RouteResponse } from '../../index';
 import { Client, serverOf, siteOf } from '../support/http';
+import { LOCALHOST, secured } from '../support/secure';
 
 test('a route answers and files are served beside it', async (t) => {
   const server = await serverOf(t, siteOf(t, { 'a.txt': 'file', 'api/hello': 'shadowed' }));
@@ -55,6 +56,35 @@ test('a request is what the client sent', async (t) => {
   });
 });
 
+test.serial('a client that has said everything and ends its side has all its answers', async (t) => {
+  const { error } = console;
+  console.error = () => {};
+  t.teardown(() => {
+    console.error = error;
+  });
+  const root = siteOf(t, { a: 'file' });
+  const line = (path: string) => `GET ${path} HTTP/1.1\r\nHost: t\r\n\r\n`;
+  const post = 'POST /text HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\nbody';
+  for (const [options, connect] of [
+    [{}, Client.connect],
+    [{ tls: LOCALHOST }, secured],
+  ] as const) {
+    const server = await serverOf(t, root, options);
+    server.route('GET /r', () => new RouteResponse('routed'));
+    server.route('GET /none', () => undefined as never);
+    server.route('POST /text', async (request) => new RouteResponse(await request.text()));
+    const client = await connect(t, server.port);
+    client.send(line('/r') + post + line('/none') + line('/a') + line('/r'));
+    client.socket.end();
+    const answers = (await client.rest()).toString('latin1').split('HTTP/1.1 ').slice(1);
+    t.deepEqual(
+      answers.map((answer) => answer.slice(0, 3)),
+      ['200', '200', '500', '200', '200'],
+    );
+    for (const answer of answers.slice(0, 4)) t.notRegex(answer, /connection: close/i);
+  }
+});
+
 test('URLs are those of the URL standard', async (t) => {
   const server = await serverOf(t, siteOf(t, {}));
   server.route('/*', (request) => new RouteResponse(request.url));
@@ -64,9 +94,15 @@ test('URLs are those of the URL standard', async (t) => {
     ['/a"b', 'Test', 'http://test/a%22b'],
     ['/x', 'test:80', 'http://test/x'],
     ['/x', 'test:081', 'http://test:81/x'],
-    ['/x', '0x7f.1', 'http://127.0.0.1/x'],
+    // A name that a URL writes otherwise is not that by which a site is chosen, and does not pass for it.
+    ['/x', '0x7f.1', `http://127.0.0.1:${server.port}/x`],
+    ['/x', 'intern%61l.example', `http://127.0.0.1:${server.port}/x`],
+    ['http://intern%61l.example/x', 't', `http://127.0.0.1:${server.port}/x`],
+    ['/x', '[0:0::1]', `http://127.0.0.1:${server.port}/x`],
+    ['/x', 'xn--a', `http://127.0.0.1:${server.port}/x`],
     ['/x', '127.0.0.1:9', 'http://127.0.0.1:9/x'],
-    ['/x', '1.2', 'http://1.0.0.2/x'],
+    ['/x', '1.2', `http://127.0.0.1:${server.port}/x`],
+    ['/x', 'T.Example', 'http://t.example/x'],
     ['/.x/a.b', 'test', 'http://test/.x/a.b'],
     ['//evil/x', 'test', 'http://test//evil/x'],
     ['http://other/x?y', 'test', 'http://other/x?y'],

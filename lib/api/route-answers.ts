@@ -9,6 +9,13 @@ const BYTES = 128 * 1024;
 /** How many bytes the body has: those that are given, so many, or nobody knows. @internal */
 export type BodyLength = 'whole' | 'open' | number;
 
+const byteLength = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'byteLength')?.get;
+
+/** Its bytes, whatever a class of the program's says of them: what is not written would be another answer's memory. */
+function bytesOf(body: Uint8Array): number {
+  return byteLength?.call(body);
+}
+
 /** Gathers answers until JavaScript's turn ends. @internal */
 export class RouteAnswers {
   readonly #native: NativeRoutes;
@@ -25,12 +32,12 @@ export class RouteAnswers {
   /** Leaves an answer: `fields` are names and values, each with a NUL behind it. */
   add(number: number, status: number, fields: string, body: string | Uint8Array | null, length: BodyLength): void {
     // A character of UTF-16 is three bytes of UTF-8 at most.
-    const most = fields.length + (typeof body === 'string' ? body.length * 3 : (body?.byteLength ?? 0));
+    const most = fields.length + (typeof body === 'string' ? body.length * 3 : body === null ? 0 : bytesOf(body));
     if (this.#count === ANSWERS_MAX || this.#used + most > BYTES) this.flush();
     let bytes = this.#bytes;
     if (most > BYTES) {
       const own = typeof body === 'string' ? Buffer.from(body) : (body ?? new Uint8Array());
-      bytes = Buffer.allocUnsafe(fields.length + own.byteLength);
+      bytes = Buffer.allocUnsafe(fields.length + bytesOf(own));
       body = own;
     }
     let at = this.#used;
@@ -40,7 +47,7 @@ export class RouteAnswers {
     if (typeof body === 'string') bodyBytes = bytes.write(body, at, 'utf8');
     else if (body !== null) {
       bytes.set(body, at);
-      bodyBytes = body.byteLength;
+      bodyBytes = bytesOf(body);
     }
     const entry = this.#count * NUMBERS;
     const numbers = this.#numbers;

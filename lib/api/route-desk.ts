@@ -183,7 +183,8 @@ export class RouteDesk {
     const failed = events['ringwheel:route:error'];
     const what = `ringwheel: the handler of ${method} ${url} failed`;
     try {
-      // A handler that was told that its client has gone, and says so, has done what it should.
+      // A handler that was told that its client has gone, or sent too much, and says so, has done what it should.
+      if (error !== undefined && error === exchange.body?.failure) return;
       if (number === 0 && request.signal.aborted && (error as Error | undefined)?.name === 'AbortError') return;
       if (failed.hasSubscribers) failed.publish({ error, method, url });
       else console.error(`${what}:`, error);

@@ -10,6 +10,8 @@ export class RoutedBody {
   #taken = false;
   /** Who waits for bytes. */
   #tell: (() => void) | undefined;
+  /** Why it could not be read to its end. */
+  failure: Error | undefined;
   /** All of it was read; what comes after the number is gone is no cut. */
   #ended = false;
 
@@ -64,8 +66,10 @@ export class RoutedBody {
   async #read(): Promise<Uint8Array | undefined> {
     while (!this.#ended) {
       const piece = this.#number === 0 ? 1 : this.#native.read(this.#number);
-      if (piece === 1)
-        throw new Error('the body of the request ended early: the client is gone, or the request is over');
+      if (piece === 1) {
+        this.failure = new Error('the body of the request ended early: the client is gone, or the request is over');
+        throw this.failure;
+      }
       if (piece === 0) this.#ended = true;
       else if (piece !== null) return piece;
       else {

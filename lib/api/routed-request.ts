@@ -13,7 +13,7 @@ export interface Origin {
 /** Text that is the same before and after a URL is parsed: no dot segments, nothing to encode. */
 const PLAIN_TARGET = /^\/(?!\/)(?:[\w\-~!$&'()*+,;=:@%/]|(?<!\/)\.)*(?:\?[\w\-.~!$&()*+,;=:@%/?]*)?$/;
 const PLAIN_HOST =
-  /^[a-z0-9][a-z0-9.-]*(?::(?:[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5]))?$/;
+  /^(?!.*xn--)[a-z0-9][a-z0-9.-]*(?::(?:[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5]))?$/;
 /** What a host is that the URL standard would read as a number, and write otherwise. */
 const NUMBER_LIKE = /(?:^|\.)(?:\d+|0x[\da-f]*)\.?(?::\d+)?$/;
 const IPV4 = /^(?:(?:[1-9]?\d|1\d\d|2[0-4]\d|25[0-5])(?:\.(?!:|$)|(?=:|$))){4}(?::\d+)?$/;
@@ -58,11 +58,13 @@ export class RoutedRequest {
     const port = scheme === 'https' ? ':443' : ':80';
     if (ordinary && PLAIN_TARGET.test(target) && !host.endsWith(port)) return `${scheme}://${host}${target}`;
     try {
-      return new URL(`${scheme}://${host}${target}`).href;
+      const url = new URL(`${scheme}://${host}${target}`);
+      // One that a URL writes otherwise (%61 for a, 0x7f.1) is not the name that a site was chosen by, and must not pass for it.
+      if (url.hostname === host.replace(/:\d*$/, '').toLowerCase()) return url.href;
     } catch {
-      // Not a host: the server's own, then.
-      return new URL(`${scheme}://${own}${target}`).href;
+      // Not a host.
     }
+    return new URL(`${scheme}://${own}${target}`).href;
   }
 
   get headers(): Headers {

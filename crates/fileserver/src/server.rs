@@ -385,8 +385,8 @@ fn all_cores(usable: Vec<usize>, at_once: usize) -> Vec<Option<usize>> {
     usable.into_iter().map(Some).collect()
 }
 
-/// Checks everything but what [`Setup::open`] reads, so that a start reads each certificate and each file of passwords once: what is
-/// behind `/dev/fd/3` is not there a second time. Returns the CPU of each core.
+/// Checks everything but what [`Setup::open`] reads, for a start reads each certificate and each file of passwords once. Returns the CPU of
+/// each core.
 fn check_place(options: &Options) -> Result<Vec<Option<usize>>, StartError> {
     check_contents(options)?;
     access::check(options)?;

@@ -59,6 +59,8 @@ struct Talk<'a> {
     framing: Option<Framing>,
     /// The client has ended its side.
     ended: bool,
+    /// It has sent more requests before.
+    behind: bool,
     /// 100 was sent, or is not waited for.
     continued: bool,
     /// Where the answer begins, and its head, where answers are logged.
@@ -85,6 +87,7 @@ pub(crate) async fn converse(
         intake: Intake::new(routed.body, limits.route_body_bytes),
         framing: None,
         ended: false,
+        behind: false,
         logged: None,
         continued: !routed.expects_continue,
         answer_by: now + limits.route_timeout,
@@ -289,7 +292,7 @@ impl Talk<'_> {
         let skipped = self.continued && self.intake.left().is_some_and(|left| left <= limits.body_bytes);
         let keep = self.routed.keep_alive
             && !self.core.post.draining.get()
-            && !self.ended
+            && !self.is_last()
             && framing != Framing::Close
             && (skipped || reads_on);
         if !keep {
@@ -315,6 +318,11 @@ impl Talk<'_> {
         Ok(())
     }
 
+    /// No request comes behind this one.
+    fn is_last(&self) -> bool {
+        self.ended && !self.behind
+    }
+
     /// From now on the answer must go on to be worth the wait.
     fn needs_more(&mut self) {
         self.more_by = Some(time::now() + self.core.options.limits.send_timeout);
@@ -329,6 +337,7 @@ impl Talk<'_> {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         let _refused = self.take_in(input);
+        self.behind = !input.is_empty();
         if self.intake.is_done() {
             self.routed.visit.leave(Event::Ended);
             return Ok(());
@@ -358,7 +367,7 @@ impl Talk<'_> {
             return Err(io::ErrorKind::InvalidData.into());
         }
         let keep = status == Status::InternalServerError && self.intake.is_done() && self.routed.keep_alive;
-        let keep = keep && !self.ended && !self.core.post.draining.get();
+        let keep = keep && !self.is_last() && !self.core.post.draining.get();
         let persistence = Persistence::of(keep, self.routed.minor_version);
         if !keep {
             connection.last = true;
