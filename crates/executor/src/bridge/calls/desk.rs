@@ -12,8 +12,6 @@ use ringwheel_command::{FileId, LeaseRange, PendingId, Reject, RejectCode};
 use ringwheel_driver::{Handle, Lease, Operation};
 use std::os::fd::OwnedFd;
 
-const EAGAIN: i32 = rustix::io::Errno::AGAIN.raw_os_error();
-
 /// Marks the token of a call's job, whose low half is the job's index: a pending slot and its generation have 52 bits.
 pub(in crate::bridge) const CALL_TOKEN: u64 = 1 << 62;
 
@@ -57,16 +55,11 @@ impl Desk {
             }
         };
         match self.calls.run(length, number, pending, file, lease, start) {
-            Ok((called, lease)) => {
-                let called = match (called, lease) {
-                    (Called::Stream(stream), Some(mut lease)) => {
-                        self.hand_over(stream, &mut lease, start);
-                        (Called::Done(-EAGAIN, STREAM), Some(lease))
+            Ok((mut called, lease)) => {
+                if let Some(mut lease) = lease {
+                    if let Called::Done(..0, STREAM, stream) = &mut called {
+                        self.hand_over(stream.take(), &mut lease, start);
                     }
-                    other => other,
-                };
-                let (called, lease) = called;
-                if let Some(lease) = lease {
                     self.arena.lend(lease);
                 }
                 Ok(self.called(edge, pending, called))
@@ -80,12 +73,11 @@ impl Desk {
 
     fn called(&mut self, edge: &mut Edge<'_>, pending: PendingId, called: Called) -> Outcome {
         let (index, job) = match called {
-            Called::Done(result, extra) => {
+            Called::Done(result, extra, _) => {
                 self.unanswered += 1;
                 self.answer(pending, result, extra);
                 return Outcome::Taken;
             }
-            Called::Stream(_) => return Outcome::Taken, // Its lease came along: `try_call` has made an answer of it.
             Called::NextTurn => return Outcome::NextTurn,
             Called::Job(index, job) => (index, job),
         };

@@ -74,10 +74,8 @@ pub struct CallStats {
 
 /// What became of a call.
 pub(super) enum Called {
-    /// It ran: result, and the second word of its completion.
-    Done(i32, u32),
-    /// It is about a stream: see [`Step::Stream`](out::Step::Stream).
-    Stream(Option<OwnedFd>),
+    /// It ran: result, the second word of its completion, and of [`Step::Stream`](out::Step::Stream) the file, where it was opened.
+    Done(i32, u32, Option<OwnedFd>),
     /// A job for the pool. Hand it in, then say so with [`Calls::submitted`], or [`Calls::refused`].
     Job(u32, Job),
     /// Not in this turn.
@@ -241,10 +239,6 @@ impl Calls {
                 let tried = try_here(&call, file.as_ref().map(AsFd::as_fd), data, &mut out);
                 let (parcel, failure, stream) = (out.parcel.take(), out.failure, out.stream.take());
                 self.policy.ended(number);
-                if failure == STREAM {
-                    self.stats.here += 1;
-                    return Ok((Called::Stream(stream), Some(lease)));
-                }
                 let result = match tried {
                     Ok(Tried::Done(result)) => Some(result),
                     Ok(Tried::Blocks(opened)) => {
@@ -256,14 +250,20 @@ impl Calls {
                 if let Some(result) = result {
                     self.stats.here += 1;
                     let extra = if result < 0 { failure } else { self.keep(parcel) };
-                    return Ok((Called::Done(result, extra), Some(lease)));
+                    return Ok((Called::Done(result, extra, stream), Some(lease)));
                 }
             }
             Place::Pool => {}
         }
         self.policy.interrupted();
         let waits = match call {
-            Call::Copy { from, to, .. } if !may_hang => whole::copies_stream(from, to),
+            Call::Copy { from, to, .. } => [from, to].into_iter().any(|path| {
+                #[cfg(target_os = "linux")]
+                let may_look = !may_hang || self.remote.is_local_at(path);
+                #[cfg(not(target_os = "linux"))]
+                let may_look = true;
+                may_look && whole::leads_to_stream(path)
+            }),
             _ => false,
         };
         let data = lease[offset + room..].get(..written).unwrap_or_default().to_vec();

@@ -74,6 +74,12 @@ impl Remote {
         self.next_look_ns = end + LOOK_NS.max(end.saturating_sub(now_ns_) * LOOK_SHARE);
     }
 
+    /// True when what there is at a path can be asked for without asking one of those, as far as the cache tells.
+    #[cold]
+    pub fn is_local_at(&self, path: &CStr) -> bool {
+        self.stays_local(path, false)
+    }
+
     #[cold]
     fn reaches(&self, call: &Call<'_>, file: Option<BorrowedFd<'_>>) -> bool {
         if let Some(file) = file {
@@ -246,8 +252,12 @@ mod tests {
         if cached(b"/").is_ok() {
             assert!(settles(stat(&file, true)) && settles(Call::Unlink { path: &file }));
             assert!(settles(Call::Rename { from: &file, to: &file }));
+            assert!(
+                (0..100).any(|_| std::fs::metadata(base.join("file")).is_ok() && remote.is_local_at(&file))
+            );
         }
         assert!(remote.reaches(&Call::Rename { from: &file, to: c"/proc/none" }, None));
+        assert!(!remote.is_local_at(c"/proc/version") && !remote.is_local_at(&link));
         assert!(remote.reaches(
             &Call::FileStat { alignment: false },
             Some(std::fs::File::open("/proc/version").unwrap().as_fd())

@@ -218,9 +218,9 @@ fn kind_of(path: &CStr) -> Option<FileType> {
     fs::stat(path).ok().map(|stat| FileType::from_raw_mode(stat.st_mode))
 }
 
-/// Whether a copy may wait for another process.
-pub(super) fn copies_stream(from: &CStr, to: &CStr) -> bool {
-    [from, to].into_iter().any(|path| kind_of(path).is_some_and(is_stream))
+/// Whether a copy from or to this path may wait for another process.
+pub(super) fn leads_to_stream(path: &CStr) -> bool {
+    kind_of(path).is_some_and(is_stream)
 }
 
 /// Opens what is only read without waiting for the other end of a FIFO: nobody could end that wait.
