@@ -1,5 +1,5 @@
 // `ringwheel.config.*`: found, read in every language, checked with the place of what is wrong, under the flags; and `--check`.
-import { mkdirSync, mkdtempSync, realpathSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -178,6 +178,42 @@ test('what is wrong is told in the words of who said it', async (t) => {
   const { code, stderr: said } = await check(missing);
   t.is(code, 1);
   t.regex(said, /there is no directory '.*nowhere'/);
+});
+
+test('--rewrites, --download and --symlinks say what their options say, and answers follow them', async (t) => {
+  const directory = project({ 'app.html': 'app', 'elsewhere.txt': 'elsewhere' });
+  writeFileSync(join(directory, 'public/app.html'), 'app');
+  symlinkSync('../elsewhere.txt', join(directory, 'public/link.txt'));
+  const flags = [
+    ...['--rewrites', '/app/* /app.html', '--rewrites', '/b /app.html'],
+    ...['--download', '*.html', '--download', '/link*=acme-:name', '--symlinks', 'follow'],
+  ];
+  const { config, stderr } = await check(directory, 'public', ...flags);
+  t.deepEqual(config?.rewrites, [
+    { from: '/app/*', to: '/app.html' },
+    { from: '/b', to: '/app.html' },
+  ]);
+  t.deepEqual(config?.download, { '*.html': ':name', '/link*': 'acme-:name' }, stderr);
+  t.is(config?.symlinks, 'follow');
+  const { running, facts } = await serving(['public', '--port', '0', '--cores', '1', ...flags], { cwd: directory });
+  const app = await fetch(`${facts.url}/app/some/where`);
+  t.deepEqual([await app.text(), app.headers.get('content-disposition')], ['app', 'attachment; filename="app.html"']);
+  const link = await fetch(`${facts.url}/link.txt`);
+  t.deepEqual(
+    [await link.text(), link.headers.get('content-disposition')],
+    ['elsewhere', 'attachment; filename="acme-link.txt"'],
+  );
+  running.child.kill('SIGTERM');
+  t.is((await running.ended).code, 0);
+  for (const [wrong, message] of [
+    [['--rewrites', '/a'], /--rewrites/],
+    [['--download', '=a'], /download/],
+    [['--symlinks', 'some'], /inside, deny, follow/],
+  ] as const) {
+    const ended = await check(directory, 'public', ...wrong);
+    t.not(ended.code, 0);
+    t.regex(ended.stderr, message);
+  }
 });
 
 test('--check opens no port, says who said what, and writes a configuration that means the same', async (t) => {

@@ -128,6 +128,31 @@ test('a file that goes in one call and was written to since its descriptor was k
   t.true(next.body.equals(NEW.subarray(0, 100_000)));
 });
 
+test('a rewrite in place of the same length whose time is put back is seen, by everybody but who asks with a tag made of times', async (t) => {
+  const [old, fresh] = ['a', 'b'].map((byte) => Buffer.alloc(200_000, byte)) as [Buffer, Buffer];
+  for (const etag of ['time', 'content'] as const) {
+    const root = siteOf(t, { small: old.subarray(0, 100), large: old, 'small.gz': old.subarray(0, 50) });
+    const server = await serverOf(t, root, { cache: { revalidateMs: 0 }, gzip: true, etag });
+    const client = await Client.connect(t, server.port);
+    for (const [name, path, ...fields] of [
+      ['small', '/small'],
+      ['large', '/large'],
+      ['small.gz', '/small', 'Accept-Encoding: gzip'],
+    ] as const) {
+      const before = await client.get(path, ...fields);
+      t.is(before.body[0], 97, name);
+      const { atime, mtime } = statSync(join(root, name));
+      overwrite(join(root, name), fresh.subarray(0, before.body.length));
+      utimesSync(join(root, name), atime, mtime);
+      const after = await client.get(path, ...fields);
+      t.true(after.body.equals(fresh.subarray(0, before.body.length)), name);
+      // Size and mtime are what they were.
+      const again = await client.get(path, ...fields, `If-None-Match: ${before.headers.get('etag')}`);
+      t.is(again.status, etag === 'content' ? 200 : 304, name);
+    }
+  }
+});
+
 test('pieces of large files are whole to the last byte: one byte, around a window, several', async (t) => {
   const size = (1 << 20) + 70_000;
   const bytes = bytesOf(size);

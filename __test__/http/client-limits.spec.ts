@@ -188,15 +188,18 @@ test('over TLS the same: requests, connections, bytes a second', async (t) => {
 });
 
 test('a request that waits for the disk or a handler counts once, and what is pipelined behind it counts too', async (t) => {
-  const server = await serverOf(t, siteOf(t, { a: 'hello' }), { limits: { requestsPerClient: 1, burstPerClient: 60 } });
+  const server = await serverOf(t, siteOf(t, { a: 'hello' }), {
+    limits: { requestsPerClient: 1, burstPerClient: 600 },
+  });
   server.route('GET /route', () => new RouteResponse('routed'));
   const client = await Client.connect(t, server.port);
   const each = ['/route', '/a', '/none'].map((path) => `GET ${path} HTTP/1.1\r\nHost: t\r\n\r\n`).join('');
-  client.send(each.repeat(40));
+  client.send(each.repeat(400));
   const statuses = [];
-  for (let nth = 0; nth < 120; nth++) statuses.push((await client.reply()).status);
-  t.true(statuses.slice(0, 60).every((status) => status !== 429));
-  t.true(statuses.slice(60).includes(429));
+  for (let nth = 0; nth < 1200; nth++) statuses.push((await client.reply()).status);
+  // A busy machine gives one back a second; of a kind that did not count there would be three hundred more.
+  const first = statuses.indexOf(429);
+  t.true(first >= 600 && first < 750, `${first}`);
 });
 
 test('the limits are checked', async (t) => {

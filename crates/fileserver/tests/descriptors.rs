@@ -1,6 +1,7 @@
 //! A process that runs out of descriptors answers 503, sheds, and recovers. Alone in its binary: the limit is the process's.
 mod common;
-use common::{Client, Site, drivers, pattern, serve};
+use common::{Client, Site, drivers, get, pattern, serve};
+use ringwheel_fileserver::{AccessLogOptions, DriverKind, SiteOptions, StartError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     io::{Read, Write},
@@ -13,6 +14,7 @@ fn running_out_of_descriptors_sheds_and_recovers() {
     let before = getrlimit(Resource::Nofile);
     for driver in drivers() {
         eprintln!("driver: {driver:?}");
+        a_reload_without_descriptors_changes_nothing(driver, &before);
         let site = Site::new();
         site.write("a", "a");
         for index in 0..20 {
@@ -62,4 +64,35 @@ fn running_out_of_descriptors_sheds_and_recovers() {
             asked && stream.read_to_end(&mut bytes).is_ok() && bytes.starts_with(b"HTTP/1.1 200")
         });
     }
+}
+
+/// The access log neither: it is opened again once every core has what is new.
+fn a_reload_without_descriptors_changes_nothing(driver: DriverKind, before: &Rlimit) {
+    let (site, logs) = (Site::new(), Site::new());
+    site.write("a", "a");
+    let log = logs.root.join("log");
+    let mut options = site.options(driver);
+    options.access_log = Some(AccessLogOptions { file: Some(log.clone()), ..Default::default() });
+    let server = serve(&site, driver, |served| served.access_log.clone_from(&options.access_log));
+    std::fs::rename(&log, logs.root.join("moved")).unwrap();
+    // Each site needs its root.
+    let mut large = options.clone();
+    large.sites = (0..40).map(|number| named(&site, number)).collect();
+    let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
+    let limit = Rlimit { current: Some(open + 20), maximum: before.maximum };
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let refused = server.reloader().reload(large.clone());
+    setrlimit(Resource::Nofile, before.clone()).unwrap();
+    assert!(matches!(refused, Err(StartError::Root { .. })), "{refused:?}");
+    assert!(!log.exists());
+    assert_eq!(get(&server, "/a", "").status, 200);
+    common::eventually("the line is where it was", || {
+        std::fs::metadata(logs.root.join("moved")).unwrap().len() > 0
+    });
+    server.reloader().reload(large).unwrap();
+    assert!(log.exists());
+}
+
+fn named(site: &Site, number: usize) -> SiteOptions {
+    SiteOptions { hosts: vec![format!("site{number}.test")], ..SiteOptions::new(&site.root) }
 }
