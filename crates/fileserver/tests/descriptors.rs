@@ -1,4 +1,5 @@
 //! A process that runs out of descriptors answers 503, sheds, and recovers. Alone in its binary: the limit is the process's.
+#![expect(clippy::unwrap_used, reason = "fixtures of tests")]
 mod common;
 use common::{Client, Site, drivers, get, pattern, serve};
 use ringwheel_fileserver::{AccessLogOptions, DriverKind, SiteOptions, StartError};
@@ -82,7 +83,7 @@ fn a_reload_without_descriptors_changes_nothing(driver: DriverKind, before: &Rli
     let limit = Rlimit { current: Some(open + 20), maximum: before.maximum };
     setrlimit(Resource::Nofile, limit).unwrap();
     let refused = server.reloader().reload(large.clone());
-    setrlimit(Resource::Nofile, before.clone()).unwrap();
+    setrlimit(Resource::Nofile, *before).unwrap();
     assert!(matches!(refused, Err(StartError::Root { .. })), "{refused:?}");
     assert!(!log.exists());
     assert_eq!(get(&server, "/a", "").status, 200);
