@@ -207,7 +207,9 @@ impl Uring {
             return Some(self.finish(key, result));
         };
         let waited = opening.has_waited();
-        match opening.next(open, result, wanted) {
+        let next = opening.next(open, result, wanted);
+        let nature = opening.nature;
+        match next {
             Next::Again => self.arm(key),
             Next::Wait => self.open_waiting(key),
             Next::Watch(work) => {
@@ -219,6 +221,9 @@ impl Uring {
             Next::Done(result) => {
                 let completion =
                     if result < 0 { self.failed(key, result) } else { Some(self.finish(key, result)) };
+                if let (Some(Completion { handle: Some(handle), .. }), Some(nature)) = (&completion, nature) {
+                    handle.set_nature(nature); // Else a look of its own would find it out.
+                }
                 if waited && completion.is_some() {
                     self.open_waited();
                 }

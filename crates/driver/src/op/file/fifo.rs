@@ -74,11 +74,6 @@ pub(crate) fn reads(flags: i32) -> bool {
     flags & libc::O_ACCMODE == libc::O_RDONLY
 }
 
-/// Whether it is one.
-pub(crate) fn is_fifo(file: BorrowedFd<'_>) -> bool {
-    super::poll::kind(file) == Ok(FileType::Fifo)
-}
-
 /// Whether there is one at an open's path. May wait for a disk.
 pub(crate) fn leads_to_fifo(directory: Option<BorrowedFd<'_>>, open: &std::ffi::CStr, flags: i32) -> bool {
     let links = if flags & libc::O_NOFOLLOW == 0 { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
@@ -113,20 +108,22 @@ pub(crate) fn has_writer(file: BorrowedFd<'_>) -> Result<bool> {
     }
 }
 
-/// Whether a FIFO that was opened to be read, with an O_NONBLOCK of ours, has to wait for a writer; else that is taken back.
+/// Whether a FIFO that was opened to be read, with an O_NONBLOCK of ours, has to wait for a writer; else that is taken back. And what the file is, if that
+/// is known.
 #[cfg(target_os = "linux")]
-pub(crate) fn waits(file: BorrowedFd<'_>, flags: i32) -> bool {
-    let waits = is_fifo(file) && has_writer(file) == Ok(false);
+pub(crate) fn waits(file: BorrowedFd<'_>, flags: i32) -> (bool, Option<FileType>) {
+    let kind = super::poll::kind(file).ok();
+    let waits = kind == Some(FileType::Fifo) && has_writer(file) == Ok(false);
     if !waits {
         let_wait(file, flags);
     }
-    waits
+    (waits, kind)
 }
 
 /// Elsewhere none is opened so.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn waits(_file: BorrowedFd<'_>, _flags: i32) -> bool {
-    false
+pub(crate) fn waits(_file: BorrowedFd<'_>, _flags: i32) -> (bool, Option<FileType>) {
+    (false, None)
 }
 
 /// Waits for a writer of a FIFO that was opened to be read, and leaves it in `opened`.

@@ -67,17 +67,22 @@ pub(crate) fn nature(file: &Handle) -> Nature {
         return known;
     }
     let nature = match kind(file.as_fd()) {
-        Ok(kind) => match kind {
-            FileType::Fifo | FileType::Socket | FileType::CharacterDevice => Nature::Stream,
-            // An anonymous inode (eventfd, timerfd, inotify) has no type at all.
-            FileType::Unknown => Nature::Stream,
-            FileType::RegularFile | FileType::BlockDevice if !is_direct(file) => Nature::Cached,
-            _ => Nature::Blocking,
-        },
+        Ok(kind) => nature_of(kind, || is_direct(file)),
         Err(_) => Nature::Blocking, // The operation itself will meet the error.
     };
     file.set_nature(nature);
     nature
+}
+
+/// The same of what is such a file.
+pub(crate) fn nature_of(kind: FileType, is_direct: impl Fn() -> bool) -> Nature {
+    match kind {
+        FileType::Fifo | FileType::Socket | FileType::CharacterDevice => Nature::Stream,
+        // An anonymous inode (eventfd, timerfd, inotify) has no type at all.
+        FileType::Unknown => Nature::Stream,
+        FileType::RegularFile | FileType::BlockDevice if !is_direct() => Nature::Cached,
+        _ => Nature::Blocking,
+    }
 }
 
 /// Whether reads and writes of it may wait for another process, or a person: a pipe, a socket, a device, unless it was opened with O_NONBLOCK.
@@ -407,7 +412,7 @@ impl Open {
             }
             match open(if waits { flags | libc::O_NONBLOCK } else { flags }) {
                 Ok(fd) => {
-                    let waits = waits && fifo::waits(fd.as_fd(), flags);
+                    let waits = waits && fifo::waits(fd.as_fd(), flags).0;
                     opened.put(fd);
                     if waits { WAITS } else { 0 }
                 }

@@ -2,7 +2,7 @@
 use super::{
     Close, Open, Read, Stat, Sync, Truncate, Write,
     fifo::{self, Opened},
-    poll::{has_no_place, is_nonblocking, nature},
+    poll::{has_no_place, is_nonblocking, nature, nature_of},
 };
 use crate::{
     Handle, Operation,
@@ -33,6 +33,8 @@ pub(crate) struct Opening {
     way: Way,
     /// Where a thread that watches a FIFO leaves it.
     watched: Option<Opened>,
+    /// What the file is, where it was looked at.
+    pub(crate) nature: Option<Nature>,
 }
 
 /// How an open is tried.
@@ -96,12 +98,16 @@ impl Opening {
             let file = unsafe { OwnedFd::from_raw_fd(result) };
             if !fifo::reads(open.flags) {
                 fifo::let_wait(file.as_fd(), open.flags);
-            } else if fifo::waits(file.as_fd(), open.flags) {
-                if !wanted {
-                    return Next::Done(-E::CANCELED.raw_os_error());
+            } else {
+                let (waits, kind) = fifo::waits(file.as_fd(), open.flags);
+                self.nature = kind.map(|kind| nature_of(kind, || open.flags & libc::O_DIRECT != 0));
+                if waits {
+                    if !wanted {
+                        return Next::Done(-E::CANCELED.raw_os_error());
+                    }
+                    let opened = self.watched.insert(Opened::default());
+                    return Next::Watch(fifo::watch(file, open.flags, opened.clone()));
                 }
-                let opened = self.watched.insert(Opened::default());
-                return Next::Watch(fifo::watch(file, open.flags, opened.clone()));
             }
             return Next::Done(file.into_raw_fd());
         }
