@@ -1,6 +1,6 @@
 //! What each client may have: requests a second and connections, counted for all cores together, by address.
 //!
-//! A client is an IPv4 address, or the /64 that an IPv6 address lies in, of which one subscriber has 2^64. The tables are in shards behind locks (a lock without rivals is some 20 ns), hashed
+//! A client is an IPv4 address, or the /64 that an IPv6 address lies in, of which one subscriber has 2^64. The tables are in shards behind locks (39 ns without rivals, of the 0.15 to 0.3 µs that a request costs here: the test that prints it is below), hashed
 //! with random keys, and bounded: who has not come for a while, or was there longest when too many come, is forgotten with its whole generation, which costs nothing a request.
 use std::{
     collections::HashMap,
@@ -186,7 +186,7 @@ mod tests {
         assert!(clients.shard(one).connections.is_empty());
     }
 
-    /// `cargo test --release -p ringwheel-fileserver --lib clients::tests::what_a_request -- --ignored --nocapture`
+    /// `cargo test --profile quick -p ringwheel-fileserver --lib clients::tests::what_a_request -- --ignored --nocapture`
     #[test]
     #[ignore = "prints what it measures: the figures of ARCHITECTURE.md"]
     fn what_a_request_costs_that_is_counted() {
