@@ -296,7 +296,8 @@ test('--cors lets everybody in, or those who are named; --security-headers says 
 });
 
 test('without --json it says url, driver, cores and features', async (t) => {
-  const running = new Running(process.execPath, [join(root, 'dist/lib/cli/main.js'), 'serve', site(), '--port', '0']);
+  const command = [join(root, 'dist/lib/cli/main.js'), 'serve', site(), '--port', '0', '--log', 'pretty'];
+  const running = new Running(process.execPath, command);
   await running.line();
   running.child.kill('SIGINT'); // At once: the first word already means that a signal drains.
   const { code, stdout } = await running.ended;
@@ -338,7 +339,7 @@ test('help and version need no native addon and exit with 0', async (t) => {
   t.regex(help.stdout, /Examples:[\s\S]*ringwheel serve/);
   const serve = await ringwheel(['serve', '--help']);
   t.is(serve.code, 0);
-  t.regex(serve.stdout, /--port[\s\S]*--host[\s\S]*--cores[\s\S]*Ctrl-C/);
+  t.regex(serve.stdout, /--port[\s\S]*--host[\s\S]*--cores[\s\S]*SIGTERM, SIGINT[\s\S]*exits with 1 /);
   const version = await ringwheel(['--version']);
   t.is(version.code, 0);
   t.is(version.stdout.trim(), require('../../package.json').version);

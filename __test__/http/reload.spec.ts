@@ -223,9 +223,9 @@ for (const name of ['ringwheel.config.json', 'ringwheel.config.mts']) {
     write({ ...place, port: 1, maxAge: 7 });
     await hup(/nothing has changed: .*port is 1/);
     write({ port: 0, maxAge: 7 });
-    await hup(/nothing has changed: cores is not there any more/);
+    await hup(/read again.*changed: maxAge/); // What is left out of what cannot change is kept.
     write({ ...place, maxAge: 9 });
-    await hup(/read again.*changed: .*maxAge/);
+    await hup(/read again.*changed: maxAge/);
     t.is((await fetch(`${url}/a`)).headers.get('cache-control'), 'public, max-age=9');
     t.true((await end()) > 0);
     running.child.kill('SIGTERM');

@@ -56,8 +56,12 @@ export class Admin {
     http.unref();
   }
 
-  /** Listens. Rejects with Node's error when it cannot. */
-  static async start(server: FileServer, { host = ADMIN_HOST, port }: ServerAdminOptions): Promise<Admin> {
+  /** Listens, on a descriptor that was handed over if there is one. Rejects with Node's error when it cannot. */
+  static async start(
+    server: FileServer,
+    { host = ADMIN_HOST, port }: ServerAdminOptions,
+    fd: number | undefined,
+  ): Promise<Admin> {
     const http = createServer({
       requestTimeout: PATIENCE_MS,
       headersTimeout: PATIENCE_MS,
@@ -67,7 +71,7 @@ export class Admin {
     http.maxConnections = 256;
     http.maxRequestsPerSocket = REQUESTS;
     await new Promise<void>((settle, reject) => {
-      http.once('error', reject).listen({ host, port }, () => settle());
+      http.once('error', reject).listen(fd === undefined ? { host, port } : { fd }, () => settle());
     });
     http.removeAllListeners('error').on('error', () => {}); // Of an accept that failed: the listener is well.
     return new Admin(server, http);
@@ -76,6 +80,12 @@ export class Admin {
   get url(): string {
     const { address, port } = this.#http.address() as AddressInfo;
     return `http://${reachableAt(address, port)}`;
+  }
+
+  /** Its descriptor, as far as Node tells. */
+  get fd(): number | undefined {
+    const { _handle: handle } = this.#http as unknown as { _handle?: { fd?: number } | null };
+    return handle?.fd !== undefined && handle.fd >= 0 ? handle.fd : undefined;
   }
 
   close(): void {

@@ -1,4 +1,4 @@
-// What a configuration file of `ringwheel serve` may say: the options of FileServer.start and two of the command line.
+// What a configuration file of `ringwheel serve` may say: the options of FileServer.start and three of the command line.
 import { type FileServerOptions, SERVER_RULES } from './server-options.js';
 import { oneOf, type Rule, text, whole } from './validate.js';
 
@@ -15,6 +15,8 @@ export interface ServeConfig extends Omit<FileServerOptions, 'root'> {
   placement?: 'max-spread' | 'max-pack';
   /** Milliseconds that a stop waits for answers being sent, from 0 to 3600000. Default 10000. */
   drainMs?: number;
+  /** How the lines look that tell of starts, reloads and ends. Default: for a person (`pretty`) on a terminal, else `json` in pino's shape. */
+  log?: 'pretty' | 'json';
 }
 
 /** A configuration, or a function that makes one. */
@@ -26,6 +28,7 @@ export const CONFIG_RULES: Record<string, Rule> = {
   ...SERVER_RULES,
   placement: oneOf('max-spread', 'max-pack'),
   drainMs: whole(0, 3_600_000),
+  log: oneOf('pretty', 'json'),
 };
 
 /**

@@ -68,6 +68,8 @@ export interface ServerStartEvent {
 export interface ServerReloadEvent {
   /** Where it answers. */
   url: string;
+  /** What was read again: all of it, or changed certificates alone. */
+  what: 'options' | 'certificates';
   /** Why nothing has changed. */
   error?: Error;
 }

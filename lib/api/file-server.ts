@@ -10,7 +10,7 @@ import { reachableAt } from './address.js';
 import type { Admin } from './admin.js';
 import { CertificateWatch } from './certificate-watch.js';
 import { ourError } from './errors.js';
-import { events } from './events.js';
+import { events, type ServerReloadEvent } from './events.js';
 import type { LatencyBucket } from './latency.js';
 import { nativeOptions, ourOptions } from './native-options.js';
 import type { RouteHandler } from './route.js';
@@ -25,12 +25,21 @@ import {
   TLS_RELOAD_MS,
 } from './server-options.js';
 import { afterReload } from './server-reload.js';
-import { checked, pathsWithin, whole } from './validate.js';
+import { checked, pathsWithin, type Rule, truth, whole } from './validate.js';
 
 /** Options of {@link FileServer.close}. */
 export interface ServerCloseOptions {
   /** Milliseconds for responses that are being sent, from 0 to 86400000; what is left then is cut. Default 10000. */
   deadlineMs?: number;
+  /**
+   * Milliseconds for which a connection between two requests may still send one, from 0 to 86400000: it is answered, with `Connection: close`. Then
+   * those that are left are closed. Never longer than `deadlineMs`. Default 500.
+   */
+  idleMs?: number;
+  /**
+   * Another process serves on {@link FileServer.fds} from now on: the path of a Unix socket stays. Default false.
+   */
+  handedOver?: boolean;
 }
 
 /** Counters of a server since its start, over all cores, but where "now" is said. */
@@ -55,6 +64,21 @@ export interface AnswerLatency extends NativeAnswerLatency {
 export interface CoreStats extends NativeCoreStats {}
 
 const KEY = Symbol('server');
+
+/** Milliseconds for connections between two requests, when a server closes. */
+const IDLE_MS = 500;
+
+/** What the process before this one passed on, by number, opened for the same options. @internal */
+export interface Handed {
+  readonly sockets: readonly number[];
+  readonly admin: number | undefined;
+}
+
+const CLOSE_RULES: Readonly<Record<keyof ServerCloseOptions, Rule>> = {
+  deadlineMs: whole(0, 86_400_000),
+  idleMs: whole(0, 86_400_000),
+  handedOver: truth,
+};
 
 /** Servers that run. A server that its program has let go of goes on, as one of node:http's does, and is not collected. */
 const serving = new Set<FileServer>();
@@ -84,7 +108,6 @@ export class FileServer implements AsyncDisposable {
   readonly #native: NativeFileServer;
   #options: FileServerOptions;
   readonly #alive: NodeJS.Timeout;
-  #stats: NativeServerStats;
   #closing: Promise<void> | undefined;
   /** The last reload that was asked for: they come one after the other. */
   #reloading: Promise<void> = Promise.resolve();
@@ -101,7 +124,6 @@ export class FileServer implements AsyncDisposable {
     this.#native = native;
     this.#desk = desk;
     this.#options = options;
-    this.#stats = native.stats() as NativeServerStats;
     // The threads are not this loop's: a timer that never matters keeps it alive, as a listening socket would.
     this.#alive = setInterval(() => {}, 2 ** 31 - 1);
     serving.add(this);
@@ -117,15 +139,20 @@ export class FileServer implements AsyncDisposable {
    * @throws A system error: `listen` EADDRINUSE, EACCES, EADDRNOTAVAIL, of a Unix socket ENOENT too, of a descriptor EBADF, ENOTSOCK; `open` ENOENT, ENOTDIR, EACCES of the root.
    * @throws ERR_RINGWHEEL_SERVER when the host has no address, a certificate or key cannot be used, or a core does not start; the message says what helps.
    */
-  static async start(options: FileServerOptions): Promise<FileServer> {
+  static start(options: FileServerOptions): Promise<FileServer> {
+    return FileServer.succeed(options, { sockets: [], admin: undefined });
+  }
+
+  /** As {@link FileServer.start}, on the sockets of the process before this one. @internal */
+  static async succeed(options: FileServerOptions, handed: Handed): Promise<FileServer> {
     const known = complete('FileServer.start', options);
     const given = nativeOptions(known, 'FileServer.start');
     try {
       const desk = new RouteDesk();
-      const native = await binding().startFileServer(given, desk.native);
+      const native = await binding().startFileServer(given, desk.native, handed.sockets);
       const server = new FileServer(KEY, native, desk, known);
       desk.origin = server.#origin;
-      if (known.admin !== undefined) await server.#tell(known.admin);
+      if (known.admin !== undefined) await server.#tell(known.admin, handed.admin);
       const started = events['ringwheel:server:start'];
       if (started.hasSubscribers) started.publish({ url: server.url, driver: server.driver, cores: server.cores });
       return server;
@@ -197,11 +224,11 @@ export class FileServer implements AsyncDisposable {
     return { scheme, host: host === '' ? 'localhost' : reachableAt(host, port).replace(usual ? /:\d+$/ : /$^/, '') };
   }
 
-  async #tell(options: ServerAdminOptions): Promise<void> {
+  async #tell(options: ServerAdminOptions, handed: number | undefined): Promise<void> {
     try {
       // Here and not at the top: node:http is slow to load, and few ask for it.
       const { Admin } = await import('./admin.js');
-      this.#admin = await Admin.start(this, options);
+      this.#admin = await Admin.start(this, options, handed);
     } catch (error) {
       await this.close({ deadlineMs: 0 });
       throw error;
@@ -211,6 +238,11 @@ export class FileServer implements AsyncDisposable {
   /** Where the admin listener answers, when there is one. */
   get adminUrl(): string | undefined {
     return this.#admin?.url;
+  }
+
+  /** Ends the admin listener alone. @internal */
+  closeAdmin(): void {
+    this.#admin?.close();
   }
 
   /** Whether it takes requests: false from the call of {@link FileServer.close} on. */
@@ -243,6 +275,19 @@ export class FileServer implements AsyncDisposable {
     return this.#native.unix ?? undefined;
   }
 
+  /**
+   * The descriptors that it listens on, one for each core that has a socket of its own; none once it closes. A process that is started with them (`stdio` of
+   * `child_process.spawn`) can serve on them with the option `fd`, beside this one: then this one can close, and no client notices. See the guide "Reload and restart".
+   */
+  get fds(): readonly number[] {
+    return this.#native.descriptors();
+  }
+
+  /** The descriptor of the admin listener, if there is one. @internal */
+  get adminFd(): number | undefined {
+    return this.#admin?.fd;
+  }
+
   /** Threads that serve. */
   get cores(): number {
     return this.#native.cores;
@@ -263,10 +308,9 @@ export class FileServer implements AsyncDisposable {
     return this.#native.notes;
   }
 
-  /** Counters; a plain object. From close on: as they were when it began, then as they ended. */
+  /** Counters; a plain object. After close: as they ended. */
   stats(): ServerStats {
-    this.#stats = (this.#native.stats() as NativeServerStats | null | undefined) ?? this.#stats;
-    return { ...this.#stats, ...this.#reloads } as ServerStats;
+    return { ...this.#native.stats(), ...this.#reloads } as ServerStats;
   }
 
   /**
@@ -290,7 +334,7 @@ export class FileServer implements AsyncDisposable {
    * ```
    */
   reload(options?: FileServerOptions): Promise<void> {
-    return this.#queued(async () => {
+    return this.#queued('options', async () => {
       const known =
         options === undefined
           ? this.#options
@@ -302,20 +346,27 @@ export class FileServer implements AsyncDisposable {
     });
   }
 
+  /** Opens the file of the access log again, under the same name, whatever becomes of a reload. @internal */
+  reopenAccessLog(): Promise<void> {
+    return this.#native.reopenAccessLog().catch((thrown) => {
+      throw startError(thrown, this.#options, 'server.reload');
+    });
+  }
+
   /** One reload behind those before it, counted and told of. */
-  #queued(work: () => Promise<void>): Promise<void> {
+  #queued(what: ServerReloadEvent['what'], work: () => Promise<void>): Promise<void> {
     const reloading = this.#reloading.then(async () => {
       const closed = () => ourError('ERR_RINGWHEEL_CLOSED', 'server.reload: the server is closed');
       if (this.#closing !== undefined) throw closed();
       try {
         await work();
         this.#reloads.reloads += 1;
-        this.#tellOfReload();
+        this.#tellOfReload(what);
       } catch (thrown) {
         if (this.#closing !== undefined) throw closed();
         const error = startError(thrown, this.#options, 'server.reload') as Error;
         this.#reloads.reloadsFailed += 1;
-        this.#tellOfReload(error);
+        this.#tellOfReload(what, error);
         throw error;
       }
     });
@@ -323,9 +374,9 @@ export class FileServer implements AsyncDisposable {
     return reloading;
   }
 
-  #tellOfReload(error?: Error): void {
+  #tellOfReload(what: ServerReloadEvent['what'], error?: Error): void {
     const reloaded = events['ringwheel:server:reload'];
-    if (reloaded.hasSubscribers) reloaded.publish({ url: this.url, ...(error && { error }) });
+    if (reloaded.hasSubscribers) reloaded.publish({ url: this.url, what, ...(error && { error }) });
   }
 
   /** Looks after the certificates in use. */
@@ -334,24 +385,26 @@ export class FileServer implements AsyncDisposable {
     const { tls, tlsReloadMs = TLS_RELOAD_MS } = this.#options;
     if (!isSecure(this.#options) || tlsReloadMs === 0) return;
     const files = [tls ?? []].flat().flatMap(({ cert, key }) => [cert, key]);
-    this.#watch = new CertificateWatch(files, tlsReloadMs, () => this.#queued(() => this.#native.reloadCertificates()));
+    this.#watch = new CertificateWatch(files, tlsReloadMs, () =>
+      this.#queued('certificates', () => this.#native.reloadCertificates()),
+    );
   }
 
   /**
-   * Stops accepting, closes idle connections, lets responses finish, and cuts what is left after the deadline. Every call
-   * returns the same promise; a later call with a nearer deadline shortens the first.
+   * Stops accepting, lets responses finish, and cuts what is left after the deadline. Answers say `Connection: close` from now on; connections that are idle
+   * are closed after `idleMs`. Every call returns the same promise; a later call with a deadline shortens the first, and closes idle connections at once.
    *
-   * @throws ERR_RINGWHEEL_INVALID_OPTION when the deadline is out of range.
+   * @throws ERR_RINGWHEEL_INVALID_OPTION when an option is out of range.
    */
   close(options?: ServerCloseOptions): Promise<void> {
-    let deadlineMs = DRAIN_MS;
+    let known: ServerCloseOptions;
     try {
-      ({ deadlineMs = DRAIN_MS } = checked('server.close', options, { deadlineMs: whole(0, 86_400_000) }));
+      known = checked('server.close', options, CLOSE_RULES);
     } catch (error) {
       return Promise.reject(error);
     }
-    if (this.#closing === undefined) this.#closing = this.#close(deadlineMs);
-    else if (options?.deadlineMs !== undefined) this.#native.hurry(deadlineMs);
+    if (this.#closing === undefined) this.#closing = this.#close(known);
+    else if (known.deadlineMs !== undefined) this.#native.hurry(known.deadlineMs);
     return this.#closing;
   }
 
@@ -360,14 +413,13 @@ export class FileServer implements AsyncDisposable {
     return this.close();
   }
 
-  async #close(deadlineMs: number): Promise<void> {
-    this.stats();
+  async #close({ deadlineMs = DRAIN_MS, idleMs = IDLE_MS, handedOver = false }: ServerCloseOptions): Promise<void> {
     this.#watch?.stop();
     // The drain waits on libuv's pool, which an ending process waits for in turn: process.exit() cuts it short.
     if (draining.size === 0) process.on('exit', cutAll);
     draining.add(this.#native);
     try {
-      this.#stats = await this.#native.close(deadlineMs);
+      await this.#native.close(deadlineMs, Math.min(idleMs, deadlineMs), handedOver);
     } finally {
       draining.delete(this.#native);
       this.#admin?.close();

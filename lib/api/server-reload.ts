@@ -15,8 +15,10 @@ export const SETTLED = [...PLACE, 'accessLog', 'cores', 'driver', 'admin'] as co
  * @internal
  */
 export function afterReload(running: FileServerOptions, wanted: FileServerOptions, port: number): FileServerOptions {
+  // A port that is left out beside a host is kept, one beside a Unix socket is none.
+  const elsewhere = wanted.unix !== undefined || wanted.fd !== undefined;
   const silent = PLACE.every((key) => wanted[key] === undefined);
-  const kept = silent ? SETTLED : SETTLED.slice(PLACE.length);
+  const kept = SETTLED.slice(elsewhere ? PLACE.length : 0).filter((key) => silent || (key !== 'unix' && key !== 'fd'));
   const after: Record<string, unknown> = { ...wanted };
   for (const key of kept) after[key] ??= running[key];
   // The port that the system chose is the one that was asked for with 0.

@@ -83,14 +83,17 @@ function asTyped(message: string): string {
     .replaceAll('cache.', '--cache ');
 }
 
-/** Prints the failure on stderr, on one line whatever the text had in it, and without what steers a terminal. */
+/** Prints the failure on stderr. */
 export function report(failure: Failure): void {
-  process.stderr.write(
-    `ringwheel: ${failure.message
-      .trim()
-      .replace(/\s*\n\s*/g, ' ')
-      .replace(/\p{Cc}/gu, escaped)}\n`,
-  );
+  process.stderr.write(`ringwheel: ${oneLine(failure.message)}\n`);
+}
+
+/** On one line whatever the text has in it, and without what steers a terminal. */
+export function oneLine(text: string): string {
+  return text
+    .trim()
+    .replace(/\s*\n\s*/g, ' ')
+    .replace(/\p{Cc}/gu, escaped);
 }
 
 function escaped(character: string): string {

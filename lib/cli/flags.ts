@@ -61,6 +61,7 @@ export interface ServeOptions {
   readonly limit?: Readonly<Record<string, number>>;
   readonly admin?: { readonly host?: string; readonly port: number };
   readonly drain?: number;
+  readonly log?: 'pretty' | 'json';
   readonly json?: true;
   /** A configuration file; false for none. */
   readonly config?: string | false;

@@ -67,7 +67,14 @@ Examples:
   ringwheel serve --config site.ts --check what a configuration means, without serving
 
 Sites for hosts of their own (\`sites\`) and names with their hashed passwords (\`users\`) are for a configuration file.
-Ctrl-C or SIGTERM stops accepting, finishes what is being sent, and exits 0; a second one stops at once.`;
+
+Signals:
+  SIGTERM, SIGINT   stop accepting, finish within --drain what is being sent, exit with 0
+  a second one      stop at once, exit with 143 or 130; a third one kills
+  SIGHUP            read the configuration again
+  SIGUSR2           start this command line anew on the same sockets, and drain when that one serves
+
+It exits with 1 when it cannot start, and with 2 when the command line or the configuration is wrong.`;
 
 const TOPOLOGY_EXAMPLES = `
 Examples:
@@ -242,6 +249,12 @@ export function commands(defaults: Defaults): Command {
       namedNumber,
     )
     .option('--drain <ms>', 'how long a stop waits for answers being sent (default: 10000)', wholeNumber(0, 3_600_000))
+    .addOption(
+      new Option(
+        '--log <shape>',
+        'of what it says on standard error (default: pretty on a terminal, else json)',
+      ).choices(['pretty', 'json']),
+    )
     .option('--admin <[host:]port>', 'tell how the server is there: a page, /metrics, /healthz, /readyz', listenerAt)
     .option('--config <file>', 'options from this file (default: ringwheel.config.{ts,js,json} here, if there is one)')
     .option('--no-config', 'read no such file')

@@ -1,4 +1,5 @@
-// `ringwheel serve`: starts a FileServer, says where and with what it runs, reads its configuration again on SIGHUP, and drains on the first SIGINT or SIGTERM.
+// `ringwheel serve`: starts a FileServer, says where and with what it runs, reads its configuration again on SIGHUP, starts its successor on
+// SIGUSR2, and drains on the first SIGINT or SIGTERM, or when the successor serves.
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
@@ -8,12 +9,17 @@ import { DRAIN_MS, type FileServerOptions } from '../api/server-options.js';
 import { SETTLED } from '../api/server-reload.js';
 import { version } from '../api/version.js';
 import { tellOfLostLines } from './access-log.js';
+import { tellOfCertificates } from './certificates.js';
 import { shownConfig } from './check.js';
 import { type Loaded, loadConfig, merged } from './config.js';
 import { explain, Failure, type Given, report } from './failure.js';
 import { flagged, type ServeOptions } from './flags.js';
+import { Log, type LogShape } from './log.js';
 import { missingPages } from './pages.js';
+import { ServiceManager } from './service-manager.js';
 import { Signals } from './signals.js';
+import { Succession } from './succession.js';
+import { Inheritance } from './successor.js';
 
 /** Cutting connections takes a turn of each core; no longer than this is waited for it. */
 const CUT_MS = 1000;
@@ -22,6 +28,7 @@ const CUT_MS = 1000;
 interface Plan {
   readonly options: FileServerOptions;
   readonly drainMs: number;
+  readonly log: LogShape | undefined;
   readonly loaded: Loaded | undefined;
   readonly flags: ServeConfig;
 }
@@ -37,33 +44,67 @@ export async function serve(directories: readonly string[], options: ServeOption
   // The current directory may be another one, or none, when the configuration is read again.
   const flags = flagged(directories, options);
   const read = () => planned(flags, options.config, preset);
+  const inheritance = Inheritance.take();
   let plan = await read();
   let server: FileServer;
+  let signals: Signals;
   try {
     // Here and not at the top: `--help` has to work where the native addon is missing.
     const { FileServer: Server } = await import('../api/file-server.js');
     if (options.check) {
-      const effective = { ...(await Server.check(plan.options)), drainMs: plan.drainMs };
+      const { drainMs, log } = plan;
+      const effective = { ...(await Server.check(plan.options)), drainMs, ...(log && { log }) };
       for (const sentence of await missingPages(effective)) report(new Failure(sentence));
       process.stdout.write(
         options.json ? `${JSON.stringify(effective, null, 2)}\n` : shownConfig(effective, plan.loaded, flags),
       );
       return;
     }
-    server = await Server.start(plan.options);
+    const handed = inheritance?.fitting(plan.options) ?? { sockets: [], admin: undefined };
+    // Before anything can be asked of the server: whoever has its first answer may end it, and that is a drain, too.
+    signals = new Signals();
+    const started = await Promise.race([Server.succeed(plan.options, handed), signals.second]);
+    if (typeof started === 'number') process.exit(started);
+    server = started;
+    inheritance?.settle(handed);
   } catch (error) {
     throw explained(error, plan);
   }
-  // Before a word is said: who reads the banner may send the signal at once, and that one has to drain too.
-  const signals = new Signals(async () => {
-    plan = await reload(server, plan, read);
+  const log = new Log(plan.log);
+  const manager = new ServiceManager(log);
+  const succession = new Succession(() => ({ server, options: plan.options }), log);
+  tellOfCertificates(log);
+  signals.serving({
+    reload: async () => {
+      manager.reloading();
+      plan = await reload(server, plan, read, log);
+      manager.ready(server.url);
+    },
+    succeed: () => succession.begin(),
   });
   const facts = factsOf(server, rootOf(plan), plan.loaded?.file);
-  process.stdout.write(options.json ? `${JSON.stringify(facts)}\n` : banner(facts));
-  if (plan.options.accessLog) tellOfLostLines(server);
-  await signals.first;
-  process.stderr.write('\nringwheel: finishing what is being sent; once more stops at once\n');
-  const drained = server.close({ deadlineMs: plan.drainMs });
+  if (options.json) process.stdout.write(`${JSON.stringify(facts)}\n`);
+  else if (log.shape === 'pretty') process.stdout.write(banner(facts));
+  else log.info(`serving ${facts.root} at ${facts.url}`, facts);
+  // To whom it follows that one tells it: this process is not the main one yet.
+  if (inheritance === undefined) manager.ready(server.url);
+  if (plan.options.accessLog) tellOfLostLines(server, log);
+  const successor = await Promise.race([signals.first, succession.serves]);
+  succession.abandon();
+  let drained: Promise<void>;
+  if (successor === undefined) {
+    manager.stopping();
+    if (process.stderr.isTTY) process.stderr.write('\n'); // Behind ^C.
+    log.info('finishing what is being sent; once more stops at once');
+    drained = server.close({ deadlineMs: plan.drainMs });
+  } else {
+    const { pid, takesSockets: handedOver } = successor;
+    manager.succeeded(pid);
+    log.info(`process ${pid} serves from now on; this one finishes what is being sent`, { successor: pid });
+    server.closeAdmin(); // Which would say that it drains, on a port that the successor may have by now.
+    drained = server.close({ deadlineMs: plan.drainMs, idleMs: plan.drainMs, handedOver });
+    void signals.first.then(() => server.close({ deadlineMs: plan.drainMs }));
+  }
   const exitCode = await Promise.race([drained, signals.second]);
   if (exitCode === undefined) {
     if (signals.hungUp) signals.end();
@@ -78,28 +119,30 @@ export async function serve(directories: readonly string[], options: ServeOption
 async function planned(flags: ServeConfig, config: string | false | undefined, preset: string): Promise<Plan> {
   const loaded = await loadConfig(config);
   const asked = merged(loaded?.config ?? { root: resolve(preset) }, flags);
-  const { drainMs = DRAIN_MS, placement, $schema: _, root = '.', ...others } = asked;
+  const { drainMs = DRAIN_MS, log, placement, $schema: _, root = '.', ...others } = asked;
   const cores = placement === undefined ? others.cores : await placed(placement, others.cores);
   const options = { ...others, root, ...(cores === undefined ? {} : { cores }) };
-  return { options, drainMs, loaded, flags };
+  return { options, drainMs, log, loaded, flags };
 }
 
 /** Reads the configuration again, has the server follow it, and says what came of it. Returns the plan that is in force. */
-async function reload(server: FileServer, plan: Plan, read: () => Promise<Plan>): Promise<Plan> {
+async function reload(server: FileServer, plan: Plan, read: () => Promise<Plan>, log: Log): Promise<Plan> {
+  // Whatever becomes of the rest: who has moved the log away waits for it.
+  await server.reopenAccessLog().catch((error: Error) => {
+    log.error(`the access log was not opened again: ${explained(error, plan).message}`, error);
+  });
   try {
     const next = await read();
-    const gone = SETTLED.find((key) => plan.options[key] !== undefined && next.options[key] === undefined);
-    if (gone !== undefined) {
-      throw new Failure(`${gone} is not there any more, but cannot change while serving: put it back, or start anew`);
-    }
     await server.reload(next.options);
-    const keys = new Set([...Object.keys(plan.options), ...Object.keys(next.options)]) as Set<keyof FileServerOptions>;
-    const changed = [...keys].filter((key) => !isDeepStrictEqual(plan.options[key], next.options[key]));
+    const kept = SETTLED.filter((key) => next.options[key] === undefined && plan.options[key] !== undefined);
+    const options = { ...next.options, ...Object.fromEntries(kept.map((key) => [key, plan.options[key]])) };
+    const keys = new Set([...Object.keys(plan.options), ...Object.keys(options)]) as Set<keyof FileServerOptions>;
+    const changed = [...keys].filter((key) => !isDeepStrictEqual(plan.options[key], options[key]));
     const what = changed.length === 0 ? '' : `; changed: ${changed.join(', ')}`;
-    process.stderr.write(`ringwheel: the configuration was read again${what}\n`);
-    return next;
+    log.info(`the configuration was read again${what}`, { changed });
+    return { ...next, options };
   } catch (error) {
-    report(new Failure(`nothing has changed: ${explained(error, plan).message}`));
+    log.error(`nothing has changed: ${explained(error, plan).message}`, error);
     return plan;
   }
 }
@@ -127,7 +170,7 @@ async function placed(placement: 'max-spread' | 'max-pack', cores: FileServerOpt
 
 function factsOf(server: FileServer, root: string, config: string | undefined) {
   const { url, adminUrl: admin, port, unix, driver, cores, features } = server;
-  return { url, port, unix, admin, root, config, driver, cores, features, version: version() };
+  return { url, port, unix, admin, root, config, driver, cores, features, version: version(), pid: process.pid };
 }
 
 function banner({ url, admin, root, config, driver, cores, features }: ReturnType<typeof factsOf>): string {

@@ -268,12 +268,15 @@ export interface NativeFileServer {
   readonly driver: string;
   readonly features: string[];
   readonly notes: string[];
-  /** Null once a close has begun. */
-  stats(): NativeServerStats | null;
+  /** Also while it closes and after. */
+  stats(): NativeServerStats;
   /** Options as JSON, as for a start. */
   reload(options: string): Promise<void>;
   reloadCertificates(): Promise<void>;
-  close(deadlineMs: number): Promise<NativeServerStats>;
+  reopenAccessLog(): Promise<void>;
+  /** The sockets it listens on, by number; none once a close has begun. */
+  descriptors(): number[];
+  close(deadlineMs: number, idleMs: number, handedOver: boolean): Promise<void>;
   hurry(deadlineMs: number): void;
 }
 
@@ -314,7 +317,10 @@ export interface Binding {
   /** Has the second executor woken when the first ends; false when that has ended. */
   watchExecutor(low: number, high: number, ownLow: number, ownHigh: number): boolean;
   /** Options as JSON, in the names of crates/fileserver. */
-  startFileServer(options: string, routes: NativeRoutes): Promise<NativeFileServer>;
+  /** On the sockets `handed`, where there are some. */
+  startFileServer(options: string, routes: NativeRoutes, handed: readonly number[]): Promise<NativeFileServer>;
+  /** Sends one datagram to a Unix socket, or to one of the abstract names when the path begins with `@`. */
+  notify(socket: string, text: string): void;
   /** The same options with the defaults of what was left out, once they are checked. */
   checkFileServer(options: string): Promise<string>;
   NativeTimes: new () => NativeTimes;

@@ -383,7 +383,7 @@ async fn converse(connection: &mut Connection) -> io::Result<()> {
     loop {
         // Step 1.
         let next = if hungry {
-            if input.is_empty() && connection.core().post.draining.get() {
+            if input.is_empty() && connection.core().post.closing.get() {
                 return Ok(());
             }
             let chunk = match connection.receive().await {

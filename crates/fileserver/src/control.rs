@@ -1,7 +1,7 @@
 //! What the server's owner and its cores share: the stop signals, the connection count, the counters.
 use crate::{
-    access::AccessLog, clients::Clients, compress::Compressor, reload::Orders, route::Desk, setup::Setup,
-    stats::Counters,
+    access::AccessLog, clients::Clients, compress::Compressor, listen::Sockets, reload::Orders, route::Desk,
+    setup::Setup, stats::Counters,
 };
 use ringwheel_executor::event::Event;
 use std::{
@@ -12,13 +12,24 @@ use std::{
     time::Instant,
 };
 
+/// When a drain gives up on connections.
+#[derive(Clone, Copy, Debug)]
+struct Deadlines {
+    /// On those that wait for a request.
+    idle: Instant,
+    /// On all.
+    all: Instant,
+}
+
 /// Shared by all threads of one server.
 #[derive(Debug)]
 pub(crate) struct Control {
     /// Accept no more; finish what is begun.
     pub(crate) drain: Event,
     connections: AtomicUsize,
-    deadline: Mutex<Option<Instant>>,
+    deadlines: Mutex<Option<Deadlines>>,
+    /// What it listens on, until it drains: to be passed on.
+    pub(crate) sockets: Mutex<Option<Sockets>>,
     pub(crate) cores: Vec<Counters>,
     pub(crate) compressor: Compressor,
     /// Only where answers are logged.
@@ -38,7 +49,8 @@ impl Control {
         Control {
             drain: Event::new(),
             connections: AtomicUsize::new(0),
-            deadline: Mutex::new(None),
+            deadlines: Mutex::new(None),
+            sockets: Mutex::new(None),
             cores: std::iter::repeat_with(Counters::default).take(cores).collect(),
             compressor,
             access_log,
@@ -63,17 +75,30 @@ impl Control {
         self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Starts the drain, or shortens it: connections still open at `deadline` are cut.
-    pub(crate) fn finish_by(&self, deadline: Instant) {
-        let mut current = self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
-        *current = Some(current.map_or(deadline, |before| before.min(deadline)));
+    /// Starts the drain, or shortens it: connections still open at `all` are cut, and those that wait for a request are closed at `idle`.
+    pub(crate) fn finish_by(&self, all: Instant, idle: Instant) {
+        let mut current = self.deadlines.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = Some(current.map_or(Deadlines { idle, all }, |before| Deadlines {
+            idle: before.idle.min(idle),
+            all: before.all.min(all),
+        }));
         drop(current);
+        drop(self.sockets.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.drain.set();
     }
 
     /// True when the drain's deadline has passed.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
-        self.deadline.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|deadline| now >= deadline)
+        self.has_passed(|deadlines| now >= deadlines.all)
+    }
+
+    /// True when the time of connections that wait for a request has passed.
+    pub(crate) fn is_idle_over(&self, now: Instant) -> bool {
+        self.has_passed(|deadlines| now >= deadlines.idle)
+    }
+
+    fn has_passed(&self, look: impl FnOnce(Deadlines) -> bool) -> bool {
+        self.deadlines.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(look)
     }
 }
 
@@ -98,13 +123,14 @@ mod tests {
     #[test]
     fn a_deadline_is_only_ever_shortened() {
         let (control, now) = (control(), Instant::now());
-        control.finish_by(now + Duration::from_secs(5));
-        control.finish_by(now + Duration::from_secs(50));
+        control.finish_by(now + Duration::from_secs(5), now + Duration::from_secs(1));
+        control.finish_by(now + Duration::from_secs(50), now + Duration::from_secs(50));
         assert!(control.drain.is_set());
+        assert!(!control.is_idle_over(now) && control.is_idle_over(now + Duration::from_secs(1)));
         assert!(
             !control.is_over(now + Duration::from_secs(4)) && control.is_over(now + Duration::from_secs(5))
         );
-        control.finish_by(now);
-        assert!(control.is_over(now));
+        control.finish_by(now, now);
+        assert!(control.is_over(now) && control.is_idle_over(now));
     }
 }

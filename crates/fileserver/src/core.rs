@@ -167,18 +167,26 @@ impl Core {
 pub(crate) async fn run(core: Rc<Core>, listeners: Vec<net::Listener>) {
     let post = Rc::clone(&core.post);
     post.enact(core);
+    let listeners: Vec<_> = listeners.into_iter().map(Rc::new).collect();
     let acceptors: Vec<_> =
-        listeners.into_iter().map(|listener| spawn(accept(Rc::clone(&post), listener))).collect();
+        listeners.iter().map(|listener| spawn(accept(Rc::clone(&post), Rc::clone(listener)))).collect();
     let obeying = spawn(reload::obey(Rc::clone(&post)));
     post.control.drain.wait().await;
     post.draining.set(true);
     obeying.cancel();
     for acceptor in acceptors {
         acceptor.cancel();
+        drop(acceptor.await);
     }
-    post.watches.close_idle(Instant::now());
+    for listener in listeners {
+        stop_listening(&post, &listener).await;
+    }
     // Connections end one by one and each is looked at again soon: a drain is rare, a notification per end is not worth it.
     while post.watches.count() > 0 && !post.control.is_over(Instant::now()) {
+        if !post.closing.get() && post.control.is_idle_over(Instant::now()) {
+            post.closing.set(true);
+            post.watches.close_idle(Instant::now());
+        }
         time::sleep(Duration::from_millis(2)).await;
     }
     post.watches.cut_all(); // Each one that owed something counts itself as it fails.
@@ -191,7 +199,16 @@ pub(crate) async fn run(core: Rc<Core>, listeners: Vec<net::Listener>) {
     post.leave();
 }
 
-async fn accept(post: Rc<Post>, listener: net::Listener) {
+/// Takes what the executor has accepted; what is in the kernel's backlog is for who else has the socket.
+async fn stop_listening(post: &Post, listener: &net::Listener) {
+    while let Some(stream) = listener.accept_rest().await {
+        if let Some(core) = post.newest() {
+            admit(&core, stream);
+        }
+    }
+}
+
+async fn accept(post: Rc<Post>, listener: Rc<net::Listener>) {
     while !post.draining.get() {
         let accepted = listener.accept().await;
         let Some(core) = post.newest() else { return };

@@ -68,5 +68,5 @@ pub use options::{
     RedirectRule, RewriteRule, SiteOptions, Symlinks, TlsOptions, UnixOptions,
 };
 pub use reload::Reloader;
-pub use server::{CloseReport, Server, Stopper};
+pub use server::{CloseOptions, CloseReport, Server, Stopper};
 pub use stats::{CoreStats, ServerStats};

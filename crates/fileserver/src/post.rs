@@ -18,6 +18,8 @@ pub(crate) struct Post {
     pub(crate) index: usize,
     pub(crate) watches: Watches,
     pub(crate) draining: Cell<bool>,
+    /// Who drains does not wait for the next request of a connection any more.
+    pub(crate) closing: Cell<bool>,
     pub(crate) patrolling: Cell<bool>,
     pub(crate) start: Instant,
     /// A descriptor to give up when there are no more, so that a client can be told.
@@ -35,6 +37,7 @@ impl Post {
             index,
             watches: Watches::default(),
             draining: Cell::new(false),
+            closing: Cell::new(false),
             patrolling: Cell::new(false),
             start: Instant::now(),
             spare: RefCell::new(open_spare()),

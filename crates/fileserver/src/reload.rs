@@ -155,6 +155,14 @@ impl Reloader {
         Ok(())
     }
 
+    /// Opens the file of the access log again, under the same name: for who has moved it away.
+    ///
+    /// # Errors
+    /// As of [`crate::Server::start`]; lines go where they went then.
+    pub fn reopen_access_log(&self) -> Result<(), StartError> {
+        self.control.access_log.as_ref().map_or(Ok(()), |log| log.reopen())
+    }
+
     /// Reads the certificates and keys again, for the handshakes to come; everything else stays as it is, and so do connections that are open.
     /// Blocks while it reads the files.
     ///
@@ -173,7 +181,7 @@ impl Reloader {
         }
         self.ask(|answer| Order::Prepare(Arc::clone(setup), answer))?;
         // Under the same name, for who has moved the file away. Last: there is no way back to the file that was.
-        control.access_log.as_ref().map_or(Ok(()), |log| log.reopen())
+        self.reopen_access_log()
     }
 
     /// Gives an order to every core, and waits until all have followed it or one cannot.

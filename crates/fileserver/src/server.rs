@@ -22,9 +22,9 @@ use ringwheel_executor::{
 use std::{
     io,
     net::SocketAddr,
-    os::fd::OwnedFd,
+    os::fd::{OwnedFd, RawFd},
     path::Path,
-    sync::{Arc, mpsc},
+    sync::{Arc, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -59,12 +59,21 @@ pub struct Server {
     /// The one that writes the access log.
     logging: Option<thread::JoinHandle<()>>,
     addresses: Vec<Address>,
-    /// The path of a Unix socket that is removed as the close begins.
-    path: Option<listen::OwnPath>,
     driver: DriverKind,
     features: Vec<&'static str>,
     notes: Vec<String>,
     cores: Vec<Option<usize>>,
+}
+
+/// How a server ends: [`Server::close_with`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CloseOptions {
+    /// After this time connections are cut that are still busy.
+    pub deadline: Duration,
+    /// For so long a connection that waits for a request may still send one, which is answered with `Connection: close`; then it is closed.
+    pub idle: Duration,
+    /// Another process has the sockets: the path of a Unix socket stays.
+    pub handed_over: bool,
 }
 
 /// What [`Server::close`] did.
@@ -107,9 +116,18 @@ impl Server {
     /// # Errors
     /// As [`Server::start`].
     pub fn start_with(options: Options, routes: &Routes) -> Result<Server, StartError> {
+        Server::succeed(options, routes, &[])
+    }
+
+    /// As [`Server::start_with`], on the sockets of the server before this one: the [`Server::descriptors`] of another process, passed on with the
+    /// options that it had for `host` and `port`, `unix` or `fds`. Both accept until that one closes with [`CloseOptions::handed_over`].
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn succeed(options: Options, routes: &Routes, handed: &[RawFd]) -> Result<Server, StartError> {
         let cores = check_place(&options)?;
         let setup = Setup::open(options, None)?;
-        let sockets = Sockets::open(&setup.options, cores.len())?;
+        let sockets = Sockets::open(&setup.options, cores.len(), handed)?;
         let compressor = Compressor::new(setup.options.cache.compressed_bytes);
         let control =
             Arc::new(Control::new(cores.len(), compressor, Arc::clone(&setup), Arc::clone(&routes.desk)));
@@ -118,7 +136,6 @@ impl Server {
             threads: Vec::with_capacity(cores.len()),
             logging: None,
             addresses: sockets.addresses(),
-            path: None,
             driver: DriverKind::Poll,
             features: Vec::new(),
             notes: Vec::new(),
@@ -160,7 +177,7 @@ impl Server {
                 server.notes = ready.notes;
             }
         }
-        server.path = sockets.into_path();
+        *control.sockets.lock().unwrap_or_else(PoisonError::into_inner) = Some(sockets);
         Ok(server)
     }
 
@@ -209,13 +226,7 @@ impl Server {
 
     /// Counters of each core and their sum. Reads memory only; works after `close` too.
     pub fn stats(&self) -> ServerStats {
-        let cores = self.control.cores.iter().map(Counters::read).collect();
-        let mut stats = ServerStats::sum(cores, self.control.compressor.bytes());
-        if let Some(log) = &self.control.access_log {
-            stats.access_log_dropped = log.dropped();
-            stats.access_log_error = log.error();
-        }
-        stats
+        self.stopper().stats()
     }
 
     /// A handle that changes the configuration while the server runs, from any thread.
@@ -223,12 +234,28 @@ impl Server {
         Reloader::new(Arc::clone(&self.control))
     }
 
+    /// The sockets it listens on, by number, to be passed on to the process that follows it; none once it closes, and theirs no longer than that.
+    pub fn descriptors(&self) -> Vec<RawFd> {
+        let sockets = self.control.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        sockets.as_ref().map(Sockets::numbers).unwrap_or_default()
+    }
+
     /// Stops accepting, closes idle connections, lets responses finish, and cuts what is left after `deadline`. Blocks until
     /// every thread has ended. A second call returns at once.
     pub fn close(&mut self, deadline: Duration) -> CloseReport {
+        self.close_with(CloseOptions { deadline, ..CloseOptions::default() })
+    }
+
+    /// As [`Server::close`], with more to say.
+    pub fn close_with(&mut self, options: CloseOptions) -> CloseReport {
         let before: u64 = self.control.cores.iter().map(|core| core.cut.get()).sum();
-        self.finish(deadline);
-        self.path = None;
+        if options.handed_over
+            && let Some(sockets) = &mut *self.control.sockets.lock().unwrap_or_else(PoisonError::into_inner)
+        {
+            sockets.leave_path();
+        }
+        let now = Instant::now();
+        self.control.finish_by(after(now, options.deadline), after(now, options.idle));
         let mut panicked = 0;
         for thread in self.threads.drain(..) {
             panicked += u32::from(thread.join().is_err());
@@ -245,8 +272,7 @@ impl Server {
 
     /// Begins to close, or shortens a close that another thread is waiting in; returns at once.
     pub fn finish(&self, deadline: Duration) {
-        let now = Instant::now();
-        self.control.finish_by(now.checked_add(deadline).unwrap_or(now + Duration::from_secs(86_400)));
+        self.stopper().finish(deadline);
     }
 
     /// A handle that can begin or shorten the close from another thread while `close` waits (a second Ctrl-C).
@@ -261,18 +287,34 @@ impl Drop for Server {
     }
 }
 
-/// Begins or shortens a server's close from any thread. Harmless after the server is gone.
+/// Begins or shortens a server's close from any thread, and looks at it. Harmless after the server is gone.
 #[derive(Clone, Debug)]
 pub struct Stopper {
     control: Arc<Control>,
 }
 
 impl Stopper {
+    /// As [`Server::stats`], also while another thread closes the server.
+    pub fn stats(&self) -> ServerStats {
+        let cores = self.control.cores.iter().map(Counters::read).collect();
+        let mut stats = ServerStats::sum(cores, self.control.compressor.bytes());
+        if let Some(log) = &self.control.access_log {
+            stats.access_log_dropped = log.dropped();
+            stats.access_log_error = log.error();
+        }
+        stats
+    }
+
     /// Stops accepting and cuts what is left after `deadline`. Returns at once.
     pub fn finish(&self, deadline: Duration) {
         let now = Instant::now();
-        self.control.finish_by(now.checked_add(deadline).unwrap_or(now + Duration::from_secs(86_400)));
+        self.control.finish_by(after(now, deadline), now);
     }
+}
+
+/// At most a day later, where that is no time that can be told.
+fn after(now: Instant, wait: Duration) -> Instant {
+    now.checked_add(wait).unwrap_or(now + Duration::from_secs(86_400))
 }
 
 /// One core's thread, from start to end.

@@ -20,6 +20,12 @@ pub fn start_file_server() -> Result<()> {
     Err(unsupported())
 }
 
+/// Fails.
+#[napi]
+pub fn notify() -> Result<()> {
+    Err(unsupported())
+}
+
 /// Nothing to route to.
 #[napi]
 pub struct NativeRoutes {}

@@ -1,6 +1,6 @@
 //! The addon: what lib/wire/binding.ts sees of the Rust side. Translation only, no policy; nothing process-wide (INV-9).
 //!
-//! `executor.rs`, `server.rs`, `times.rs` and `topology.rs` are the exports. `host.rs` joins an executor to the environment's event loop through
+//! `executor.rs`, `server.rs`, `notify.rs`, `times.rs` and `topology.rs` are the exports. `host.rs` joins an executor to the environment's event loop through
 //! `uv.rs` and `alarm.rs`; `env.rs` ends it in order; `shared.rs`, `parcel.rs`, `shown.rs` and `values.rs` are the memory and the
 //! objects that cross.
 
@@ -18,6 +18,8 @@ mod error;
 mod executor;
 #[cfg(unix)]
 mod host;
+#[cfg(unix)]
+mod notify;
 #[cfg(unix)]
 mod parcel;
 #[cfg(unix)]

@@ -3,8 +3,8 @@ use crate::{error::coded, routes::NativeRoutes, times::NativeBucket};
 use napi::{Env, Result, Task, bindgen_prelude::AsyncTask};
 use napi_derive::napi;
 use ringwheel_fileserver::{
-    Address, CoreStats, Cores, DriverKind, Options, Reloader, Server, ServerStats, StartError, Stopper,
-    route::Routes,
+    Address, CloseOptions, CoreStats, Cores, DriverKind, Options, Reloader, Server, ServerStats, StartError,
+    Stopper, route::Routes,
 };
 use std::{
     collections::HashMap,
@@ -75,12 +75,14 @@ pub struct NativeFileServer {
     driver: DriverKind,
     features: Vec<String>,
     notes: Vec<String>,
-    cores: u32,
+    /// Of each core that serves.
+    cpus: Vec<Option<usize>>,
 }
 
 /// Starts a server on libuv's pool.
 pub struct Start {
     options: Option<Options>,
+    handed: Vec<i32>,
     routes: Routes,
 }
 
@@ -90,7 +92,7 @@ impl Task for Start {
 
     fn compute(&mut self) -> Result<Server> {
         let options = self.options.take().ok_or_else(|| coded("INTERNAL", "a task runs once"))?;
-        Server::start_with(options, &self.routes).map_err(|error| not_started(&error))
+        Server::succeed(options, &self.routes, &self.handed).map_err(|error| not_started(&error))
     }
 
     fn resolve(&mut self, _env: Env, server: Server) -> Result<NativeFileServer> {
@@ -101,7 +103,7 @@ impl Task for Start {
             driver: server.driver(),
             features: server.features().iter().map(ToString::to_string).collect(),
             notes: server.notes().to_vec(),
-            cores: server.cores().len() as u32,
+            cpus: server.cores().to_vec(),
             server: Arc::new(Mutex::new(Some(server))),
         })
     }
@@ -110,7 +112,14 @@ impl Task for Start {
 /// Changes a server's configuration, or reads its certificates again, on libuv's pool.
 pub struct Reload {
     reloader: Reloader,
-    options: Option<Options>,
+    what: What,
+}
+
+/// What is read again.
+enum What {
+    Options(Option<Box<Options>>),
+    Certificates,
+    AccessLog,
 }
 
 impl Task for Reload {
@@ -118,9 +127,13 @@ impl Task for Reload {
     type JsValue = ();
 
     fn compute(&mut self) -> Result<()> {
-        let done = match self.options.take() {
-            Some(options) => self.reloader.reload(options),
-            None => self.reloader.reload_certificates(),
+        let done = match &mut self.what {
+            What::Options(options) => {
+                let options = options.take().ok_or_else(|| coded("INTERNAL", "a task runs once"))?;
+                self.reloader.reload(*options)
+            }
+            What::Certificates => self.reloader.reload_certificates(),
+            What::AccessLog => self.reloader.reopen_access_log(),
         };
         done.map_err(|error| not_started(&error))
     }
@@ -133,29 +146,34 @@ impl Task for Reload {
 /// Drains a server on libuv's pool.
 pub struct Close {
     server: Option<Server>,
-    deadline: Duration,
+    options: CloseOptions,
 }
 
 impl Task for Close {
-    type Output = NativeServerStats;
-    type JsValue = NativeServerStats;
+    type Output = ();
+    type JsValue = ();
 
-    fn compute(&mut self) -> Result<NativeServerStats> {
+    fn compute(&mut self) -> Result<()> {
         let mut server = self.server.take().ok_or_else(|| coded("CLOSED", "the server is closed"))?;
-        server.close(self.deadline);
-        Ok(counters(&server.stats(), server.cores()))
+        server.close_with(self.options);
+        Ok(())
     }
 
-    fn resolve(&mut self, _env: Env, stats: NativeServerStats) -> Result<NativeServerStats> {
-        Ok(stats)
+    fn resolve(&mut self, _env: Env, _: ()) -> Result<()> {
+        Ok(())
     }
 }
 
-/// Starts a server with options as JSON, in the names of crates/fileserver, and with routes; resolves when all its cores listen.
+/// Starts a server with options as JSON, in the names of crates/fileserver, and with routes; on the sockets of the one before it, where it has
+/// some. Resolves when all its cores listen.
 #[napi]
-pub fn start_file_server(options: String, routes: &NativeRoutes) -> Result<AsyncTask<Start>> {
+pub fn start_file_server(
+    options: String,
+    routes: &NativeRoutes,
+    handed: Vec<i32>,
+) -> Result<AsyncTask<Start>> {
     let options = serde_json::from_str(&options).map_err(|error| coded("INVALID_OPTION", error))?;
-    Ok(AsyncTask::new(Start { options: Some(options), routes: routes.routes() }))
+    Ok(AsyncTask::new(Start { options: Some(options), routes: routes.routes(), handed }))
 }
 
 /// Checks options on libuv's pool, as a start does before it binds.
@@ -214,7 +232,7 @@ impl NativeFileServer {
     /// Cores that serve.
     #[napi(getter)]
     pub fn cores(&self) -> u32 {
-        self.cores
+        self.cpus.len() as u32
     }
 
     /// `uring` or `poll`.
@@ -238,31 +256,45 @@ impl NativeFileServer {
         self.notes.clone()
     }
 
-    /// Counters; null once a close has begun.
+    /// Counters, also while it closes and after.
     #[napi]
-    pub fn stats(&self) -> Option<NativeServerStats> {
-        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
-        server.as_ref().map(|server| counters(&server.stats(), server.cores()))
+    pub fn stats(&self) -> NativeServerStats {
+        counters(&self.stopper.stats(), &self.cpus)
     }
 
     /// Changes the configuration, as JSON in the names of crates/fileserver; resolves when it is in use.
     #[napi]
     pub fn reload(&self, options: String) -> Result<AsyncTask<Reload>> {
-        let options = serde_json::from_str(&options).map_err(|error| coded("INVALID_OPTION", error))?;
-        Ok(AsyncTask::new(Reload { reloader: self.reloader.clone(), options: Some(options) }))
+        let options =
+            serde_json::from_str(&options).map(Box::new).map_err(|error| coded("INVALID_OPTION", error))?;
+        Ok(AsyncTask::new(Reload { reloader: self.reloader.clone(), what: What::Options(Some(options)) }))
     }
 
     /// Reads the certificates again; resolves when they are in use.
     #[napi]
     pub fn reload_certificates(&self) -> AsyncTask<Reload> {
-        AsyncTask::new(Reload { reloader: self.reloader.clone(), options: None })
+        AsyncTask::new(Reload { reloader: self.reloader.clone(), what: What::Certificates })
     }
 
-    /// Stops accepting, lets responses finish, cuts what is left after the deadline. Resolves with the last counters.
+    /// Opens the file of the access log again.
     #[napi]
-    pub fn close(&self, deadline_ms: f64) -> AsyncTask<Close> {
+    pub fn reopen_access_log(&self) -> AsyncTask<Reload> {
+        AsyncTask::new(Reload { reloader: self.reloader.clone(), what: What::AccessLog })
+    }
+
+    /// The sockets it listens on, by number; none once a close has begun.
+    #[napi]
+    pub fn descriptors(&self) -> Vec<i32> {
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        server.as_ref().map(Server::descriptors).unwrap_or_default()
+    }
+
+    /// Stops accepting, lets responses finish, cuts what is left after the deadline. Resolves when all of it has ended.
+    #[napi]
+    pub fn close(&self, deadline_ms: f64, idle_ms: f64, handed_over: bool) -> AsyncTask<Close> {
         let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
-        AsyncTask::new(Close { server, deadline: deadline(deadline_ms) })
+        let options = CloseOptions { deadline: deadline(deadline_ms), idle: deadline(idle_ms), handed_over };
+        AsyncTask::new(Close { server, options })
     }
 
     /// Shortens a close that has begun.

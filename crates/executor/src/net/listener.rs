@@ -25,7 +25,8 @@ impl Default for ListenOptions {
     }
 }
 
-/// A listening socket of TCP, or a Unix one that [`Listener::from_socket`] took. Dropping it closes it, and refuses what it has accepted and nobody took.
+/// A listening socket of TCP, or a Unix one that [`Listener::from_socket`] took. Dropping it closes it, and refuses what it has accepted and nobody took:
+/// [`Listener::accept_rest`] goes before.
 ///
 /// ```
 /// use ringwheel_executor::{Executor, net::{ListenOptions, Listener, Stream}, spawn};
@@ -108,6 +109,18 @@ impl Listener {
             outcome(arrival.result)?;
             if let Some(handle) = arrival.handle {
                 return Ok(Stream::new(self.arrivals.core().clone(), handle));
+            }
+        }
+    }
+
+    /// Stops accepting. What the executor has accepted by then, and nobody took, comes one by one, then `None`: dropping the listener instead
+    /// closes those connections on their clients. What waits in the kernel's backlog stays there, for who else has this socket. To be called when no
+    /// [`Listener::accept`] waits; calling that later listens again.
+    pub async fn accept_rest(&self) -> Option<Stream> {
+        loop {
+            let arrival = poll_fn(|context| self.arrivals.poll_rest(context)).await?;
+            if let Some(handle) = arrival.handle {
+                return Some(Stream::new(self.arrivals.core().clone(), handle));
             }
         }
     }

@@ -18,7 +18,7 @@ pub(crate) use single::Single;
 pub(crate) use table::{Deferred, Operations};
 
 use crate::{core::Core, task};
-use ringwheel_driver::{Completion, Operation, driver::RefusedReason};
+use ringwheel_driver::{Completion, Operation, Ticket, driver::RefusedReason};
 use rustix::io::Errno;
 use std::{cell::RefCell, task::Waker};
 use table::{After, Key, Phase};
@@ -171,16 +171,28 @@ impl Core {
         let left = self.operations.borrow_mut().abandon(key);
         for what in left.into_iter().flatten() {
             match what {
-                Deferred::Cancel(ticket) => match self.driver.try_borrow_mut() {
-                    Ok(mut driver) => {
-                        if let Some(driver) = &mut *driver {
-                            driver.cancel(ticket);
-                        }
-                    }
-                    Err(_) => self.defer(Deferred::Cancel(ticket)),
-                },
+                Deferred::Cancel(ticket) => self.cancel(ticket),
                 other => drop(other),
             }
+        }
+    }
+
+    /// Asks for the end of a multishot, whose arrivals stay.
+    fn pause(&self, key: Key) {
+        let ticket = self.operations.borrow_mut().pause(key);
+        if let Some(ticket) = ticket {
+            self.cancel(ticket);
+        }
+    }
+
+    fn cancel(&self, ticket: Ticket) {
+        match self.driver.try_borrow_mut() {
+            Ok(mut driver) => {
+                if let Some(driver) = &mut *driver {
+                    driver.cancel(ticket);
+                }
+            }
+            Err(_) => self.defer(Deferred::Cancel(ticket)),
         }
     }
 }

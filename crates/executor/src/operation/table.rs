@@ -243,6 +243,13 @@ impl Operations {
         }
     }
 
+    /// Marks a multishot as told to end. The ticket to cancel comes back, once.
+    pub(super) fn pause(&mut self, key: Key) -> Option<Ticket> {
+        let slot = self.get(key).filter(|slot| !slot.pausing && slot.done.is_none())?;
+        slot.pausing = true;
+        slot.ticket
+    }
+
     /// Gives a slot up. What it held, and the ticket to cancel, come back.
     pub(super) fn abandon(&mut self, key: Key) -> [Option<Deferred>; 4] {
         let Some(slot) = self.get(key) else { return [const { None }; 4] };

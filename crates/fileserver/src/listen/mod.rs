@@ -3,7 +3,7 @@
 //! All of them are open before the first core starts, so that a start fails as a whole, and so that the next process can be given them.
 mod unix;
 
-pub(crate) use unix::OwnPath;
+use unix::OwnPath;
 
 use crate::{error::StartError, options::Options};
 use ringwheel_executor::net;
@@ -11,8 +11,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     fmt, io,
     net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs},
-    os::fd::OwnedFd,
-    path::PathBuf,
+    os::fd::{AsRawFd, OwnedFd, RawFd},
+    path::{Path, PathBuf},
 };
 
 /// Connections the kernel may hold ready on each socket; the kernel caps it at net.core.somaxconn.
@@ -54,16 +54,25 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    /// Opens what the options ask for, for as many cores.
-    pub(crate) fn open(options: &Options, cores: usize) -> Result<Sockets, StartError> {
-        if !options.fds.is_empty() {
+    /// Opens what the options ask for, for as many cores. `handed` are the sockets of the server before this one, which that one has opened for
+    /// the same options: they are taken instead, and with them the path of a Unix socket.
+    pub(crate) fn open(options: &Options, cores: usize, handed: &[RawFd]) -> Result<Sockets, StartError> {
+        let numbers = if handed.is_empty() { &options.fds } else { handed };
+        let fail = |path: &Path, error| StartError::Unix { path: path.to_owned(), error };
+        if !numbers.is_empty() {
             let inherited =
                 |fd: &i32| inherit(*fd).map_err(|error| StartError::Descriptor { fd: *fd, error });
-            let open = options.fds.iter().map(inherited).collect::<Result<_, _>>()?;
-            return Ok(Sockets { open, path: None });
+            let open = numbers.iter().map(inherited).collect::<Result<Vec<_>, _>>()?;
+            let path = match (&options.unix, open.first()) {
+                (Some(unix), Some((_, socket))) => {
+                    Some(OwnPath::of_bound(&unix.path, socket).map_err(|error| fail(&unix.path, error))?)
+                }
+                _ => None,
+            };
+            return Ok(Sockets { open, path });
         }
         if let Some(unix) = &options.unix {
-            let fail = |error| StartError::Unix { path: unix.path.clone(), error };
+            let fail = |error| fail(&unix.path, error);
             let (socket, path) = unix::bind(&unix.path, unix.mode, BACKLOG).map_err(fail)?;
             return Ok(Sockets { open: vec![(Address::Unix(unix.path.clone()), socket)], path: Some(path) });
         }
@@ -99,9 +108,16 @@ impl Sockets {
         Ok(mine)
     }
 
-    /// The path alone: the cores have duplicates of the sockets.
-    pub(crate) fn into_path(self) -> Option<OwnPath> {
-        self.path
+    /// The numbers of all of them, to be passed on to another process.
+    pub(crate) fn numbers(&self) -> Vec<RawFd> {
+        self.open.iter().map(|(_, socket)| socket.as_raw_fd()).collect()
+    }
+
+    /// The path of a Unix socket stays when these are closed: somebody else accepts from it.
+    pub(crate) fn leave_path(&mut self) {
+        if let Some(path) = &mut self.path {
+            path.leave();
+        }
     }
 }
 

@@ -15,16 +15,31 @@ use std::{
 
 /// A path that this server has bound: dropping it removes the path, unless somebody else has it by now.
 #[derive(Debug)]
-pub(crate) struct OwnPath {
+pub(super) struct OwnPath {
     path: PathBuf,
     identity: (u64, u64),
+    /// Somebody else serves what was bound here, and will remove it.
+    left: bool,
     /// Keeps the inode from being given to somebody else's socket as long as it is compared.
     _socket: Socket,
 }
 
+impl OwnPath {
+    /// Of a socket that was bound to that path.
+    pub(super) fn of_bound(path: &Path, socket: &Socket) -> io::Result<OwnPath> {
+        let identity = identity_of(path)?;
+        Ok(OwnPath { path: path.to_owned(), identity, left: false, _socket: socket.try_clone()? })
+    }
+
+    /// The path stays.
+    pub(super) fn leave(&mut self) {
+        self.left = true;
+    }
+}
+
 impl Drop for OwnPath {
     fn drop(&mut self) {
-        if identity_of(&self.path).is_ok_and(|identity| identity == self.identity) {
+        if !self.left && identity_of(&self.path).is_ok_and(|identity| identity == self.identity) {
             drop(fs::remove_file(&self.path)); // A path that cannot be removed is stale, and the next server takes it over.
         }
     }
@@ -49,7 +64,7 @@ pub(super) fn bind(path: &Path, mode: Option<u32>, backlog: i32) -> io::Result<(
         bound => bound?,
     }
     // From here on the path is ours, also when something fails.
-    let own = OwnPath { path: path.to_owned(), identity: identity_of(path)?, _socket: socket.try_clone()? };
+    let own = OwnPath::of_bound(path, &socket)?;
     if let Some(mode) = mode {
         // Before listen(2) nobody can connect, so there is no moment with another mode.
         fs::set_permissions(path, Permissions::from_mode(mode))?;
@@ -130,6 +145,13 @@ mod tests {
         UnixStream::connect(&path).expect("the first one leaves the second one's path alone");
         drop((again, second));
         assert!(!path.exists());
+        let (socket, mut own) = bind(&path, None, 8).unwrap();
+        let next = OwnPath::of_bound(&path, &socket).unwrap();
+        own.leave();
+        drop(own);
+        UnixStream::connect(&path).expect("it was left to the next one");
+        drop((socket, next));
+        assert!(!path.exists(), "which removes it");
         fs::write(&path, "a file").unwrap();
         assert_eq!(bind(&path, None, 8).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).unwrap(), b"a file");
