@@ -162,7 +162,7 @@ test('the unit starts what the package has, with flags that exist', (t) => {
   t.is(basename(node ?? ''), 'node', 'sockets are passed on to the process itself');
   t.true(main?.endsWith('/node_modules/ringwheel/dist/lib/cli/main.js'));
   t.is(parsed(words).fd, 'systemd');
-  t.regex(unit, /^Type=notify-reload\nNotifyAccess=main$/m, 'see handover.spec.ts for what it says');
+  t.regex(unit, /^Type=notify\nNotifyAccess=main$/m, 'service-manager.spec.ts has what it hears');
 });
 
 test('the health check knows who is well', async (t) => {

@@ -317,7 +317,7 @@ test('ringwheel serve logs to standard output, and opens a file again on SIGHUP'
   const full = await serving([...args, '--access-log', '/dev/full']);
   const told = new Promise<string>((settle) => full.running.child.stderr?.once('data', (text) => settle(String(text))));
   await fetch(`${full.facts.url}/a`);
-  t.regex(await told, /^ringwheel: 1 lines of the access log were not written: No space left/);
+  t.regex(await told, /"dropped":1,"msg":"1 lines of the access log were not written: No space left/);
   full.running.child.kill('SIGTERM');
   t.is((await full.running.ended).code, 0);
   const checked = await ringwheel(['serve', '--check', '--json', ...args, '--access-log-format', 'json']);
