@@ -199,7 +199,7 @@ pub(crate) async fn run(core: Rc<Core>, listeners: Vec<net::Listener>) {
     post.leave();
 }
 
-/// Takes what the executor has accepted; what is in the kernel's backlog is for who else has the socket.
+/// Takes what waits to be accepted; what comes after is for who else has the socket.
 async fn stop_listening(post: &Post, listener: &net::Listener) {
     while let Some(stream) = listener.accept_rest().await {
         if let Some(core) = post.newest() {

@@ -113,14 +113,35 @@ impl Listener {
         }
     }
 
-    /// Stops accepting. What the executor has accepted by then, and nobody took, comes one by one, then `None`: dropping the listener instead
-    /// closes those connections on their clients. What waits in the kernel's backlog stays there, for who else has this socket. To be called when no
+    /// Stops accepting. What the executor has accepted by then, and nobody took, comes one by one, then what waits in the kernel's backlog, then
+    /// `None`: dropping the listener instead closes those connections on their clients. Who else has this socket gets those that come after:
+    /// the kernel wakes one waiter for a connection, and it may have been this one, whose wait was just given up. To be called when no
     /// [`Listener::accept`] waits; calling that later listens again.
     pub async fn accept_rest(&self) -> Option<Stream> {
-        loop {
-            let arrival = poll_fn(|context| self.arrivals.poll_rest(context)).await?;
+        while let Some(arrival) = poll_fn(|context| self.arrivals.poll_rest(context)).await {
             if let Some(handle) = arrival.handle {
                 return Some(Stream::new(self.arrivals.core().clone(), handle));
+            }
+        }
+        let socket = self.accept_now()?;
+        let core = self.arrivals.core();
+        Some(Stream::new(core.clone(), core.adopt(socket.into())))
+    }
+
+    /// A connection that waits in the backlog; one inline system call, and another for the connection's mode.
+    fn accept_now(&self) -> Option<Socket> {
+        loop {
+            match SockRef::from(&self.handle).accept() {
+                Ok((socket, _)) => match socket.set_nonblocking(true) {
+                    Ok(()) => return Some(socket),
+                    Err(_) => {} // It is closed: the kernel does not refuse this of a socket that is well.
+                },
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
+                    ) => {}
+                Err(_) => return None,
             }
         }
     }
