@@ -132,16 +132,16 @@ impl Listener {
     fn accept_now(&self) -> Option<Socket> {
         loop {
             match SockRef::from(&self.handle).accept() {
-                Ok((socket, _)) => match socket.set_nonblocking(true) {
-                    Ok(()) => return Some(socket),
-                    Err(_) => {} // It is closed: the kernel does not refuse this of a socket that is well.
+                // One that could not be made non-blocking is closed, and the next one taken.
+                Ok((socket, _)) => {
+                    if socket.set_nonblocking(true).is_ok() {
+                        return Some(socket);
+                    }
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
+                    _ => return None,
                 },
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
-                    ) => {}
-                Err(_) => return None,
             }
         }
     }
