@@ -312,6 +312,16 @@ test('ringwheel serve logs to standard output, and opens a file again on SIGHUP'
   while (!existsSync(file)) await new Promise((settle) => setTimeout(settle, 20));
   await fetch(`${second.facts.url}/a`);
   t.is((await lines(file, 1)).length, 1);
+  // Also where the directory is not there any more, and nothing else changes.
+  renameSync(file, `${file}.2`);
+  renameSync(root, `${root}.away`);
+  const failed = new Promise<string>((settle) =>
+    second.running.child.stderr?.once('data', (text) => settle(String(text))),
+  );
+  second.running.child.kill('SIGHUP');
+  t.regex(await failed, /nothing has changed: there is no directory/);
+  t.true(existsSync(file));
+  renameSync(`${root}.away`, root);
   second.running.child.kill('SIGTERM');
   t.is((await second.running.ended).code, 0);
   const full = await serving([...args, '--access-log', '/dev/full']);

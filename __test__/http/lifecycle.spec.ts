@@ -53,6 +53,8 @@ test('close ends idle connections, lets a response finish, and refuses new ones'
   t.is(server.close(), closing, 'every call returns the same promise');
   t.is((await idle.rest()).length, 0);
   t.true(await refused(port));
+  while (server.stats().connections > 1) await new Promise((settle) => setTimeout(settle, 10));
+  t.is(server.stats().connections, 1, 'counters go on while it drains');
   busy.socket.resume();
   t.true((await busy.reply()).body.equals(large));
   await closing;
@@ -73,7 +75,7 @@ test('the deadline cuts what does not finish', async (t) => {
 });
 
 test('a head that trickles gets 408, silence is closed without a word', async (t) => {
-  const limits = { headerTimeoutMs: 200, idleTimeoutMs: 300 };
+  const limits = { headerTimeoutMs: 2000, idleTimeoutMs: 2500 };
   const server = await serverOf(t, siteOf(t, { a: 'a' }), { limits });
   const [slow, silent, idle] = await Promise.all([1, 2, 3].map(() => Client.connect(t, server.port)));
   t.is((await idle?.get('/a'))?.status, 200);
@@ -83,6 +85,7 @@ test('a head that trickles gets 408, silence is closed without a word', async (t
   t.is((await slow?.reply())?.status, 408);
   t.is((await silent?.rest())?.length, 0);
   t.is((await idle?.rest())?.length, 0);
+  while (server.stats().timeouts < 3) await new Promise((settle) => setTimeout(settle, 10));
   t.is(server.stats().timeouts, 3);
 });
 

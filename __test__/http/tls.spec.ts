@@ -325,6 +325,34 @@ test('ringwheel serve speaks HTTPS, and reads its certificates again on SIGHUP',
   t.is((await running.ended).code, 0);
 });
 
+test('ringwheel serve says what becomes of certificates that change', async (t) => {
+  const root = siteOf(t, { a: 'hello' });
+  const [cert, key] = [join(root, 'c.pem'), join(root, 'k.pem')];
+  copyFileSync(LOCALHOST.cert, cert);
+  copyFileSync(LOCALHOST.key, key);
+  const tls = ['--tls-cert', cert, '--tls-key', key, '--tls-reload', '50'];
+  const args = [main, 'serve', root, '--no-config', '--json', '--log', 'json', '--port', '0', '--cores', '1', ...tls];
+  const running = new Running(process.execPath, args);
+  let text = '';
+  running.child.stderr?.on('data', (chunk) => {
+    text += chunk;
+  });
+  await running.line();
+  for (const [change, level, says] of [
+    [() => copyFileSync(OTHER.cert, cert), 50, /^changed certificates cannot be used, and those before stay in use: /],
+    [() => copyFileSync(OTHER.key, key), 30, /^changed certificates were read again, and are in use$/],
+  ] as const) {
+    text = '';
+    change();
+    while (!text.includes('\n')) await new Promise((settle) => setTimeout(settle, 20));
+    const line = JSON.parse(text.split('\n')[0] as string);
+    t.is(line.level, level);
+    t.regex(line.msg, says);
+  }
+  running.child.kill('SIGTERM');
+  t.is((await running.ended).code, 0);
+});
+
 test('the flags of certificates come in pairs, and are relative to the current directory', async (t) => {
   const root = siteOf(t, { a: 'hello' });
   const args = ['serve', '--check', '--json', '--no-config', root, '--tls-cert', 'localhost.cert.pem'];
