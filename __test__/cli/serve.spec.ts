@@ -62,6 +62,27 @@ test('the first Ctrl-C lets an answer in flight go on, the second stops at once'
   leave();
 });
 
+test('a signal right behind the first answer drains, too', async (t) => {
+  const directory = site();
+  const path = join(directory, 'http.sock');
+  const command = [join(root, 'dist/lib/cli/main.js'), 'serve', directory, '--no-config', '--json'];
+  const running = new Running(process.execPath, [...command, '--unix', path, '--cores', '2']);
+  // It serves before it says so.
+  const ask = () =>
+    new Promise<boolean>((settle) => {
+      const socket = connect(path, () => socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n'));
+      socket.once('error', () => settle(false));
+      socket.once('data', () => {
+        running.child.kill('SIGTERM');
+        socket.destroy();
+        settle(true);
+      });
+    });
+  while (!(await ask())) await new Promise((settle) => setTimeout(settle, 1));
+  const { code, signal, stderr } = await running.ended;
+  t.deepEqual([code, signal], [0, null], stderr);
+});
+
 test('a drain is bounded: --drain ends it although a client never reads', async (t) => {
   const directory = site();
   writeFileSync(join(directory, 'large.bin'), Buffer.alloc(64 * 1024 * 1024));
