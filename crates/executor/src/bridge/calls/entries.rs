@@ -27,9 +27,11 @@ const LINK: u8 = 3;
 const BATCH_BYTES: usize = 32_768;
 /// Bytes of names that a listing on JavaScript's thread may have read before it goes to the pool.
 const HERE_BYTES: usize = 16_384;
+/// Bytes of all names of one listing: with what else it has it is to be shorter than a result can tell.
+const NAMES_MOST: usize = 1 << 30;
 
-#[derive(Default)]
 struct Listing {
+    most: usize,
     counts: Vec<u32>,
     types: Vec<u8>,
     directories: Vec<u8>,
@@ -102,13 +104,17 @@ impl Names {
 }
 
 impl Listing {
-    fn of_one(names: &Names) -> Listing {
-        let mut listing = Listing::default();
+    /// Of at most so many bytes of names.
+    fn new(most: usize) -> Listing {
+        Listing { most, counts: Vec::new(), types: Vec::new(), directories: Vec::new(), names: Vec::new() }
+    }
+    fn of_one(names: &Names) -> Result<Listing> {
+        let mut listing = Listing::new(NAMES_MOST);
         listing.begin(b"");
         for entry in &names.entries {
-            listing.push(b"", names.name(*entry), entry.kind);
+            listing.push(b"", names.name(*entry), entry.kind)?;
         }
-        listing
+        Ok(listing)
     }
     fn begin(&mut self, path: &[u8]) {
         self.counts.push(0);
@@ -116,7 +122,13 @@ impl Listing {
         self.directories.push(0);
     }
     /// `above`: the directory's path, where that is part of its names.
-    fn push(&mut self, above: &[u8], name: &[u8], kind: u8) {
+    /// ENOMEM where there is no memory for it: links to directories above make a walk as long as they can be followed, which is without end.
+    fn push(&mut self, above: &[u8], name: &[u8], kind: u8) -> Result<()> {
+        let bytes = above.len() + name.len() + 2;
+        let room = self.types.try_reserve(1).and_then(|()| self.names.try_reserve(bytes));
+        if room.is_err() || self.names.len() + bytes > self.most {
+            return Err(Errno::NOMEM);
+        }
         if let Some(count) = self.counts.last_mut() {
             *count += 1;
         }
@@ -127,11 +139,13 @@ impl Listing {
         }
         self.names.extend_from_slice(name);
         self.names.push(0);
+        Ok(())
     }
-    fn pack(&self) -> Vec<u8> {
+    fn pack(&self) -> Result<Vec<u8>> {
         let counts = self.counts.len() * 4;
         let whole = 8 + counts + self.types.len() + self.directories.len() + self.names.len();
-        let mut packed = Vec::with_capacity(whole);
+        let mut packed = Vec::new();
+        packed.try_reserve_exact(whole).map_err(|_| Errno::NOMEM)?;
         packed.extend_from_slice(&(self.types.len() as u32).to_le_bytes());
         packed.extend_from_slice(&(self.counts.len() as u32).to_le_bytes());
         for count in &self.counts {
@@ -140,7 +154,7 @@ impl Listing {
         packed.extend_from_slice(&self.types);
         packed.extend_from_slice(&self.directories);
         packed.extend_from_slice(&self.names);
-        packed
+        Ok(packed)
     }
 }
 
@@ -204,7 +218,7 @@ fn open(path: &CStr) -> Result<rustix::fd::OwnedFd> {
 pub(super) fn next(directory: BorrowedFd<'_>, out: &mut Out<'_>) -> Result<i32> {
     let mut names = Names::default();
     read_entries(directory, 1, &mut names)?;
-    Ok(out.put_vec(Listing::of_one(&names).pack()))
+    Ok(out.put_vec(Listing::of_one(&names)?.pack()?))
 }
 
 /// The names in one directory, on JavaScript's thread; `None` when there are too many for that.
@@ -216,7 +230,7 @@ pub(super) fn list_here(path: &CStr, out: &mut Out<'_>) -> Result<Option<i32>> {
         return Ok(None);
     }
     names.sort();
-    Ok(Some(out.put_vec(Listing::of_one(&names).pack())))
+    Ok(Some(out.put_vec(Listing::of_one(&names)?.pack()?)))
 }
 
 /// The names in a directory and, with `recursive`, below it: each directory is read where the walk meets it, and of those read the last is
@@ -233,7 +247,7 @@ pub(super) fn list(
     out: &mut Out<'_>,
 ) -> Result<i32> {
     let root = path.to_bytes();
-    let mut listing = Listing::default();
+    let mut listing = Listing::new(NAMES_MOST);
     let mut names = Names::default();
     out.at(Step::List, open(path).and_then(|directory| names.read(&directory)))?;
     let mut waiting = vec![Walked { path: Vec::new(), entries: names.sorted() }];
@@ -242,7 +256,7 @@ pub(super) fn list(
         listing.begin(&above);
         let prefix: &[u8] = if paths { &above } else { b"" };
         for (name, kind) in names_of(&entries) {
-            listing.push(prefix, name, kind);
+            listing.push(prefix, name, kind)?;
             if !recursive || kind != DIRECTORY && !(paths && matches!(kind, LINK | UNKNOWN)) {
                 continue;
             }
@@ -267,7 +281,7 @@ pub(super) fn list(
             }
         }
     }
-    Ok(out.put_vec(listing.pack()))
+    Ok(out.put_vec(listing.pack()?))
 }
 
 /// A directory that was read, and is to be gone through.
@@ -308,4 +322,19 @@ pub(super) fn c_string(path: &[u8]) -> Result<CString> {
         return Err(Errno::NAMETOOLONG);
     }
     CString::new(path).map_err(|_| Errno::INVAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_without_end_is_an_error() {
+        let mut listing = Listing::new(100);
+        listing.begin(b"");
+        let pushed = (0..100).take_while(|_| listing.push(b"above", b"name", 1).is_ok()).count();
+        assert_eq!(pushed, 9, "of 11 bytes each");
+        assert_eq!(listing.push(b"above", b"name", 1), Err(Errno::NOMEM));
+        assert_eq!(listing.pack().map(|packed| packed.len()), Ok(8 + 4 + 9 + 1 + 9 * 11));
+    }
 }
