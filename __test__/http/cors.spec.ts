@@ -179,6 +179,40 @@ test('security headers come with every file, and rules change them', async (t) =
   }
 });
 
+test('what is said of every path is said with errors and redirects too, but for what is about content', async (t) => {
+  const server = await serverOf(t, siteOf(t, { 'a.html': 'a', 'd/index.html': 'd' }), {
+    securityHeaders: true,
+    cors: { origins: [A, 'https://b.example'] },
+    redirects: [{ from: '/old', to: '/a.html' }],
+    headers: {
+      '/**': { 'Strict-Transport-Security': 'max-age=60', 'Cache-Control': 'max-age=5', 'Content-Language': 'de' },
+      '*.html': { 'X-Page': 'yes' },
+    },
+  });
+  server.route('POST /api', () => new Response(''));
+  const client = await Client.connect(t, server.port);
+  for (const [method, path, status, ...lines] of [
+    ['GET', '/none', 404],
+    ['GET', '/none.html', 404],
+    ['GET', '/d', 301],
+    ['GET', '/old', 301, `Origin: ${A}`],
+    ['POST', '/a.html', 405],
+    ['PUT', '/api', 405],
+    ['OPTIONS', '/a.html', 204],
+    ['GET', '/a.html', 416, 'Range: bytes=9-'],
+    ['GET', '/a.html', 412, 'If-Match: "x"'],
+    ['GET', '/%zz', 400],
+  ] as const) {
+    const reply = await client.ask(method, path, ...lines);
+    const fields = ['strict-transport-security', 'x-frame-options', 'cache-control', 'content-language', 'x-page'];
+    t.deepEqual(
+      [reply.status, ...fields.map((name) => reply.headers.get(name))],
+      [status, 'max-age=60', 'SAMEORIGIN', undefined, undefined, undefined],
+      `${method} ${path}`,
+    );
+  }
+});
+
 test('the options are checked', async (t) => {
   for (const [given, message] of [
     [{ cors: 'yes' }, /cors must be true or false, or an object/],

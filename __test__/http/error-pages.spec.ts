@@ -1,9 +1,12 @@
 // Pages of the site's own for what goes wrong: their status stays, and nothing that was asked of the missing file is asked of them.
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { connect as connectTls } from 'node:tls';
 import test from 'ava';
 import { FileServer } from '../../index';
 import { bytesOf, Client, place, serverOf, siteOf } from '../support/http';
+import { LOCALHOST } from '../support/secure';
 
 const code = 'ERR_RINGWHEEL_INVALID_OPTION';
 const errorPages = { 400: 'errors/bad.html', 404: 'errors/404.html', 405: 'errors/405.txt' };
@@ -112,6 +115,54 @@ test('names that clients make up fill no cache, and routes of an application are
   for (let name = 1; name <= 50; name += 1) t.is((await client.get(`/${name}.js`)).status, 404);
   t.is(server.stats().cacheEntries, cacheEntries);
 });
+
+for (const secure of [false, true]) {
+  test(`routes have them too: failed, too slow, too many, another method${secure ? ', over TLS' : ''}`, async (t) => {
+    const large = bytesOf(300_000);
+    const root = siteOf(t, { '500.html': 'oops', '503.html': large, '405.html': 'method', 'a.txt': 'a' });
+    const server = await serverOf(t, root, {
+      errorPages: { 405: '405.html', 500: '500.html', 503: '503.html' },
+      limits: { routeTimeoutMs: 200, routeRequests: 1 },
+      ...(secure ? { tls: LOCALHOST } : {}),
+    });
+    server.route('GET /fails', () => {
+      throw new Error('expected');
+    });
+    server.route('GET /none', () => ({}) as Response);
+    server.route('GET /waits', () => new Promise<Response>(() => {}));
+    server.route('POST /a.txt', () => new Response('posted'));
+    const ignored = () => {};
+    subscribe('ringwheel:route:error', ignored);
+    t.teardown(() => unsubscribe('ringwheel:route:error', ignored));
+    const connected = async () => {
+      if (!secure) return Client.connect(t, server.port);
+      const socket = connectTls({ port: server.port, host: '127.0.0.1', rejectUnauthorized: false });
+      t.teardown(() => socket.destroy());
+      return Client.over(socket);
+    };
+    const client = await connected();
+    for (const path of ['/fails', '/none']) {
+      const { status, body, headers } = await client.get(path);
+      t.deepEqual([status, body.toString(), headers.get('cache-control')], [500, 'oops', 'no-store'], path);
+    }
+    const head = await client.ask('HEAD', '/fails');
+    t.deepEqual([head.status, head.headers.get('content-length'), head.body.length], [500, '4', 0]);
+    const method = await client.ask('PUT', '/a.txt');
+    t.deepEqual([method.status, method.body.toString()], [405, 'method']);
+    t.is(method.headers.get('allow'), 'GET, HEAD, OPTIONS, POST');
+    // Pipelined: each in its place.
+    client.send(['/a.txt', '/fails', '/a.txt'].map((path) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`).join(''));
+    for (const expected of ['200 a', '500 oops', '200 a']) {
+      const { status, body } = await client.reply();
+      t.is(`${status} ${body}`, expected);
+    }
+    client.send('GET /waits HTTP/1.1\r\nHost: a\r\n\r\n');
+    const slow = await client.reply();
+    t.deepEqual([slow.status, slow.headers.get('retry-after')], [503, '1']);
+    t.true(slow.body.equals(large));
+    t.deepEqual(server.stats().statuses, { 200: 2, 405: 1, 500: 4, 503: 1 });
+  });
+}
 
 test('what is wrong with them is named', async (t) => {
   const root = siteOf(t, {});

@@ -161,6 +161,42 @@ test('a body over the limit is 413, whether it says so or not, and the connectio
   t.regex((await chunked.rest()).toString('latin1'), /^HTTP\/1\.1 413 /);
 });
 
+test('a body that ends early says why, by a code', async (t) => {
+  const server = await serverOf(t, siteOf(t, {}), { limits: { routeBodyBytes: 1000, sendTimeoutMs: 300 } });
+  let tell: (code: unknown) => void = () => {};
+  server.route('POST /read', async (request) => {
+    await request.arrayBuffer().catch((error) => tell([error.code, error.message.replace(/^.*?: /, '')]));
+    return new RouteResponse('');
+  });
+  let late: Request | undefined;
+  server.route('POST /late', (request) => {
+    late = request;
+    return new RouteResponse('');
+  });
+  const told = async (body: string, end?: 'destroy') => {
+    const code = new Promise((settle) => {
+      tell = settle;
+    });
+    const client = await Client.connect(t, server.port);
+    client.send(body);
+    if (end !== undefined) setTimeout(() => client.socket.destroy(), 50);
+    return code;
+  };
+  const chunks = post('/read', 'Transfer-Encoding: chunked');
+  t.deepEqual(await told(`${chunks}3e9\r\n${'x'.repeat(1001)}\r\n`), [
+    'ERR_RINGWHEEL_TOO_LARGE',
+    'the client has got 413',
+  ]);
+  t.deepEqual(await told(`${chunks}x\r\n`), ['ERR_RINGWHEEL_CLOSED', 'the client sent what is no body']);
+  const short = `${post('/read', 'Content-Length: 9')}abc`;
+  t.deepEqual(await told(short, 'destroy'), ['ERR_RINGWHEEL_CLOSED', 'the client is gone']);
+  t.deepEqual(await told(short), ['ERR_RINGWHEEL_TIMEOUT', 'the client has got 408']);
+  const client = await Client.connect(t, server.port);
+  client.send(`${post('/late', 'Content-Length: 3')}abc`);
+  await client.reply();
+  await t.throwsAsync(late?.text() as Promise<string>, { code: 'ERR_RINGWHEEL_CLOSED', message: /answered before/ });
+});
+
 test('a broken chunk is 400, and nothing behind it is a request', async (t) => {
   const server = await echoServer(t);
   for (const body of ['5\nhello\r\n0\r\n\r\n', 'x\r\n', '5\r\nhelloX', '-1\r\n', '0\r\nbad field\r\n\r\n']) {

@@ -95,6 +95,8 @@ test('a host has its own site, by its name, its domain, or the one for all', asy
     t.is(await seen('localhost'), 'every');
     t.is(await seen('one.example'), 'one');
     t.is(await seen('ONE.Example:8080'), 'one');
+    t.is(await seen('one.example.'), 'one', 'the same name, with its root');
+    t.is(await seen('two.example.:80'), 'some');
     t.is(await seen('[::1]:1'), 'one');
     t.is(await seen('two.example'), 'some');
     t.is(await seen('example'), 'every');

@@ -39,6 +39,7 @@ export type ErrorCode =
   | 'ERR_RINGWHEEL_MODULE'
   | 'ERR_RINGWHEEL_CLONE'
   | 'ERR_RINGWHEEL_TIMEOUT'
+  | 'ERR_RINGWHEEL_TOO_LARGE'
   | 'ERR_RINGWHEEL_CHANNEL'
   | 'ERR_RINGWHEEL_PROPERTIES'
   | 'ERR_RINGWHEEL_INTERNAL';
@@ -51,7 +52,7 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, string>> = {
   ERR_RINGWHEEL_INVALID_OPTION:
     'An option or argument is unknown, of the wrong type or out of range. Do not retry: mend the call.',
   ERR_RINGWHEEL_CLOSED:
-    'The executor, file, lease, queue or server was closed before or during the call. Do not retry.',
+    'The executor, file, lease, queue, server or request was closed before or during the call. Do not retry.',
   ERR_RINGWHEEL_EXECUTOR_RUNNING:
     'Executor.start was called on a thread that has an executor. Use Executor.current(), or close it first.',
   ERR_RINGWHEEL_NO_MEMORY:
@@ -78,6 +79,8 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, string>> = {
   ERR_RINGWHEEL_CLONE:
     "An argument or result of a pool's call cannot be cloned. Use plain data, or ExecutorPool.transfer for what can only be moved.",
   ERR_RINGWHEEL_TIMEOUT: 'The time was over before the work. The work was told so by its signal. Retry with more time.',
+  ERR_RINGWHEEL_TOO_LARGE:
+    "The body of a routed request is longer than the server's limits.routeBodyBytes. The client has got 413 in place of an answer.",
   ERR_RINGWHEEL_CHANNEL:
     "The channel's port is used by another thread or object, or something else wrote into its memory. Make another channel.",
   ERR_RINGWHEEL_PROPERTIES:

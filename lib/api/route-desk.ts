@@ -101,7 +101,7 @@ export class RouteDesk {
       for (let entry = 0; entry < count * NUMBERS; entry += NUMBERS) {
         const number = numbers[entry + 1] as number;
         if (numbers[entry] !== REQUEST) {
-          this.#heard(numbers[entry] as number, number);
+          this.#heard(numbers[entry] as number, number, numbers[entry + 2] as number);
           continue;
         }
         const head = heads.slice(at, at + (numbers[entry + 3] as number));
@@ -116,25 +116,25 @@ export class RouteDesk {
     }
   }
 
-  #heard(notice: number, number: number): void {
+  #heard(notice: number, number: number, refused: number): void {
     const exchange = this.#open[number & PLACE];
     if (exchange?.number !== number) return;
     if (notice === BODY) exchange.body?.wake();
     else if (notice === ROOM) exchange.onRoom?.();
     else if (notice === ENDED) exchange.request.end();
     else if (notice === GONE) {
-      this.release(exchange);
+      this.release(exchange, refused);
       exchange.request.end();
       exchange.onRoom?.();
       exchange.onGone?.();
     }
   }
 
-  /** The native side knows the exchange no longer. */
-  release(exchange: Exchange): void {
+  /** The native side knows the exchange no longer; `refused` as for {@link RoutedBody.release}. */
+  release(exchange: Exchange, refused?: number): void {
     this.#open[exchange.number & PLACE] = undefined;
     exchange.number = 0;
-    exchange.body?.release();
+    exchange.body?.release(refused);
   }
 
   #handle(exchange: Exchange, route: Route): void {

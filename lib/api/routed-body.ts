@@ -1,6 +1,7 @@
 // The body of a routed request: taken from the native side a window at a time, when somebody reads, as bytes or as a stream.
 import { Readable } from 'node:stream';
 import type { NativeRoutes } from '../wire/binding.js';
+import { ourError } from './errors.js';
 
 /** A body that arrives while it is read: the client is held up when nobody reads. @internal */
 export class RoutedBody {
@@ -14,6 +15,9 @@ export class RoutedBody {
   failure: Error | undefined;
   /** All of it was read; what comes after the number is gone is no cut. */
   #ended = false;
+
+  /** See {@link RoutedBody.release}. */
+  #refused: number | undefined = 0;
 
   constructor(native: NativeRoutes, number: number) {
     this.#native = native;
@@ -67,7 +71,7 @@ export class RoutedBody {
     while (!this.#ended) {
       const piece = this.#number === 0 ? 1 : this.#native.read(this.#number);
       if (piece === 1) {
-        this.failure = new Error('the body of the request ended early: the client is gone, or the request is over');
+        this.failure = this.#cut();
         throw this.failure;
       }
       if (piece === 0) this.#ended = true;
@@ -81,15 +85,32 @@ export class RoutedBody {
     return undefined;
   }
 
+  /** Why there is no more of it. */
+  #cut(): Error {
+    if (this.#refused === 413) {
+      const message = 'the body of the request is longer than limits.routeBodyBytes: the client has got 413';
+      return ourError('ERR_RINGWHEEL_TOO_LARGE', message);
+    }
+    if (this.#refused === 408 || this.#refused === 503) {
+      const limit = this.#refused === 408 ? 'sendTimeoutMs' : 'routeTimeoutMs';
+      const message = `the body of the request did not come within limits.${limit}: the client has got ${this.#refused}`;
+      return ourError('ERR_RINGWHEEL_TIMEOUT', message);
+    }
+    const gone = this.#refused === 400 ? 'the client sent what is no body' : 'the client is gone';
+    const why = this.#refused === undefined ? 'the request was answered before it was read' : gone;
+    return ourError('ERR_RINGWHEEL_CLOSED', `the body of the request ended early: ${why}`);
+  }
+
   /** Something has come, or nothing more will. */
   wake(): void {
     this.#tell?.();
     this.#tell = undefined;
   }
 
-  /** The number means nothing any more. */
-  release(): void {
+  /** The number means nothing any more: `refused` is the status that the client has got in place of an answer, 0 when it has gone. */
+  release(refused?: number): void {
     this.#number = 0;
+    this.#refused = refused;
     this.wake();
   }
 

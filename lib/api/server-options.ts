@@ -247,7 +247,8 @@ export interface SiteOptions {
   immutable?: boolean | 'hashed';
   /**
    * Header fields for the files that a pattern matches, at most 256 patterns, applied in order; a later value takes the place of an
-   * earlier one, null takes the field away. Sent with 200, 206 and 304. `Cache-Control` and `Content-Type` are taken from here, too. A
+   * earlier one, null takes the field away. Sent with 200, 206 and 304; those of `/**`, `**` and `*` with every answer, errors and
+   * redirects included, but for `Cache-Control` and what is about content. `Cache-Control` and `Content-Type` are taken from here, too. A
    * pattern is a glob: `*.css` is about names anywhere, `/assets/**` about paths; a directory's index is matched by its own path.
    */
   headers?: Readonly<Record<string, Readonly<Record<string, string | null>>>>;
@@ -288,7 +289,7 @@ export interface SiteOptions {
   cors?: boolean | ServerCorsOptions;
   /**
    * Sends `X-Frame-Options: SAMEORIGIN`, `Referrer-Policy: strict-origin-when-cross-origin` and `Cross-Origin-Opener-Policy:
-   * same-origin-allow-popups` with every file (`X-Content-Type-Options: nosniff` is always sent). `headers` change or take them away, and have
+   * same-origin-allow-popups` with every answer (`X-Content-Type-Options: nosniff` is always sent). `headers` change or take them away, and have
    * what depends on the site: Content-Security-Policy, Permissions-Policy, and Strict-Transport-Security behind TLS. Default false.
    */
   securityHeaders?: boolean;

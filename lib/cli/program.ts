@@ -207,7 +207,7 @@ export function commands(defaults: Defaults): Command {
     .option('--cors-exposed <list>', 'response fields that scripts may read', commaList)
     .option('--cors-credentials', 'also requests with cookies or a password')
     .option('--cors-max-age <seconds>', 'how long browsers remember a preflight', wholeNumber(0, 86_400))
-    .option('--security-headers', 'X-Frame-Options, Referrer-Policy and Cross-Origin-Opener-Policy with every file')
+    .option('--security-headers', 'X-Frame-Options, Referrer-Policy and Cross-Origin-Opener-Policy with every answer')
     .option('--mount <path=directory>', 'another directory under a path such as /media/, may be repeated', named)
     .option('--server-header <value>', 'the Server header')
     .option('--no-server-header', 'leave the Server header out')

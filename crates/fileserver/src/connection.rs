@@ -467,6 +467,12 @@ async fn converse(connection: &mut Connection) -> io::Result<()> {
                     break;
                 }
             }
+            Next::Refuse(refused) => {
+                Box::pin(route::refuse(connection, &refused)).await?;
+                if connection.last {
+                    break;
+                }
+            }
             Next::Skip(length) => {
                 if !skip(connection, &mut input, length).await? {
                     return Ok(());

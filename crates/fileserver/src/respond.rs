@@ -9,7 +9,8 @@ use crate::{
     http::{
         answer::{self, Content, Context},
         coding::Preference,
-        head::Persistence,
+        date::DATE_BYTES,
+        head::{FixedLines, Persistence},
         page::{self, Page},
         parse::{self, Method, Parsed, Request},
         range::ByteRange,
@@ -19,7 +20,7 @@ use crate::{
     load::{self, Check},
     options::Dotfiles,
     outbox::TOGETHER_MAX,
-    route::{self, Look, Routed},
+    route::{self, Look, Refused, Routed},
     site::Site,
     target::{self, Refusal},
 };
@@ -57,6 +58,8 @@ pub(crate) enum Next {
         /// Which of its representations.
         preference: Preference,
     },
+    /// A route answers this one with a page, which may have to be loaded; its head was used.
+    Refuse(Box<Refused>),
     /// A handler answers this one; its head was used, its body was not.
     Route(Box<Routed>),
     /// The response is in the outbox; then a request body of this length is thrown away.
@@ -93,7 +96,6 @@ pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Optio
         let over = core.rate.as_ref().and_then(|rate| connection.over_rate(rate, now));
         if loaded.is_none() && over.is_none() && core.post.control.desk.count() > 0 {
             let head = &buffer[used..used + length];
-            let start = connection.outbox.len();
             match route_of(connection, &core, &mut shelf, (&request, head)) {
                 Routing::Hash(attempt) => return (used, Next::Hash(attempt)),
                 Routing::Look(Look::Nothing) => {}
@@ -101,17 +103,9 @@ pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Optio
                     connection.forget_request();
                     return (used + length, Next::Route(routed));
                 }
-                Routing::Look(Look::Page(status, fields)) => {
+                Routing::Look(Look::Page(refused)) => {
                     connection.forget_request();
-                    drop(shelf);
-                    route::refuse(connection, &request, status, &fields);
-                    connection.note(head, start, 0, &core.shelf.borrow().clock);
-                    used += length;
-                    if connection.last {
-                        return (used, Next::Close);
-                    }
-                    shelf = core.shelf.borrow_mut();
-                    continue;
+                    return (used + length, Next::Refuse(refused));
                 }
             }
         }
@@ -199,7 +193,8 @@ fn route_of(
                 Permit::Given => {}
                 Permit::Unknown(attempt) => return Routing::Hash(attempt),
                 Permit::Denied(status, (name, value)) => {
-                    return Routing::Look(Look::Page(status, vec![(name, value.into_vec())]));
+                    let fields = vec![(name, value.into_vec())];
+                    return Routing::Look(Look::page(site, (request, head), status, fields));
                 }
             }
         }
@@ -300,22 +295,17 @@ fn answer(
             None => Step::Page { site: site.index, status, preference: site.preference(request) },
             Some(Loaded::Page(_, bytes)) => {
                 let persistence = persist(connection, request, keep && !status.closes());
-                let head_only = request.method == Method::Head;
-                let head = Page { status, fields, head_only, persistence };
-                let file = bytes.description();
+                let head = Page { status, fields, head_only: request.method == Method::Head, persistence };
                 let date = *shelf.clock.text();
-                page::write_head(
-                    connection.writer(),
+                count(core, status);
+                Step::Done(own_page(
+                    connection,
                     &head,
-                    file,
                     &page.cache_control,
+                    bytes,
                     &date,
                     site.lines_of(request),
-                );
-                count(core, status);
-                let whole = ByteRange { start: 0, end: file.size };
-                let content = if head_only || file.size == 0 { Content::None } else { Content::Piece(whole) };
-                Step::Done(attach(connection, bytes, content))
+                ))
             }
             Some(_) => reply(connection, shelf, status, fields),
         }
@@ -330,6 +320,7 @@ fn answer(
         Method::Other => {
             return fail(connection, shelf, loaded, Status::MethodNotAllowed);
         }
+        Method::Unknown => return reply(connection, shelf, Status::NotImplemented, &[]),
     }
     // Step 3.
     let (Some(target), Some(decoded)) = (target, decoded) else {
@@ -434,6 +425,22 @@ fn decide(
         ranges_max: core.options.limits.ranges,
     };
     answer::write(connection.writer(), request, file, &context)
+}
+
+/// Writes a page of the site's own in place of the server's. What does not fit beside its head must be sent behind it.
+pub(crate) fn own_page(
+    connection: &mut Connection,
+    page: &Page<'_>,
+    cache_control: &[u8],
+    bytes: Bytes,
+    date: &[u8; DATE_BYTES],
+    lines: &FixedLines,
+) -> Option<Body> {
+    let file = bytes.description();
+    page::write_head(connection.writer(), page, file, cache_control, date, lines);
+    let whole = ByteRange { start: 0, end: file.size };
+    let content = if page.head_only || file.size == 0 { Content::None } else { Content::Piece(whole) };
+    attach(connection, bytes, content)
 }
 
 /// Puts a small piece from memory beside its head; what is larger follows in its own sends.

@@ -9,6 +9,8 @@ use super::{coding::Coding, date::DATE_BYTES, range::ByteRange, status::Status};
 pub struct FixedLines {
     /// `Server: …` with its line end, or nothing.
     pub server: Vec<u8>,
+    /// What answers that are no file's say beside it: lines with their ends.
+    pub pages: Vec<u8>,
     /// The separator of multipart/byteranges, without dashes; random per start, so that no file holds it on purpose.
     pub boundary: Vec<u8>,
 }
@@ -71,7 +73,7 @@ impl FixedLines {
     /// The lines of a server of this name, with a boundary of its own.
     pub fn of(server: Option<&str>) -> FixedLines {
         let server = server.map_or_else(Vec::new, |name| format!("Server: {name}\r\n").into_bytes());
-        FixedLines { server, boundary: boundary() }
+        FixedLines { server, pages: Vec::new(), boundary: boundary() }
     }
 }
 
@@ -236,7 +238,7 @@ mod tests {
             lines: b"X-A: 1\r\n".to_vec(),
             part: None,
         };
-        let lines = FixedLines { server: b"Server: ringwheel\r\n".to_vec(), boundary: Vec::new() };
+        let lines = FixedLines { server: b"Server: ringwheel\r\n".to_vec(), ..FixedLines::default() };
         let mut out = Vec::new();
         let date_at = ready(&mut out, &file, &date::format(0), &lines);
         assert_eq!(out[date_at..date_at + DATE_BYTES], date::format(0));

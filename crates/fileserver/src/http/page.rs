@@ -28,6 +28,7 @@ pub fn write(out: &mut Vec<u8>, page: &Page<'_>, date: &[u8; DATE_BYTES], lines:
     for (name, value) in page.fields {
         head::field(out, name, value);
     }
+    out.extend_from_slice(&lines.pages);
     if page.status == Status::NoContent {
         head::finish(out, page.persistence);
         return;

@@ -32,8 +32,10 @@ pub enum Method {
     Head,
     /// OPTIONS.
     Options,
-    /// Everything else: 405.
+    /// Another of RFC 9110, or PATCH: 405.
     Other,
+    /// One that nobody here knows: 501.
+    Unknown,
 }
 
 /// How much follows the head.
@@ -133,7 +135,8 @@ pub fn parse<'b>(buffer: &'b [u8], limits: &Limits) -> Parsed<'b> {
         "GET" => Method::Get,
         "HEAD" => Method::Head,
         "OPTIONS" => Method::Options,
-        _ => Method::Other,
+        "POST" | "PUT" | "PATCH" | "DELETE" | "CONNECT" | "TRACE" => Method::Other,
+        _ => Method::Unknown,
     };
     let mut request = Request {
         method,
@@ -201,11 +204,11 @@ fn read_fields<'b>(fields: &[httparse::Header<'b>], request: &mut Request<'b>) -
                 join(&mut request.conditions.if_none_match, field.value)?
             }
             14 if name.eq_ignore_ascii_case("content-length") => {
-                let value = read_length(field.value).ok_or(Status::BadRequest)?;
-                if length.is_some_and(|before| before != value) {
+                // Also twice the same: RFC 9112 section 6.3 lets it be refused, and who is between may have read one of two.
+                if length.is_some() {
                     return Err(Status::BadRequest);
                 }
-                length = Some(value);
+                length = Some(read_length(field.value).ok_or(Status::BadRequest)?);
             }
             15 if name.eq_ignore_ascii_case("accept-encoding") => {
                 // What does not fit could only refuse codings, or name more of them: the request stands without it.

@@ -82,6 +82,7 @@ fn framing_that_could_smuggle_is_refused() {
         ("Content-Length: 5\r\nTransfer-Encoding: chunked", Status::BadRequest),
         ("Transfer-Encoding: chunked\r\nContent-Length: 5", Status::BadRequest),
         ("Content-Length: 5\r\nContent-Length: 6", Status::BadRequest),
+        ("Content-Length: 5\r\nContent-Length: 5", Status::BadRequest),
         ("Content-Length: 5, 5", Status::BadRequest),
         ("Content-Length: -5", Status::BadRequest),
         ("Content-Length: +5", Status::BadRequest),
@@ -105,8 +106,6 @@ fn framing_that_could_smuggle_is_refused() {
         assert_eq!(refused(&format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n")), status, "{fields:?}");
     }
     assert_eq!(refused("GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), Status::BadRequest);
-    let same = complete("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n");
-    assert_eq!(same.body, Body::Length(5));
     complete("GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\n\r\n");
 }
 

@@ -173,7 +173,7 @@ pub struct SiteOptions {
     pub cache_control: Option<String>,
     /// Default [`Immutable::Off`].
     pub immutable: Immutable,
-    /// Header fields by pattern, at most 256 rules, applied in order.
+    /// Header fields by pattern, at most 256 rules, applied in order. Those of `/**`, `**` and `*` go with answers that are no file's, too.
     pub headers: Vec<HeaderRule>,
     /// Files that are sent with `Content-Disposition: attachment`, at most 256 rules; the last that fits is taken. Default none.
     pub download: Vec<DownloadRule>,
@@ -192,7 +192,7 @@ pub struct SiteOptions {
     /// Who may read the answers from other origins. Default none: nobody.
     pub cors: Option<CorsOptions>,
     /// `X-Frame-Options: SAMEORIGIN`, `Referrer-Policy: strict-origin-when-cross-origin` and `Cross-Origin-Opener-Policy:
-    /// same-origin-allow-popups` with every file, before the fields of `headers`. Default false.
+    /// same-origin-allow-popups` with every answer, before the fields of `headers`. Default false.
     pub security_headers: bool,
 }
 
@@ -242,7 +242,7 @@ const OURS: [(&str, &str); 13] = [
     ("etag", "said by the option etag"),
     ("keep-alive", "the server's own"),
     ("last-modified", "the server's own"),
-    ("server", "said by the option server"),
+    ("server", "said by the option serverHeader"),
     ("trailer", "the server's own"),
     ("transfer-encoding", "the server's own"),
     ("www-authenticate", "said by the option basicAuth"),

@@ -30,7 +30,7 @@ pub enum Notice {
     Room = 3,
     /// The client has ended its side, or gone altogether: who can tell. An answer is sent all the same.
     Ended = 4,
-    /// Nobody waits for an answer any more. The number means nothing from now on.
+    /// Nobody waits for an answer any more: which status the client has got in its place, 0 if it has gone. The number means nothing from now on.
     Gone = 5,
 }
 
@@ -134,6 +134,7 @@ impl Attendant {
         let known = self.find(number).is_some();
         (entry[0], entry[1]) = (notice as u32, number);
         if notice == Notice::Gone {
+            entry[2] = exchange.state().refused.map_or(0, |status| u32::from(status.code()));
             self.release(number);
         }
         known

@@ -7,16 +7,14 @@ use super::{
     exchange::{Arrival, Exchange},
     intake::Intake,
     look::Routed,
+    refusal,
     reply::{self, Framing},
 };
 use crate::{
+    body,
     connection::Connection,
     core::Core,
-    http::{
-        head::Persistence,
-        page::{self, Page},
-        status::Status,
-    },
+    http::{head::Persistence, page::Page, status::Status},
     tls,
     watch::Phase,
 };
@@ -116,12 +114,12 @@ impl Talk<'_> {
         let mut listened = false;
         loop {
             if let Err(status) = talk.take_in(input) {
-                return talk.give_up(connection, status).map(Some);
+                return talk.give_up(connection, status).await.map(Some);
             }
             match talk.hear_handler(connection).await? {
                 Said::Nothing => {}
                 Said::All => return Ok(None),
-                Said::Refused(status) => return talk.give_up(connection, status).map(Some),
+                Said::Refused(status) => return talk.give_up(connection, status).await.map(Some),
             }
             let wants_body = !talk.intake.is_done();
             let listens = !talk.ended
@@ -160,7 +158,7 @@ impl Talk<'_> {
                 Heard::Time => {
                     let is_client = talk.is_slow_client(listens);
                     let status = if is_client { Status::RequestTimeout } else { Status::ServiceUnavailable };
-                    return talk.give_up(connection, status).map(Some);
+                    return talk.give_up(connection, status).await.map(Some);
                 }
             }
         }
@@ -362,10 +360,11 @@ impl Talk<'_> {
     }
 
     /// A page in place of the answer; where that has begun, nothing can be put in its place.
-    fn give_up(&mut self, connection: &mut Connection, status: Status) -> io::Result<bool> {
+    async fn give_up(&mut self, connection: &mut Connection, status: Status) -> io::Result<bool> {
         if self.framing.is_some() {
             return Err(io::ErrorKind::InvalidData.into());
         }
+        self.exchange().state().refused = Some(status);
         let keep = status == Status::InternalServerError && self.intake.is_done() && self.routed.keep_alive;
         let keep = keep && !self.is_last() && !self.core.post.draining.get();
         let persistence = Persistence::of(keep, self.routed.minor_version);
@@ -376,12 +375,12 @@ impl Talk<'_> {
         let fields: &[(&str, &[u8])] =
             if status == Status::ServiceUnavailable { &[("Retry-After", b"1")] } else { &[] };
         let page = Page { status, fields, head_only: self.routed.head_only, persistence };
-        let date = *self.core.shelf.borrow().clock.text();
-        let site = self.core.sites.at(self.routed.site);
-        let start = connection.outbox.len();
-        page::write(connection.writer(), &page, &date, site.lines_for(self.routed.origin.as_deref()));
+        let asker = (self.routed.site, self.routed.origin.as_deref());
+        let (start, body) = refusal::write(connection, &self.core, asker, &page).await?;
         self.remember(connection, start);
-        crate::respond::count(&self.core, status);
+        if let Some(body) = body {
+            body::send(connection, body).await?;
+        }
         Ok(keep)
     }
 

@@ -9,6 +9,7 @@
 //!  its body   Event::Room to who waits ◀─────────── `outgoing`, about a window; then `finished`
 //!  the end    Event::Gone ────────────────────────▶ request.signal
 //! ```
+use crate::http::status::Status;
 use std::{
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -79,6 +80,8 @@ pub(crate) struct State {
     pub(crate) crowded: bool,
     /// The core is done with it.
     pub(crate) gone: bool,
+    /// The client has got this in place of an answer.
+    pub(crate) refused: Option<Status>,
 }
 
 /// One routed request.
@@ -108,6 +111,7 @@ impl Exchange {
             failed: false,
             crowded: false,
             gone: false,
+            refused: None,
         };
         Exchange { head: head.into(), facts, number: AtomicU32::new(0), state: Mutex::new(state) }
     }

@@ -2,19 +2,18 @@
 use super::{
     desk::Event,
     exchange::{Exchange, Facts},
+    refusal::Refused,
     table::Found,
 };
 use crate::{
-    connection::Connection,
     core::Core,
     http::{
-        page::{self, Page},
+        page,
         parse::{Body, Method, Request},
         status::Status,
     },
-    respond::{count, persist},
     site::Site,
-    target::{self, Target},
+    target::Target,
 };
 use ringwheel_executor::try_spawn;
 use std::{rc::Rc, sync::Arc};
@@ -26,7 +25,7 @@ pub(crate) enum Look {
     /// A route, which waits for [`converse`](mod@super::converse).
     Routed(Box<Routed>),
     /// Neither: this page.
-    Page(Status, Vec<(&'static str, Vec<u8>)>),
+    Page(Box<Refused>),
 }
 
 /// A request that a handler is to answer.
@@ -99,6 +98,7 @@ pub(crate) fn look(
     (request, head): (&Request<'_>, &[u8]),
     found: Found,
 ) -> Look {
+    let refuse = |status: Status, fields| Look::page(site, (request, head), status, fields);
     let head = head.trim_ascii_start();
     let method = method_of(head);
     let desk = &core.post.control.desk;
@@ -108,8 +108,9 @@ pub(crate) fn look(
             Method::Get | Method::Head => return Look::Nothing, // A file may have the name.
             Method::Other => {
                 let allow = methods_of(&methods);
-                return Look::Page(Status::MethodNotAllowed, vec![("Allow", allow.into_bytes())]);
+                return refuse(Status::MethodNotAllowed, vec![("Allow", allow.into_bytes())]);
             }
+            Method::Unknown => return Look::Nothing,
             Method::Options => {
                 let mut fields = site.options_fields.clone();
                 for (name, value) in &mut fields {
@@ -117,16 +118,16 @@ pub(crate) fn look(
                         *value = methods_of(&methods).into_bytes();
                     }
                 }
-                return Look::Page(Status::NoContent, fields);
+                return refuse(Status::NoContent, fields);
             }
         },
         Found::Route(route) => route,
     };
     let limits = &core.options.limits;
     if matches!(request.body, Body::Length(length) if length > limits.route_body_bytes) {
-        return Look::Page(Status::ContentTooLarge, Vec::new());
+        return refuse(Status::ContentTooLarge, Vec::new());
     }
-    let busy = || Look::Page(Status::ServiceUnavailable, vec![("Retry-After", b"1".to_vec())]);
+    let busy = || refuse(Status::ServiceUnavailable, vec![("Retry-After", b"1".to_vec())]);
     if !desk.enter(limits.route_requests) {
         return busy();
     }
@@ -166,24 +167,4 @@ fn methods_of(routes: &[Box<[u8]>]) -> String {
         }
     }
     all
-}
-
-/// Answers with a page instead of a handler. The request's body, if it has one, is not read.
-pub(crate) fn refuse(
-    connection: &mut Connection,
-    request: &Request<'_>,
-    status: Status,
-    fields: &[(&'static str, Vec<u8>)],
-) {
-    let core = Rc::clone(connection.core());
-    let keep =
-        request.keep_alive && request.body == Body::None && !core.post.draining.get() && !status.closes();
-    let persistence = persist(connection, request, keep);
-    let fields: Vec<(&str, &[u8])> = fields.iter().map(|(name, value)| (*name, &**value)).collect();
-    let page = Page { status, fields: &fields, head_only: request.method == Method::Head, persistence };
-    let site = target::split(request.target)
-        .map_or(core.sites.first(), |target| core.sites.of(request.site(&target)));
-    let date = *core.shelf.borrow().clock.text();
-    page::write(connection.writer(), &page, &date, site.lines_of(request));
-    count(&core, status);
 }

@@ -16,6 +16,7 @@ mod desk;
 mod exchange;
 mod intake;
 mod look;
+mod refusal;
 mod reply;
 mod table;
 
@@ -23,4 +24,5 @@ pub use attendant::{Attendant, Length, NUMBERS, Notice, Piece, Routes};
 pub(crate) use converse::converse;
 pub use desk::Bell;
 pub(crate) use desk::{Desk, View};
-pub(crate) use look::{Look, Routed, find, look, refuse};
+pub(crate) use look::{Look, Routed, find, look};
+pub(crate) use refusal::{Refused, refuse};

@@ -29,6 +29,21 @@ const SECURITY: [(&str, &str); 3] = [
     ("Cross-Origin-Opener-Policy", "same-origin-allow-popups"),
 ];
 
+/// Fields of rules that are about a file, or that pages have of their own.
+const NOT_OF_PAGES: [&str; 11] = [
+    "allow",
+    "cache-control",
+    "content-disposition",
+    "content-language",
+    "content-location",
+    "content-type",
+    "expires",
+    "link",
+    "location",
+    "pragma",
+    "retry-after",
+];
+
 impl Site {
     /// The line of Cache-Control of what is no file of the site: what a rule says for its path, else `value`, whatever the age of files is.
     pub(crate) fn cache_control_or(&self, path: &[u8], value: &str) -> Vec<u8> {
@@ -116,6 +131,22 @@ impl Site {
             }
         }
         fields
+    }
+
+    /// The lines of answers that are no file's: what is said of every path, but for what is about content and how long it is kept.
+    pub(super) fn page_lines(&self) -> Vec<u8> {
+        let mut fields: Vec<(&str, &str)> =
+            if self.options.security_headers { SECURITY.to_vec() } else { Vec::new() };
+        let everywhere =
+            self.options.headers.iter().filter(|rule| matches!(&*rule.pattern, "*" | "**" | "/**"));
+        for (name, value) in everywhere.flat_map(|rule| &rule.fields) {
+            if NOT_OF_PAGES.iter().any(|other| name.eq_ignore_ascii_case(other)) {
+                continue;
+            }
+            fields.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+            fields.extend(value.as_deref().map(|value| (name.as_str(), value)));
+        }
+        rendered(fields)
     }
 
     /// The codings that a file of `size` bytes is packed by on the fly.
@@ -249,6 +280,27 @@ mod tests {
         let embedded =
             "Cross-Origin-Opener-Policy: same-origin-allow-popups\r\nreferrer-policy: no-referrer\r\n";
         assert_eq!(lines(&site, "embed/a.html"), embedded);
+    }
+
+    #[test]
+    fn pages_say_what_is_said_everywhere_but_nothing_about_content() {
+        let rule = |pattern: &str, fields: &[(&str, Option<&str>)]| HeaderRule {
+            pattern: pattern.into(),
+            fields: fields.iter().map(|(name, value)| (name.to_string(), value.map(str::to_owned))).collect(),
+        };
+        let site = site(|options| {
+            options.security_headers = true;
+            options.headers = vec![
+                rule(
+                    "/**",
+                    &[("X-A", Some("1")), ("Cache-Control", Some("no-cache")), ("x-frame-options", None)],
+                ),
+                rule("*.html", &[("X-B", Some("2"))]),
+                rule("**", &[("Content-Type", Some("text/plain")), ("referrer-policy", Some("no-referrer"))]),
+            ];
+        });
+        let pages = "Cross-Origin-Opener-Policy: same-origin-allow-popups\r\nX-A: 1\r\nreferrer-policy: no-referrer\r\n";
+        assert_eq!(site.lines.pages, pages.as_bytes());
     }
 
     #[test]

@@ -21,6 +21,7 @@ impl Sites {
         for (index, site) in options.all_sites().enumerate() {
             for host in &site.hosts {
                 let host = host.to_ascii_lowercase();
+                let host = host.trim_end_matches('.');
                 match host.strip_prefix('*') {
                     Some(domain) => sites.domains.push((domain.as_bytes().into(), index)),
                     None => drop(sites.hosts.insert(host.as_bytes().into(), index)),
@@ -51,7 +52,9 @@ impl Sites {
     }
 
     fn look_up(&self, host: &[u8]) -> &Site {
-        let host = without_port(host).to_ascii_lowercase();
+        let host = without_port(host);
+        // The root of all names may be said: `example.com.` is the same host.
+        let host = host.strip_suffix(b".").unwrap_or(host).to_ascii_lowercase();
         let domain =
             || self.domains.iter().find(|(domain, _)| host.ends_with(domain)).map(|(_, index)| *index);
         let index = self.hosts.get(&*host).copied().or_else(domain).unwrap_or(0);
@@ -86,6 +89,10 @@ mod tests {
         for (host, prefix) in [
             ("a.example", "1"),
             ("A.Example:8080", "1"),
+            ("a.example.", "1"),
+            ("a.example.:8080", "1"),
+            ("x.example.", "2"),
+            ("a.example..", ""),
             ("[::1]:80", "1"),
             ("[::1]", "1"),
             ("x.example", "2"),

@@ -110,6 +110,11 @@ impl Site {
         if options.clean_urls && options.extensions.is_empty() {
             site.options.extensions = vec!["html".to_owned()];
         }
+        let pages = site.page_lines();
+        for lines in site.origins.values_mut() {
+            lines.pages.clone_from(&pages);
+        }
+        site.lines.pages = pages;
         site.error_pages = ErrorPages::of_options(options, |path| site.cache_control_or(path, "no-store"));
         Ok(site)
     }
