@@ -254,6 +254,18 @@ test('FileServer.check fills in every default, and its answer means the same', a
   t.like(full, { ...given, port: 8080, host: '127.0.0.1', limits: { ranges: 16 }, cache: { openFiles: 256 } });
   t.deepEqual(await FileServer.check(full), full);
   t.true(Array.isArray(full.cores) && full.cores.length > 0);
+  t.like(full, { drainMs: 10_000, tlsReloadMs: 60_000 });
+  const file = { $schema: 'x', root, placement: 'max-spread', cores: 1, drainMs: 7, etag: true } as const;
+  const known = await FileServer.check(file);
+  t.deepEqual([known.drainMs, known.etag, (known.cores as number[]).length], [7, 'time', 1]);
+  t.deepEqual(
+    Object.keys(known).filter((key) => ['$schema', 'placement'].includes(key)),
+    [],
+  );
+  await t.throwsAsync(FileServer.check({ root, placement: 'max-pack', cores: [0] }), {
+    code: 'ERR_RINGWHEEL_INVALID_OPTION',
+    message: /placement and a list of CPUs/,
+  });
   const options = { root, port: 70_000 };
   await t.throwsAsync(FileServer.check(options), {
     code: 'ERR_RINGWHEEL_INVALID_OPTION',

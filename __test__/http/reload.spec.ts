@@ -124,8 +124,11 @@ test('what cannot change is said with its name, what is wrong as by start, and n
     ],
     [{ unix: join(root, 'socket') }, { code, message: /^server\.reload: (unix|port) is / }],
     [{ fd: 0 }, { code, message: /^server\.reload: (fd|port) is / }],
-    [{ cores: 2 }, { code, message: /^server\.reload: cores is / }],
-    [{ driver: server.driver === 'poll' ? 'uring' : 'poll' }, { code, message: /^server\.reload: driver is / }],
+    [{ cores: 2 }, { code, message: /^server\.reload: cores is 2; allowed: 1, / }],
+    [
+      { driver: server.driver === 'poll' ? 'uring' : 'poll' },
+      { code, message: /^server\.reload: driver is "(uring|poll)"; allowed: "(auto|uring|poll)", / },
+    ],
     [{ admin: { port: 1 } }, { code, message: /^server\.reload: admin cannot change/ }],
     [{ root: join(root, 'none') }, { code: 'ENOENT', message: /does not exist; create it/ }],
     [

@@ -162,9 +162,11 @@ test('a body over the limit is 413, whether it says so or not, and the connectio
 });
 
 test('a body that ends early says why, by a code', async (t) => {
-  const server = await serverOf(t, siteOf(t, {}), { limits: { routeBodyBytes: 1000, sendTimeoutMs: 300 } });
-  let tell: (code: unknown) => void = () => {};
+  const server = await serverOf(t, siteOf(t, {}), { limits: { routeBodyBytes: 1000, sendTimeoutMs: 1000 } });
+  let called = (): void => {};
+  let tell: (why: unknown) => void = () => {};
   server.route('POST /read', async (request) => {
+    called();
     await request.arrayBuffer().catch((error) => tell([error.code, error.message.replace(/^.*?: /, '')]));
     return new RouteResponse('');
   });
@@ -173,24 +175,29 @@ test('a body that ends early says why, by a code', async (t) => {
     late = request;
     return new RouteResponse('');
   });
-  const told = async (body: string, end?: 'destroy') => {
-    const code = new Promise((settle) => {
+  /** Why a body ends of which this comes once the handler was called. */
+  const told = async (framing: string, then: string | undefined) => {
+    const calling = new Promise<void>((settle) => {
+      called = settle;
+    });
+    const telling = new Promise((settle) => {
       tell = settle;
     });
     const client = await Client.connect(t, server.port);
-    client.send(body);
-    if (end !== undefined) setTimeout(() => client.socket.destroy(), 50);
-    return code;
+    client.send(post('/read', framing));
+    await calling;
+    if (then === undefined) client.socket.destroy();
+    else client.send(then);
+    return telling;
   };
-  const chunks = post('/read', 'Transfer-Encoding: chunked');
-  t.deepEqual(await told(`${chunks}3e9\r\n${'x'.repeat(1001)}\r\n`), [
+  const chunked = 'Transfer-Encoding: chunked';
+  t.deepEqual(await told(chunked, `3e9\r\n${'x'.repeat(1001)}\r\n`), [
     'ERR_RINGWHEEL_TOO_LARGE',
     'the client has got 413',
   ]);
-  t.deepEqual(await told(`${chunks}x\r\n`), ['ERR_RINGWHEEL_CLOSED', 'the client sent what is no body']);
-  const short = `${post('/read', 'Content-Length: 9')}abc`;
-  t.deepEqual(await told(short, 'destroy'), ['ERR_RINGWHEEL_CLOSED', 'the client is gone']);
-  t.deepEqual(await told(short), ['ERR_RINGWHEEL_TIMEOUT', 'the client has got 408']);
+  t.deepEqual(await told(chunked, 'x\r\n'), ['ERR_RINGWHEEL_CLOSED', 'the client sent what is no body']);
+  t.deepEqual(await told('Content-Length: 9', undefined), ['ERR_RINGWHEEL_CLOSED', 'the client is gone']);
+  t.deepEqual(await told('Content-Length: 9', 'abc'), ['ERR_RINGWHEEL_TIMEOUT', 'the client has got 408']);
   const client = await Client.connect(t, server.port);
   client.send(`${post('/late', 'Content-Length: 3')}abc`);
   await client.reply();

@@ -124,6 +124,13 @@ test('what is wrong with a site is named', async (t) => {
     { sites: [{ root, hosts: ['a'], rot: 1 }] },
     /unknown option 'sites\[0\]\.rot' \(did you mean 'sites\[0\]\.root'\?\)/,
   );
+  await refused(
+    { sites: [{ root, hosts: ['a'], port: 1 }] },
+    /unknown option 'sites\[0\]\.port' \(of the whole server: it stands beside `sites`\)/,
+  );
+  await refused({ tlsCert: 'a' }, /unknown option 'tlsCert' \(here it is tls: \{ cert, key \}\)/);
+  await refused({ setHeaders: () => {} }, /unknown option 'setHeaders' \(here it is headers, by pattern\)/);
+  await refused({ headers: { '*': { Server: 'a' } } }, /this one is said by the option serverHeader/);
   await refused({ sites: [{ root, hosts: ['a'], index: ['/'] }] }, /sites\[0\]\.index is "\/"/);
   await refused(
     {

@@ -13,6 +13,7 @@ import { ourError } from './errors.js';
 import { events, type ServerReloadEvent } from './events.js';
 import type { LatencyBucket } from './latency.js';
 import { nativeOptions, ourOptions } from './native-options.js';
+import { seatsOf } from './placement.js';
 import type { RouteHandler } from './route.js';
 import { RouteDesk } from './route-desk.js';
 import { startError } from './server-error.js';
@@ -22,6 +23,7 @@ import {
   type FileServerOptions,
   SERVER_RULES,
   type ServerAdminOptions,
+  saidElsewhere,
   TLS_RELOAD_MS,
 } from './server-options.js';
 import { afterReload } from './server-reload.js';
@@ -29,7 +31,7 @@ import { checked, pathsWithin, type Rule, truth, whole } from './validate.js';
 
 /** Options of {@link FileServer.close}. */
 export interface ServerCloseOptions {
-  /** Milliseconds for responses that are being sent, from 0 to 86400000; what is left then is cut. Default 10000. */
+  /** Milliseconds for responses that are being sent, from 0 to 86400000; what is left then is cut. Default: the server's `drainMs`. */
   deadlineMs?: number;
   /**
    * Milliseconds for which a connection between two requests may still send one, from 0 to 86400000: it is answered, with `Connection: close`. Then
@@ -180,9 +182,9 @@ export class FileServer implements AsyncDisposable {
     const known = complete('FileServer.check', options);
     const given = nativeOptions(known, 'FileServer.check');
     try {
-      const admin = known.admin && { admin: { host: ADMIN_HOST, ...known.admin } };
-      const watch = isSecure(known) && { tlsReloadMs: known.tlsReloadMs ?? TLS_RELOAD_MS };
-      return { ...ourOptions(JSON.parse(await binding().checkFileServer(given))), ...watch, ...admin };
+      const { admin, tlsReloadMs = TLS_RELOAD_MS, drainMs = DRAIN_MS } = known;
+      const here = { tlsReloadMs, drainMs, ...(admin && { admin: { host: ADMIN_HOST, ...admin } }) };
+      return { ...ourOptions(JSON.parse(await binding().checkFileServer(given))), ...here };
     } catch (error) {
       throw startError(error, known, 'FileServer.check');
     }
@@ -413,7 +415,8 @@ export class FileServer implements AsyncDisposable {
     return this.close();
   }
 
-  async #close({ deadlineMs = DRAIN_MS, idleMs = IDLE_MS, handedOver = false }: ServerCloseOptions): Promise<void> {
+  async #close({ deadlineMs: asked, idleMs = IDLE_MS, handedOver = false }: ServerCloseOptions): Promise<void> {
+    const deadlineMs = asked ?? this.#options.drainMs ?? DRAIN_MS;
     this.#watch?.stop();
     // The drain waits on libuv's pool, which an ending process waits for in turn: process.exit() cuts it short.
     if (draining.size === 0) process.on('exit', cutAll);
@@ -437,9 +440,25 @@ function isSecure({ tls }: FileServerOptions): boolean {
   return [tls ?? []].flat().length > 0;
 }
 
-/** Options that are in their ranges, with absolute paths. */
+/** The CPUs that a placement gives, one for each core. */
+function placed(
+  where: string,
+  placement: NonNullable<FileServerOptions['placement']>,
+  cores: FileServerOptions['cores'],
+): number[] {
+  if (typeof cores === 'object') {
+    const message = `${where}: placement and a list of CPUs are both given: take one away`;
+    throw ourError('ERR_RINGWHEEL_INVALID_OPTION', message);
+  }
+  return seatsOf(where, placement, cores).flatMap(({ cpus }) => cpus ?? []);
+}
+
+/** Options that are in their ranges, with absolute paths, and the CPUs that `placement` gives. */
 function complete(where: string, options: FileServerOptions): FileServerOptions {
-  const known = checked(where, options, SERVER_RULES);
-  if (known.root !== undefined) return pathsWithin(known, '.', SERVER_RULES);
-  throw ourError('ERR_RINGWHEEL_INVALID_OPTION', `${where}: root is required: the directory to serve`);
+  const { placement, ...known } = checked(where, options, SERVER_RULES, saidElsewhere);
+  if (known.root === undefined) {
+    throw ourError('ERR_RINGWHEEL_INVALID_OPTION', `${where}: root is required: the directory to serve`);
+  }
+  if (placement !== undefined) known.cores = placed(where, placement, known.cores);
+  return pathsWithin(known, '.', SERVER_RULES);
 }

@@ -21,6 +21,9 @@ export function nativeOptions(options: FileServerOptions, where: string): string
     sites,
     admin: _,
     tlsReloadMs: __,
+    placement: ___,
+    drainMs: ____,
+    $schema: _____,
     ...site
   } = options;
   const places = [host ?? port, unix, fd].filter((each) => each !== undefined);
@@ -77,7 +80,7 @@ function nativeSite(site: SiteOptions & { driver?: unknown }): object {
     mounts: mounts && Object.entries(mounts).map(([path, each]) => ({ path, root: each })),
     single: single === true ? 'index.html' : single === false ? undefined : single,
     ignores: ignores === false ? null : ignores,
-    etag: etag === false ? 'off' : etag,
+    etag: etag === false ? 'off' : etag === true ? 'time' : etag,
     immutable: immutable === true ? 'all' : immutable || undefined,
     download: download && nativeDownload(download),
     compress: nativeCompress(compress),

@@ -232,9 +232,9 @@ export interface SiteOptions {
   symlinks?: 'inside' | 'deny' | 'follow';
   /**
    * What an ETag is made from: size and time (`time`, default: the same on every machine of a fleet), the inode too
-   * (`inode`), a hash of the content (`content`), or false for none.
+   * (`inode`), a hash of the content (`content`), or false for none; true is the default.
    */
-  etag?: false | 'time' | 'inode' | 'content';
+  etag?: boolean | 'time' | 'inode' | 'content';
   /** Seconds of `Cache-Control: public, max-age=…`, from 0 to 2147483648. Default: no such header. */
   maxAge?: number;
   /** The whole value of Cache-Control, instead of `maxAge`. */
@@ -262,7 +262,7 @@ export interface SiteOptions {
   mime?: Readonly<Record<string, string>>;
   /**
    * Packed files made ahead: `name.br` beside `name` is sent instead of it to clients that accept `br` (Accept-Encoding), with the
-   * Content-Type of `name`, `Content-Encoding` and an ETag of its own, unless it is older than `name`. Every answer then says
+   * Content-Type of `name`, `Content-Encoding` and an ETag of its own, unless it is older than `name`. Every answer with a file then says
    * `Vary: Accept-Encoding`. Of codings that a client likes equally, `br` goes before `zstd`, `zstd` before `gzip`; who refuses all, the
    * file itself included, gets the file, never 406. Costs one to three more system calls each time a file is looked at. Default false.
    */
@@ -398,6 +398,12 @@ export interface FileServerOptions extends SiteOptions {
   admin?: ServerAdminOptions;
   /** As for {@link ExecutorOptions.driver}. */
   driver?: 'auto' | 'uring' | 'poll';
+  /** Pins each core by topology, as far apart as `cores` of them can be (`max-spread`) or close together. Default: none, as `cores` says. */
+  placement?: 'max-spread' | 'max-pack';
+  /** Milliseconds that a stop waits for answers being sent, where {@link FileServer.close} is told no others: from 0 to 3600000. Default 10000. */
+  drainMs?: number;
+  /** Where the JSON schema is, for editors; not read. */
+  $schema?: string;
   /**
    * Sites for hosts of their own, at most 1000, by the host of the request: its name, else the longest `*.` that fits, else the options
    * beside this one. They share memory and limits, and inherit nothing.
@@ -434,7 +440,7 @@ const SITE_RULES: Record<string, Rule> = {
   listing: truth,
   dotfiles: oneOf('deny', 'allow', 'ignore'),
   symlinks: oneOf('inside', 'deny', 'follow'),
-  etag: either(off, oneOf('time', 'inode', 'content')),
+  etag: either(truth, oneOf('time', 'inode', 'content')),
   maxAge: whole(0, 2 ** 31),
   cacheControl: text,
   immutable: either(truth, oneOf('hashed')),
@@ -467,6 +473,33 @@ const SITE_RULES: Record<string, Rule> = {
   securityHeaders: truth,
 };
 
+/** What others call these options: flags, sirv, express.static. */
+const OTHER_NAMES: Readonly<Record<string, string>> = {
+  tlsCert: 'tls: { cert, key }',
+  tlsKey: 'tls: { cert, key }',
+  tlsReload: 'tlsReloadMs',
+  cert: 'tls: { cert, key }',
+  key: 'tls: { cert, key }',
+  drain: 'drainMs',
+  cpus: 'cores, a list',
+  setHeaders: 'headers, by pattern',
+  onNoMatch: 'errorPages',
+  fallthrough: 'errorPages, or a route',
+  redirect: 'trailingSlash',
+  spa: 'single',
+  basicAuthRealm: 'basicAuth: { realm }',
+};
+
+/** What is meant by an option that is none. @internal */
+export function saidElsewhere(key: string): string | undefined {
+  return Object.hasOwn(OTHER_NAMES, key) ? `here it is ${OTHER_NAMES[key]}` : undefined;
+}
+
+/** The same in a site. */
+function ofServer(key: string): string | undefined {
+  return Object.hasOwn(SERVER_RULES, key) ? 'of the whole server: it stands beside `sites`' : saidElsewhere(key);
+}
+
 const TLS_RULE = shape({ cert: path, key: path }, ['cert', 'key']);
 
 /** @internal */
@@ -495,7 +528,7 @@ export const SERVER_RULES: Record<string, Rule> = {
     ),
   ),
   tlsReloadMs: whole(0, DAY_MS),
-  sites: listOf(shape({ ...SITE_RULES, hosts: listOf(text, 1000) }, ['root', 'hosts']), 1000),
+  sites: listOf(shape({ ...SITE_RULES, hosts: listOf(text, 1000) }, ['root', 'hosts'], ofServer), 1000),
   cache: shape({
     bytes: whole(0, 2 ** 40),
     fileBytesMax: whole(0, 16 * 2 ** 20),
@@ -525,4 +558,7 @@ export const SERVER_RULES: Record<string, Rule> = {
   }),
   admin: shape({ port: whole(0, 65_535), host: text }, ['port']),
   driver: oneOf('auto', 'uring', 'poll'),
+  placement: oneOf('max-spread', 'max-pack'),
+  drainMs: whole(0, 3_600_000),
+  $schema: text,
 };

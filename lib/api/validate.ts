@@ -151,8 +151,11 @@ function isGroup(value: unknown): value is object {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !isSignal(value);
 }
 
+/** What is meant by an option that is none here, in other words than a like name; undefined leaves it to that. @internal */
+export type Meant = (key: string) => string | undefined;
+
 /** An object with the keys of `rules`, of which those of `required` must be there. @internal */
-export function shape(rules: Record<string, Rule>, required: readonly string[] = []): Rule {
+export function shape(rules: Record<string, Rule>, required: readonly string[] = [], meant?: Meant): Rule {
   const known = Object.keys(rules);
   const range = `an object with ${known.join(', ')}`;
   return {
@@ -163,7 +166,7 @@ export function shape(rules: Record<string, Rule>, required: readonly string[] =
     wrong(value, name) {
       if (!isGroup(value)) return mustBe(name, range, value);
       for (const [key, inner] of Object.entries(value)) {
-        if (!Object.hasOwn(rules, key)) return unknownOption(key, known, `${name}.`);
+        if (!Object.hasOwn(rules, key)) return unknownOption(key, known, `${name}.`, meant);
         const wrong = inner === undefined ? undefined : rules[key]?.wrong(inner, `${name}.${key}`);
         if (wrong !== undefined) return wrong;
       }
@@ -217,9 +220,11 @@ export function mapOf(keys: Rule, values: Rule, longest: number): Rule {
   };
 }
 
-function unknownOption(key: string, known: readonly string[], group = ''): string {
+function unknownOption(key: string, known: readonly string[], group = '', meant?: Meant): string {
   const name = shown(group + key);
-  return `unknown option ${name}${nearest(key, known, group)}. Known options: ${known.map((each) => group + each).join(', ')}`;
+  const said = meant?.(key);
+  const hint = said === undefined ? nearest(key, known, group) : ` (${said})`;
+  return `unknown option ${name}${hint}. Known options: ${known.map((each) => group + each).join(', ')}`;
 }
 
 /** How a value is shown in a message: short, and never with a getter run. @internal */
@@ -235,9 +240,15 @@ export function shown(value: unknown): string {
 /**
  * Checks `options` against `rules` and returns a copy, or `{}` for undefined. An undefined value counts as left out. Every
  * value is read once, so that what was checked is what is used, whatever getters say; inherited options count.
- * Throws ERR_RINGWHEEL_INVALID_OPTION that names the value, the allowed range and, for a typo, the nearest known key. @internal
+ * Throws ERR_RINGWHEEL_INVALID_OPTION that names the value, the allowed range and, for a typo, the nearest known key, or what `meant`
+ * makes of it. @internal
  */
-export function checked<T extends object>(where: string, options: T | undefined, rules: Record<string, Rule>): T {
+export function checked<T extends object>(
+  where: string,
+  options: T | undefined,
+  rules: Record<string, Rule>,
+  meant?: Meant,
+): T {
   // Of what nobody gave, nothing is inherited either: what a program put on Object.prototype is checked by no rule.
   if (options === undefined) return Object.create(null) as T;
   const known: Record<string, unknown> = {};
@@ -245,7 +256,7 @@ export function checked<T extends object>(where: string, options: T | undefined,
   if (typeof options !== 'object' || options === null) throw refuse(mustBe('options', 'an object', options));
   const names = Object.keys(rules);
   for (const key of Object.keys(options)) {
-    if (!Object.hasOwn(rules, key)) throw refuse(unknownOption(key, names));
+    if (!Object.hasOwn(rules, key)) throw refuse(unknownOption(key, names, '', meant));
   }
   for (const [key, rule] of Object.entries(rules)) {
     const value = ownCopy((options as Record<string, unknown>)[key]);

@@ -4,6 +4,7 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { isModuleNamespaceObject } from 'node:util/types';
 import { CONFIG_RULES, type ServeConfig } from '../api/config.js';
 import { quoted } from '../api/errors.js';
+import { saidElsewhere } from '../api/server-options.js';
 import { checked, pathsWithin } from '../api/validate.js';
 import { Failure } from './failure.js';
 
@@ -36,7 +37,7 @@ export async function loadConfig(named: string | false | undefined): Promise<Loa
   }
   let known: ServeConfig;
   try {
-    known = checked<ServeConfig>(file, config, CONFIG_RULES);
+    known = checked<ServeConfig>(file, config, CONFIG_RULES, saidElsewhere);
   } catch (error) {
     throw new Failure((error as Error).message, 2);
   }

@@ -6,9 +6,15 @@
 //!                                                    └─▶ one is not: Discard, and the error
 //! ```
 use crate::{
-    control::Control, core::Core, error::StartError, options::Options, post::Post, server, setup::Setup,
+    control::Control,
+    core::Core,
+    error::StartError,
+    options::{Cores, Options},
+    post::Post,
+    server,
+    setup::Setup,
 };
-use ringwheel_executor::event::Event;
+use ringwheel_executor::{DriverKind, event::Event};
 use std::{
     collections::VecDeque,
     rc::Rc,
@@ -220,10 +226,10 @@ fn same_place(running: &Options, wanted: &Options) -> Result<(), StartError> {
         ("host", shown(&running.host), shown(&wanted.host)),
         ("port", shown(&running.port), shown(&wanted.port)),
         ("unix", shown(&running.unix), shown(&wanted.unix)),
-        ("fds", shown(&running.fds), shown(&wanted.fds)),
-        ("access_log", shown(&running.access_log), shown(&wanted.access_log)),
-        ("cores", shown(&running.cores), shown(&wanted.cores)),
-        ("driver", format!("{:?}", running.driver), format!("{:?}", wanted.driver)),
+        ("fd", shown(&running.fds), shown(&wanted.fds)),
+        ("accessLog", shown(&running.access_log), shown(&wanted.access_log)),
+        ("cores", cores_shown(&running.cores), cores_shown(&wanted.cores)),
+        ("driver", driver_shown(running.driver), driver_shown(wanted.driver)),
     ];
     for (name, before, value) in pairs {
         if before != value {
@@ -236,6 +242,23 @@ fn same_place(running: &Options, wanted: &Options) -> Result<(), StartError> {
 
 fn shown(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
+}
+
+fn cores_shown(cores: &Cores) -> String {
+    match cores {
+        Cores::All => "all".to_owned(),
+        Cores::Count(count) => count.to_string(),
+        Cores::List(list) => shown(list),
+    }
+}
+
+fn driver_shown(driver: Option<DriverKind>) -> String {
+    let name = match driver {
+        None => "auto",
+        Some(DriverKind::Uring) => "uring",
+        Some(DriverKind::Poll) => "poll",
+    };
+    format!("{name:?}")
 }
 
 #[cfg(test)]
