@@ -1,6 +1,7 @@
 // What a program sees of ringwheel/fs beside results: names and lengths of functions as Node's, and its own frame in every stack.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import test from 'ava';
 import * as ours from '../../fs';
 import { executorOf, fileOf, folder } from '../drivers';
@@ -107,6 +108,16 @@ async function theCaller(call: () => unknown): Promise<Error | undefined> {
 }
 
 const FRAME = /at (async )?theCaller .*shapes\.spec\.ts/;
+
+test('a handle that is printed shows no more than Node’s', async (t) => {
+  const printed = [];
+  for (const { open } of [node, ours]) {
+    const handle = await open(__filename);
+    printed.push(inspect(handle, { depth: null }).length);
+    await handle.close();
+  }
+  t.true((printed[1] as number) < 2 * (printed[0] as number), `${printed}`);
+});
 
 test('the stack of every function’s error leads to the caller', async (t) => {
   executorOf(t);

@@ -32,16 +32,25 @@ let warned = false;
 /** See the file's head. */
 export class Kernel {
   readonly fd: number;
-  readonly link: Link;
-  readonly file: FileState;
+  // Private, so that a handle that is printed does not show the executor.
+  readonly #link: Link;
+  readonly #file: FileState;
   /** Whether it is a Dir's. */
   directory = false;
   readonly #asyncId = executionAsyncId();
 
   constructor(link: Link, file: FileState) {
-    this.link = link;
-    this.file = file;
+    this.#link = link;
+    this.#file = file;
     this.fd = link.native.fileDescriptor(file.slot, file.generation);
+  }
+
+  get link(): Link {
+    return this.#link;
+  }
+
+  get file(): FileState {
+    return this.#file;
   }
 
   /** From now on the file is closed when `handle` is collected. */
