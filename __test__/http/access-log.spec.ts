@@ -96,7 +96,7 @@ test('refusals: what is no request, what comes too slowly, and who finds no room
   const file = join(siteOf(t, {}), 'access.log');
   const server = await serverOf(t, siteOf(t, { a: '' }), {
     accessLog: { file, format: 'json' },
-    limits: { headerTimeoutMs: 200, headerBytes: 1024, uriBytes: 512, connections: 1 },
+    limits: { headerTimeoutMs: 3000, headerBytes: 1024, uriBytes: 512, connections: 1 },
   });
   const refused = async (bytes: string | Uint8Array) => {
     const before = server.stats().accepted;
