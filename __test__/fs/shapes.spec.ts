@@ -75,7 +75,7 @@ const FAILING: Record<string, unknown[]> = {
 };
 
 /** Those that are Node's own functions. */
-const NODES = ['glob', 'lchmod', 'watch'];
+const NODES = ['glob', 'lchmod', 'mkdtempDisposable', 'watch'];
 
 /** More ways into the same functions, which take other ways through ours. */
 const OTHERS: [string, unknown[]][] = [
@@ -108,6 +108,43 @@ async function theCaller(call: () => unknown): Promise<Error | undefined> {
 }
 
 const FRAME = /at (async )?theCaller .*shapes\.spec\.ts/;
+
+test('what require gives has the names of the running Node, and each can be replaced', (t) => {
+  const theirs = require('node:fs/promises');
+  const required = require('../../dist/fs.js');
+  const names = Object.keys(required).filter((name) => name !== 'default');
+  t.deepEqual(names.sort(), Object.keys(theirs).sort());
+  for (const name of names) {
+    const { writable, configurable, enumerable } = Object.getOwnPropertyDescriptor(
+      required,
+      name,
+    ) as PropertyDescriptor;
+    t.deepEqual({ writable, configurable, enumerable }, { writable: true, configurable: true, enumerable: true }, name);
+  }
+});
+
+test('options that only a later Node knows do what they do there', async (t) => {
+  const path = fileOf('content');
+  const found = [];
+  for (const { open, readFile, stat } of [node, ours]) {
+    const [first, second] = [new Uint8Array(20), new Uint8Array(20)];
+    const handle = await open(path);
+    const told = (work: Promise<unknown>) =>
+      work.then(
+        (value) => (ArrayBuffer.isView(value) ? Buffer.from(value as Uint8Array).toString() : value),
+        ({ code }) => code,
+      );
+    found.push([
+      await told(readFile(path, { buffer: first } as never)),
+      await told(handle.readFile({ buffer: second } as never)),
+      await told(readFile(path, { buffer: 5 } as never)),
+      await told(stat(`${path}.none`, { throwIfNoEntry: false } as never)),
+      [...first, ...second],
+    ]);
+    await handle.close();
+  }
+  t.deepEqual(found[1], found[0]);
+});
 
 test('a handle that is printed shows no more than Node’s', async (t) => {
   const printed = [];

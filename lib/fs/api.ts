@@ -131,9 +131,3 @@ export const lchmod: typeof promises.lchmod = node.lchmod;
 
 /** Node's own: events of the system about a file or a directory, as an async iterator. */
 export const watch: typeof promises.watch = node.watch;
-
-/** The type of Node's `glob` where there is one. */
-export type Glob = typeof promises extends Record<'glob', infer Own> ? Own : undefined;
-
-/** Node's own, from Node 22 on; undefined before. */
-export const glob: Glob = (node as { glob?: unknown }).glob as Glob;

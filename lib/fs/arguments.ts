@@ -144,16 +144,26 @@ export function plainOptions(options: unknown): Record<string, unknown> | undefi
   return options as Record<string, unknown>;
 }
 
+/** Whether options have no other names than these: what else a later Node reads of them is its own. */
+export function hasOnly(options: unknown, names: ReadonlySet<string>): boolean {
+  for (const name in options as object) if (!names.has(name)) return false;
+  return true;
+}
+
 /** A boolean option with a default. Undefined when it is neither. */
 export function plainTruth(value: unknown, fallback: boolean): boolean | undefined {
   if (value === undefined) return fallback;
   return typeof value === 'boolean' ? value : undefined;
 }
 
+const STAT_OPTIONS: ReadonlySet<string> = new Set(['bigint']);
+/** What a whole file is read or written with. */
+export const WHOLE_OPTIONS: ReadonlySet<string> = new Set(['encoding', 'flag', 'flush', 'mode', 'signal']);
+
 /** Whether results are to be bigints. Only `true` is, as in Node. */
 export function wantsBig(options: unknown): boolean | undefined {
   if (options === undefined) return false;
-  return typeof options === 'object' && options !== null
+  return typeof options === 'object' && options !== null && hasOnly(options, STAT_OPTIONS)
     ? (options as { bigint?: unknown }).bigint === true
     : undefined;
 }

@@ -13,7 +13,18 @@ import { bytesIfThere } from '../ring/bytes.js';
 import type { Link } from '../ring/link.js';
 import type { FileState } from '../ring/state.js';
 import { OPCODE_DATASYNC, OPCODE_SYNC, OPCODE_TRUNCATE } from '../wire/layout.generated.js';
-import { isEncoding, isWhole, NOTHING, plainId, plainMode, plainOptions, plainTime, wantsBig } from './arguments.js';
+import {
+  hasOnly,
+  isEncoding,
+  isWhole,
+  NOTHING,
+  plainId,
+  plainMode,
+  plainOptions,
+  plainTime,
+  WHOLE_OPTIONS,
+  wantsBig,
+} from './arguments.js';
 import { endless, isContent, isTooLarge, reading, readWhole, TOO_LARGE, writeAll } from './content.js';
 import { throwAbort } from './errors.js';
 import type { Kernel } from './kernel.js';
@@ -198,7 +209,8 @@ function define({ Base, Native, HANDLE }: NodeFileHandle): Maker {
     async readFile(options?: unknown): Promise<unknown> {
       const plain = plainOptions(options);
       const encoding = plain?.encoding;
-      if (plain === undefined || (encoding && !isEncoding(encoding)) || !isOpen(this)) {
+      const known = hasOnly(plain, WHOLE_OPTIONS);
+      if (plain === undefined || !known || (encoding && !isEncoding(encoding)) || !isOpen(this)) {
         return nodes(this, 'readFile', options);
       }
       this[REF]();
@@ -220,7 +232,8 @@ function define({ Base, Native, HANDLE }: NodeFileHandle): Maker {
       const plain = plainOptions(options);
       const encoding = plain?.encoding || 'utf8';
       const flush = plain?.flush;
-      const valid = isContent(data) && isEncoding(encoding) && typeof (flush ?? false) === 'boolean';
+      const known = hasOnly(plain, WHOLE_OPTIONS);
+      const valid = known && isContent(data) && isEncoding(encoding) && typeof (flush ?? false) === 'boolean';
       if (plain === undefined || !valid || !isOpen(this)) return nodes(this, 'writeFile', data, options);
       this[REF]();
       try {

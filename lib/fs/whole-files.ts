@@ -8,7 +8,7 @@ import type { RingwheelError } from '../api/errors.js';
 import { currentLink } from '../api/executor.js';
 import { bytesIfThere, lengthOf } from '../ring/bytes.js';
 import { ALLOCATE_AHEAD, ALLOCATE_BACK, OPCODE_SYNC, OPCODE_TRUNCATE } from '../wire/layout.generated.js';
-import { isEncoding, plainFlags, plainMode, plainOptions, plainPath } from './arguments.js';
+import { hasOnly, isEncoding, plainFlags, plainMode, plainOptions, plainPath, WHOLE_OPTIONS } from './arguments.js';
 import {
   type Content,
   endless,
@@ -66,7 +66,8 @@ export async function readFile(path: unknown, options?: unknown): Promise<Buffer
   const plain = plainOptions(options);
   const encoding = plain?.encoding;
   const flags = plain?.flag ? plainFlags(plain.flag) : constants.O_RDONLY;
-  if (plain === undefined || flags === undefined || (encoding && !isEncoding(encoding))) {
+  const known = hasOnly(plain, WHOLE_OPTIONS);
+  if (plain === undefined || !known || flags === undefined || (encoding && !isEncoding(encoding))) {
     return await node.readFile(path as never, options as never);
   }
   const handle = kernelOf(path);
@@ -110,7 +111,8 @@ async function written(
   const flags = plainFlags(plain?.flag || flag);
   const mode = plainMode(plain?.mode, PERMISSIONS);
   const flush = plain?.flush ?? false;
-  const valid = isContent(data) && isEncoding(encoding) && flags !== undefined && mode !== undefined;
+  const known = hasOnly(plain, WHOLE_OPTIONS);
+  const valid = known && isContent(data) && isEncoding(encoding) && flags !== undefined && mode !== undefined;
   const target = kernelOf(path) ?? plainPath(path);
   if (plain === undefined || !valid || typeof flush !== 'boolean' || target === undefined) {
     return await node[name](path as never, data as never, options as never);
