@@ -17,6 +17,8 @@ const ENDED = 4;
 const GONE = 5;
 const NUMBERS = 8;
 const TAKEN_MAX = 128;
+/** In the last number of a request: the client spoke HTTPS to a proxy. */
+const SECURE = 2 ** 16;
 /** The bits of a number that are a place. */
 const PLACE = 2 ** 22 - 1;
 
@@ -42,11 +44,13 @@ export class Exchange {
 class Context implements RouteContext {
   readonly #route: Route;
   readonly #request: RoutedRequest;
+  readonly remoteAddress: string | undefined;
   #params: Record<string, string> | undefined;
 
-  constructor(route: Route, request: RoutedRequest) {
+  constructor(route: Route, request: RoutedRequest, remoteAddress: string | undefined) {
     this.#route = route;
     this.#request = request;
+    this.remoteAddress = remoteAddress;
   }
 
   get params(): Record<string, string> {
@@ -63,6 +67,7 @@ export class RouteDesk {
   readonly #open: (Exchange | undefined)[] = [];
   readonly #numbers = new Uint32Array(NUMBERS * TAKEN_MAX + 2);
   #origin: Origin = { scheme: 'http', host: 'localhost' };
+  #secureOrigin: Origin = { scheme: 'https', host: 'localhost' };
 
   constructor() {
     this.native = new (binding().NativeRoutes)(() => this.#takeAll());
@@ -72,6 +77,7 @@ export class RouteDesk {
   /** Where requests without a host came to. */
   set origin(origin: Origin) {
     this.#origin = origin;
+    this.#secureOrigin = { ...origin, scheme: 'https' };
   }
 
   /** Adds a route. */
@@ -106,12 +112,16 @@ export class RouteDesk {
         }
         const head = heads.slice(at, at + (numbers[entry + 3] as number));
         at += head.length;
+        const asker = numbers[entry + 7] as number;
+        const address = heads.slice(at, at + (asker & (SECURE - 1)));
+        at += address.length;
         const body = numbers[entry + 6] === 1 ? new RoutedBody(this.native, number) : undefined;
         const [method, target] = [numbers[entry + 4] as number, numbers[entry + 5] as number];
-        const request = new RoutedRequest(head, method, target, this.#origin, body);
+        const origin = asker >= SECURE ? this.#secureOrigin : this.#origin;
+        const request = new RoutedRequest(head, method, target, origin, body);
         const exchange = new Exchange(number, request, body);
         this.#open[number & PLACE] = exchange;
-        this.#handle(exchange, this.#routes[numbers[entry + 2] as number] as Route);
+        this.#handle(exchange, this.#routes[numbers[entry + 2] as number] as Route, address || undefined);
       }
     }
   }
@@ -137,10 +147,11 @@ export class RouteDesk {
     exchange.body?.release(refused);
   }
 
-  #handle(exchange: Exchange, route: Route): void {
+  #handle(exchange: Exchange, route: Route, remoteAddress: string | undefined): void {
     let answer: unknown;
     try {
-      answer = route.handler(exchange.request as unknown as Request, new Context(route, exchange.request));
+      const context = new Context(route, exchange.request, remoteAddress);
+      answer = route.handler(exchange.request as unknown as Request, context);
     } catch (error) {
       this.fail(exchange, error);
       return;

@@ -6,6 +6,11 @@ import type { RouteResponse } from './route-response.js';
 export interface RouteContext {
   /** What stands in the path for `:name`, decoded; what `*` stands for is `params['*']`, not decoded, without its first slash. */
   readonly params: Readonly<Record<string, string>>;
+  /**
+   * The client's address: as a proxy has it that `trustProxy` names, else as the PROXY header has it, else the other end's; undefined where there is none (a
+   * Unix socket).
+   */
+  readonly remoteAddress: string | undefined;
 }
 
 /**

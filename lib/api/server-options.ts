@@ -373,6 +373,13 @@ export interface FileServerOptions extends SiteOptions {
    */
   proxyProtocol?: boolean;
   /**
+   * Proxies that are believed when they say whose request they pass on: addresses, networks such as `10.0.0.0/8`, `loopback` (the machine itself, over
+   * a Unix socket too) and `private` (RFC 1918, fc00::/7, addresses of a link); at most 100. The client is then the last address of
+   * `X-Forwarded-For`, or where there is none of `Forwarded`, that is not one of them: for the access log, for limits of one client and for routes, whose URLs
+   * are `https` after `X-Forwarded-Proto: https`. Default `[]`: nobody.
+   */
+  trustProxy?: readonly string[];
+  /**
    * HTTPS, and nothing else on that address: TLS 1.2 and 1.3, ALPN `http/1.1`, sessions resumed by tickets. One certificate, or at most 100, of which a
    * client gets the first that is valid for the name it asks for (SNI), else the first. Changed files are noticed (see `tlsReloadMs`), and {@link FileServer.reload} reads them at once. A handshake has `limits.headerTimeoutMs`;
    * HTTP gets a 400. Default: HTTP.
@@ -519,6 +526,7 @@ export const SERVER_RULES: Record<string, Rule> = {
   cores: either(whole(1, 1024), listOf(whole(0, 4095), 1024)),
   serverHeader: either(off, text),
   proxyProtocol: truth,
+  trustProxy: listOf(text, 100),
   tls: either(TLS_RULE, listOf(TLS_RULE, 100)),
   accessLog: either(
     truth,

@@ -49,6 +49,7 @@ export interface ServeOptions {
   /** True is commander's default of a `--no-` option: the server's own. */
   readonly serverHeader: boolean | string;
   readonly proxyProtocol?: true;
+  readonly trustProxy?: readonly string[];
   readonly tlsCert?: readonly string[];
   readonly tlsKey?: readonly string[];
   readonly basicAuth?: readonly Guarded[];

@@ -212,6 +212,11 @@ export function commands(defaults: Defaults): Command {
     .option('--server-header <value>', 'the Server header')
     .option('--no-server-header', 'leave the Server header out')
     .option('--proxy-protocol', 'each connection begins with a PROXY protocol header, version 1 or 2')
+    .option(
+      '--trust-proxy <list>',
+      'proxies whose X-Forwarded-For is believed: addresses, networks such as 10.0.0.0/8, loopback, private',
+      commaList,
+    )
     .option('--tls-cert <file>', 'HTTPS with this certificate (PEM; its issuers behind it), may be repeated', repeated)
     .option('--tls-key <file>', 'its key (PEM, not encrypted), as often as --tls-cert', repeated)
     .option(

@@ -31,7 +31,7 @@ use crate::{
 use ringwheel_executor::{net::Shutdown, net::Stream, time};
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -57,6 +57,8 @@ pub(crate) struct Connection {
     client: Option<IpAddr>,
     /// The socket was asked who the client is; of some, as of Unix sockets, it does not know.
     asked: bool,
+    /// Nobody has an address there.
+    is_unix: bool,
     /// Answers that are to be logged.
     pub(crate) log: Option<Box<Pending>>,
     /// What came of the password of the request at hand, when it was hashed just now.
@@ -114,9 +116,13 @@ impl Connection {
         }
     }
 
-    /// Counts the connection for its client, unless that has `max`; `None` too where nobody knows who it is.
+    /// Counts the connection for its client, unless that has `max`; `None` too where nobody knows who it is, and for a trusted proxy, whose
+    /// connections are those of many.
     fn enter_clients(&mut self, max: u32) -> Option<Place> {
         let client = self.client()?;
+        if self.is_trusted() {
+            return None;
+        }
         self.guard.core.post.control.clients.enter(client.into(), max)
     }
 
@@ -124,9 +130,41 @@ impl Connection {
     fn client(&mut self) -> Option<IpAddr> {
         if self.client.is_none() && !self.asked {
             self.asked = true;
-            self.introduce(self.stream().peer_address().ok());
+            let peer = self.stream().peer_address();
+            // Of a peer that has gone nothing is known; it is not for that at home.
+            self.is_unix = peer.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Unsupported);
+            self.introduce(peer.ok());
         }
         self.client
+    }
+
+    /// What the other end is held for where it is asked whether it is a trusted proxy: on a Unix socket it is on this machine.
+    fn neighbour(&mut self) -> Option<IpAddr> {
+        self.client().or(self.is_unix.then_some(Ipv4Addr::LOCALHOST.into()))
+    }
+
+    /// Whether the other end is a proxy that is believed.
+    fn is_trusted(&mut self) -> bool {
+        !self.core().setup.trust.is_empty()
+            && self.neighbour().is_some_and(|peer| self.core().setup.trust.has(peer))
+    }
+
+    /// For whom a trusted proxy has passed on the request that begins so; `None` where no whole head is there, or it does not say.
+    pub(crate) fn forwarded(&mut self, request: &[u8]) -> Option<IpAddr> {
+        if self.core().setup.trust.is_empty() {
+            return None;
+        }
+        let request = request.trim_ascii_start();
+        let head = &request[..memchr::memmem::find(request, b"\r\n\r\n")?];
+        let peer = self.neighbour()?;
+        self.core().setup.trust.forwarded(peer, head)
+    }
+
+    /// The client of a request with this head, and whether a trusted proxy says that it spoke HTTPS.
+    pub(crate) fn asker(&mut self, head: &[u8]) -> (Option<IpAddr>, bool) {
+        let client = self.forwarded(head).or_else(|| self.client());
+        let peer = if self.core().setup.trust.is_empty() { None } else { self.neighbour() };
+        (client, peer.is_some_and(|peer| self.core().setup.trust.is_secure(peer, head)))
     }
 
     fn introduce(&mut self, client: Option<SocketAddr>) {
@@ -197,8 +235,9 @@ impl Connection {
     #[cold]
     fn note_down(&mut self, request: &[u8], start: usize, more: u64, clock: &DateClock) {
         let position = self.position() + start as u64;
+        let client = self.forwarded(request);
         if let Some(log) = &mut self.log {
-            log.note(request, &self.outbox.bytes()[start..], position, more, clock);
+            log.note((client, request), &self.outbox.bytes()[start..], position, more, clock);
         }
     }
 
@@ -216,11 +255,11 @@ impl Connection {
 
     /// Counts the request at hand for its client, once; says how long to wait when there were too many.
     #[cold]
-    pub(crate) fn over_rate(&mut self, rate: &Rate, now: Instant) -> Option<Duration> {
+    pub(crate) fn over_rate(&mut self, head: &[u8], rate: &Rate, now: Instant) -> Option<Duration> {
         if self.admitted {
             return None;
         }
-        let client = self.client()?;
+        let client = self.forwarded(head).or_else(|| self.client())?;
         let wait = self.guard.core.post.control.clients.request(client.into(), rate, now).err();
         self.admitted = wait.is_none();
         wait
@@ -278,7 +317,7 @@ impl Connection {
             self.log = Some(Box::new(Pending::new(client)));
         }
         let most = self.core().options.limits.connections_per_client;
-        if most > 0 && self.client().is_some() {
+        if most > 0 && self.client().is_some() && !self.is_trusted() {
             self.place = self.enter_clients(most);
             if self.place.is_none() {
                 return false;
@@ -337,6 +376,7 @@ pub(crate) async fn serve(guard: Guard) {
         tls: None,
         client: None,
         asked: false,
+        is_unix: false,
         log: None,
         hashed: None,
         admitted: false,

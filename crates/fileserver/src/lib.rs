@@ -56,6 +56,7 @@ mod site;
 mod stats;
 pub mod target;
 mod tls;
+mod trust;
 mod watch;
 mod whole;
 

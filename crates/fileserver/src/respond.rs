@@ -93,9 +93,9 @@ pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Optio
         if connection.outbox.len() >= TOGETHER_MAX {
             return (used, Next::Flush);
         }
-        let over = core.rate.as_ref().and_then(|rate| connection.over_rate(rate, now));
+        let head = &buffer[used..used + length];
+        let over = core.rate.as_ref().and_then(|rate| connection.over_rate(head, rate, now));
         if loaded.is_none() && over.is_none() && core.post.control.desk.count() > 0 {
-            let head = &buffer[used..used + length];
             match route_of(connection, &core, &mut shelf, (&request, head)) {
                 Routing::Hash(attempt) => return (used, Next::Hash(attempt)),
                 Routing::Look(Look::Nothing) => {}
@@ -130,13 +130,12 @@ pub(crate) fn take(connection: &mut Connection, buffer: &[u8], mut loaded: Optio
                 counters.requests.add(1);
                 counters.hits.add(1);
                 counters.ok.add(1);
-                connection.note(&buffer[used..used + length], connection.outbox.len() - end, 0, clock);
+                connection.note(head, connection.outbox.len() - end, 0, clock);
                 used += length;
                 connection.forget_request();
                 continue;
             }
         }
-        let head = &buffer[used..used + length];
         let start = connection.outbox.len();
         match answer(connection, &core, &mut shelf, (&request, head), (loaded.take(), over)) {
             Step::Load { site, key, preference, view } => {
@@ -199,7 +198,8 @@ fn route_of(
             }
         }
     }
-    Routing::Look(route::look(core, site, (request, head), found))
+    let asker = if found.has_handler() { connection.asker(head) } else { (None, false) };
+    Routing::Look(route::look(core, site, (request, head), (found, asker)))
 }
 
 /// The raw path as a key: of the first site the path itself.

@@ -25,6 +25,8 @@ pub(crate) struct Pending {
 
 #[derive(Debug)]
 struct Answer {
+    /// Where it is not the connection's.
+    client: Option<IpAddr>,
     request: Range<usize>,
     user: Option<Range<usize>>,
     host: Option<Range<usize>>,
@@ -59,8 +61,15 @@ impl Pending {
     }
 
     /// Notes an answer: what its request said, as far as it came, and the answer as it is to be sent from `at` on: its head, and perhaps its
-    /// body; `more` bytes of the body follow.
-    pub(crate) fn note(&mut self, request: &[u8], answer: &[u8], at: u64, more: u64, clock: &DateClock) {
+    /// body; `more` bytes of the body follow. `client`: for whom a proxy has passed it on.
+    pub(crate) fn note(
+        &mut self,
+        (client, request): (Option<IpAddr>, &[u8]),
+        answer: &[u8],
+        at: u64,
+        more: u64,
+        clock: &DateClock,
+    ) {
         let (status, head) = status_and_head(answer);
         let lines = Lines::of(request);
         let user = self.user.take();
@@ -70,6 +79,7 @@ impl Pending {
             start..self.said.len()
         };
         let answer = Answer {
+            client,
             request: keep(lines.request),
             user: user.as_deref().map(&mut keep),
             host: lines.host.map(&mut keep),
@@ -93,8 +103,9 @@ impl Pending {
         while let Some(answer) = self.answers.pop_front_if(|answer| is_over || answer.body.end <= position) {
             let of = |range: &Range<usize>| &self.said[range.clone()];
             let sent = position.clamp(answer.body.start, answer.body.end) - answer.body.start;
+            let passed_on = answer.client.map(|client| shown(Some(client)));
             let facts = Facts {
-                client: &self.client,
+                client: passed_on.as_ref().unwrap_or(&self.client),
                 date: &answer.date,
                 millisecond: answer.millisecond,
                 request: of(&answer.request),

@@ -8,7 +8,7 @@ mod cors;
 mod limits;
 mod site;
 
-use crate::error::StartError;
+use crate::{error::StartError, trust};
 use serde::{Deserialize, Serialize, Serializer};
 use std::{borrow::Cow, path::PathBuf};
 
@@ -99,6 +99,9 @@ pub struct Options {
     /// Each connection must begin with a PROXY protocol header of version 1 or 2, and one that does not is closed without a word. Only for
     /// a port that nobody but the proxy reaches. Default false.
     pub proxy_protocol: bool,
+    /// Proxies that are believed when they say in `X-Forwarded-For`, else in `Forwarded`, whose request they pass on: addresses, networks such as
+    /// `10.0.0.0/8`, `loopback` (a Unix socket too) and `private`; at most 100. Default nobody.
+    pub trust_proxy: Vec<String>,
     /// Certificates with their keys: the server speaks HTTPS, and nothing else, when there is one; at most 100. Of several, a client gets the first
     /// that is valid for the name it asks for, else the first.
     pub tls: Vec<TlsOptions>,
@@ -127,6 +130,7 @@ impl Default for Options {
             cores: Cores::default(),
             server: Some("ringwheel".to_owned()),
             proxy_protocol: false,
+            trust_proxy: Vec::new(),
             tls: Vec::new(),
             access_log: None,
             cache: CacheOptions::default(),
@@ -172,6 +176,10 @@ impl Options {
         }
         if self.unix.is_some() && !self.fds.is_empty() {
             return Err(wrong("unix", "beside fds", "one of the two"));
+        }
+        within("trustProxy (length of the list)", self.trust_proxy.len(), 0, 100)?;
+        if let Some(entry) = self.trust_proxy.iter().find(|entry| !trust::is_known(entry)) {
+            return Err(wrong("trustProxy", format!("{entry:?}"), trust::ALLOWED));
         }
         within("tls (length of the list)", self.tls.len(), 0, 100)?;
         field_value("server", self.server.as_deref())?;

@@ -3,12 +3,14 @@ use super::{
     desk::{Bell, Desk, Event},
     exchange::{Answer, Arrival, Exchange, WINDOW},
 };
-use std::{sync::Arc, task::Waker};
+use std::{io::Write, sync::Arc, task::Waker};
 
 /// Numbers that [`Attendant::take`] writes for each event, and [`Attendant::answer`] reads for each answer.
 pub const NUMBERS: usize = 8;
 /// Bytes of heads that are given out at once, but for the first.
 const HEADS_MAX: usize = 64 << 10;
+/// In the last number of a request.
+const SECURE: u32 = 1 << 16;
 /// A number of an exchange: its place, and a generation above it.
 const PLACE_BITS: u32 = 22;
 
@@ -22,7 +24,8 @@ pub struct Routes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Notice {
-    /// A request: its number, its route, bytes of its head, of its method, of its target, and whether it has a body.
+    /// A request: its number, its route, bytes of its head, of its method, of its target, whether it has a body, and bytes of the client's
+    /// address, which follows the head: 0 where nobody knows it, and [`SECURE`] more where a proxy says that the client spoke HTTPS.
     Request = 1,
     /// More of the body that was waited for has come, or its end.
     Body = 2,
@@ -94,7 +97,7 @@ impl Attendant {
     }
 
     /// Takes what there is: [`NUMBERS`] of each event into `numbers`, a notice first and the exchange's number then, and the heads of
-    /// requests to the end of `heads`, one behind the other. Returns how many events, and whether there are more.
+    /// requests, each with its client's address, to the end of `heads`, one behind the other. Returns how many events, and whether there are more.
     pub fn take(&mut self, numbers: &mut [u32], heads: &mut Vec<u8>) -> (usize, bool) {
         let desk = Arc::clone(&self.desk);
         desk.answer_bell();
@@ -121,6 +124,11 @@ impl Attendant {
                 let has_body = u32::from(facts.has_body);
                 entry[2..7].copy_from_slice(&[facts.route, head, facts.method, facts.target, has_body]);
                 heads.extend_from_slice(&exchange.head);
+                let before = heads.len();
+                if let Some(client) = facts.client {
+                    let _infallible = write!(heads, "{client}");
+                }
+                entry[7] = (heads.len() - before) as u32 + if facts.is_secure { SECURE } else { 0 };
                 entry[0] = Notice::Request as u32;
                 entry[1] = self.seat(exchange);
                 return true;

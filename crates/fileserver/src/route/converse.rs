@@ -169,8 +169,10 @@ impl Talk<'_> {
         let Some((at, head)) = self.logged.take() else { return };
         let end = connection.position() + connection.outbox.len() as u64;
         let more = end.saturating_sub(at + head.len() as u64);
+        let request = &self.routed.visit.exchange.head;
+        let client = connection.forwarded(request);
         if let Some(log) = &mut connection.log {
-            log.note(&self.routed.visit.exchange.head, &head, at, more, &self.core.shelf.borrow().clock);
+            log.note((client, request), &head, at, more, &self.core.shelf.borrow().clock);
         }
     }
 }

@@ -11,6 +11,7 @@
 //! ```
 use crate::http::status::Status;
 use std::{
+    net::IpAddr,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -32,6 +33,10 @@ pub(crate) struct Facts {
     pub(crate) target: u32,
     /// Whether a body follows.
     pub(crate) has_body: bool,
+    /// Who asks, as far as anybody knows.
+    pub(crate) client: Option<IpAddr>,
+    /// A trusted proxy says that the client spoke HTTPS.
+    pub(crate) is_secure: bool,
 }
 
 /// How much of a request's body has arrived.

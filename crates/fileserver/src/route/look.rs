@@ -16,7 +16,7 @@ use crate::{
     target::Target,
 };
 use ringwheel_executor::try_spawn;
-use std::{rc::Rc, sync::Arc};
+use std::{net::IpAddr, rc::Rc, sync::Arc};
 
 /// What was found.
 pub(crate) enum Look {
@@ -91,12 +91,12 @@ fn method_of(head: &[u8]) -> &[u8] {
     &head[..memchr::memchr(b' ', head).unwrap_or(0)]
 }
 
-/// What becomes of a request of this site for which that was found.
+/// What becomes of a request of this site for which that was found; `client` is who asks, and whether over HTTPS to a proxy.
 pub(crate) fn look(
     core: &Rc<Core>,
     site: &Site,
     (request, head): (&Request<'_>, &[u8]),
-    found: Found,
+    (found, (client, is_secure)): (Found, (Option<IpAddr>, bool)),
 ) -> Look {
     let refuse = |status: Status, fields| Look::page(site, (request, head), status, fields);
     let head = head.trim_ascii_start();
@@ -136,6 +136,8 @@ pub(crate) fn look(
         method: method.len() as u32,
         target: request.target.len() as u32,
         has_body: request.body != Body::None,
+        client,
+        is_secure,
     };
     let visit = Visit { core: Rc::clone(core), exchange: Arc::new(Exchange::new(head, facts)) };
     if !visit.leave(Event::Request) {
