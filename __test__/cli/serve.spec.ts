@@ -1,5 +1,5 @@
 // `ringwheel serve`: serves, says with what, drains on the first signal and stops at once on the second.
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -261,6 +261,17 @@ test('behind a proxy that sends PROXY headers it serves what comes after them', 
   t.regex(received, /^HTTP\/1\.1 200 OK\r\n/);
   running.child.kill('SIGTERM');
   t.is((await running.ended).code, 0);
+});
+
+test('--trust-proxy has the client of the log from the proxy', async (t) => {
+  const directory = site();
+  const log = join(mkdtempSync(join(tmpdir(), 'ringwheel-log-')), 'access.log');
+  const args = ['--trust-proxy', '10.0.0.0/8,loopback', '--access-log', log];
+  const { running, facts } = await serving([directory, '--port', '0', '--cores', '1', ...args]);
+  await fetch(`${facts.url}/`, { headers: { 'x-forwarded-for': '192.0.2.9, 203.0.113.5, 10.0.0.1' } });
+  running.child.kill('SIGTERM');
+  t.is((await running.ended).code, 0);
+  t.regex(readFileSync(log, 'utf8'), /^203\.0\.113\.5 - - /);
 });
 
 test('packed files are sent with the flag of their coding', async (t) => {
