@@ -1,6 +1,8 @@
 // SIGUSR2: a successor on the same sockets, without a request that fails; and what happens when it does not start.
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, get } from 'node:http';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -270,4 +272,57 @@ test.serial('a Unix socket and the admin listener are handed over, and the last 
   t.is((await (await Client.connect(t, path)).get('/a', 'Connection: close')).status, 200);
   await dynasty.end();
   t.false(existsSync(path));
+});
+
+test.serial('a successor that fails when it has the Unix socket leaves its path to the one before', async (t) => {
+  const root = siteOf(t, { a: 'hello' });
+  const path = join(root, 'http.sock');
+  const config = join(root, 'ringwheel.config.json');
+  const write = (admin: number) =>
+    writeFileSync(config, JSON.stringify({ cores: 1, unix: path, admin: { port: admin } }));
+  write(0);
+  const dynasty = new Dynasty(t, ['--config', config]);
+  await dynasty.founded;
+  const { pid } = dynasty.newest;
+  const taken = createServer().listen(0, '127.0.0.1');
+  t.teardown(() => taken.close());
+  await once(taken, 'listening');
+  write((taken.address() as AddressInfo).port);
+  process.kill(pid, 'SIGUSR2');
+  await dynasty.says(/successor failed, and this process goes on serving/);
+  t.is((await (await Client.connect(t, path)).get('/a', 'Connection: close')).status, 200);
+  write(0);
+  await dynasty.handOver();
+  await until(() => !lives(pid));
+  t.is((await (await Client.connect(t, path)).get('/a', 'Connection: close')).status, 200);
+  await dynasty.end();
+  t.false(existsSync(path));
+});
+
+test.serial('a successor whose predecessor is killed before it serves, serves', async (t) => {
+  const root = siteOf(t, { a: 'hello' });
+  const config = join(root, 'ringwheel.config.mjs');
+  const [wait, started] = [join(root, 'wait'), join(root, 'started')];
+  writeFileSync(
+    config,
+    `import { existsSync, writeFileSync } from 'node:fs';
+    export default async () => {
+      if (existsSync(${JSON.stringify(wait)})) writeFileSync(${JSON.stringify(started)}, '');
+      while (existsSync(${JSON.stringify(wait)})) await new Promise((settle) => setTimeout(settle, 20));
+      return { port: 0, cores: 1 };
+    };`,
+  );
+  const dynasty = new Dynasty(t, ['--config', config]);
+  await dynasty.founded;
+  const { pid, url } = dynasty.newest;
+  writeFileSync(wait, '');
+  process.kill(pid, 'SIGUSR2');
+  await until(() => existsSync(started));
+  process.kill(pid, 'SIGKILL');
+  await until(() => !lives(pid));
+  rmSync(wait);
+  await until(() => dynasty.newest.pid !== pid);
+  await sleep(100); // What it says to the one that is gone must not end it.
+  t.is((await fetch(`${url}/a`)).status, 200);
+  await dynasty.end();
 });

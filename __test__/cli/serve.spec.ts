@@ -311,6 +311,12 @@ test('--compress compresses on the fly, as it is told', async (t) => {
   }
 });
 
+test('what is said of CORS without --cors opens nothing', async (t) => {
+  const { code, stdout, stderr } = await ringwheel(['serve', '--check', '--no-config', '--cors-max-age', '60']);
+  t.deepEqual([code, stdout], [2, '']);
+  t.regex(stderr, /--cors-max-age need --cors/);
+});
+
 test('--cors lets everybody in, or those who are named; --security-headers says its own', async (t) => {
   const origin = 'https://a.example';
   for (const [flags, allowed] of [

@@ -154,7 +154,7 @@ export class FileServer implements AsyncDisposable {
       const native = await binding().startFileServer(given, desk.native, handed.sockets);
       const server = new FileServer(KEY, native, desk, known);
       desk.origin = server.#origin;
-      if (known.admin !== undefined) await server.#tell(known.admin, handed.admin);
+      if (known.admin !== undefined) await server.#tell(known.admin, handed);
       const started = events['ringwheel:server:start'];
       if (started.hasSubscribers) started.publish({ url: server.url, driver: server.driver, cores: server.cores });
       return server;
@@ -226,13 +226,14 @@ export class FileServer implements AsyncDisposable {
     return { scheme, host: host === '' ? 'localhost' : reachableAt(host, port).replace(usual ? /:\d+$/ : /$^/, '') };
   }
 
-  async #tell(options: ServerAdminOptions, handed: number | undefined): Promise<void> {
+  async #tell(options: ServerAdminOptions, { sockets, admin }: Handed): Promise<void> {
     try {
       // Here and not at the top: node:http is slow to load, and few ask for it.
       const { Admin } = await import('./admin.js');
-      this.#admin = await Admin.start(this, options, handed);
+      this.#admin = await Admin.start(this, options, admin);
     } catch (error) {
-      await this.close({ deadlineMs: 0 });
+      // Sockets that were handed over are still those of the server before this one, which goes on.
+      await this.close({ deadlineMs: 0, handedOver: sockets.length > 0 });
       throw error;
     }
   }

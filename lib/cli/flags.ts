@@ -113,6 +113,10 @@ export function flagged(directories: readonly string[], options: ServeOptions): 
     credentials: corsCredentials,
     maxAge: corsMaxAge,
   });
+  // By itself it would let everybody in, whoever the configuration file names.
+  if (corsDetails !== undefined && cors === undefined) {
+    throw new Failure('--cors-headers, --cors-exposed, --cors-credentials and --cors-max-age need --cors', 2);
+  }
   const logDetails = someOf({ format: accessLogFormat, bufferBytes: accessLogBuffer });
   const roots = directories.map((directory) => resolve(directory));
   const tls = tlsCert.map((cert, index) => ({ cert, key: tlsKey[index] as string }));

@@ -81,7 +81,10 @@ export class Inheritance {
     for (let index = 0; index < count; index++) closeSync(FIRST + index);
     if (admins !== undefined && admin === undefined) closeSync(FIRST + sockets);
     const said: Answer = { takesSockets: taken.length > 0 };
-    process.send?.(said, undefined, undefined, () => process.disconnect?.());
+    // Whoever has handed over may be gone by now: then there is nobody to tell, and this process serves all the same.
+    process.send?.(said, undefined, undefined, () => {
+      if (process.connected) process.disconnect?.();
+    });
   }
 }
 

@@ -127,7 +127,7 @@ impl Server {
     pub fn succeed(options: Options, routes: &Routes, handed: &[RawFd]) -> Result<Server, StartError> {
         let cores = check_place(&options)?;
         let setup = Setup::open(options, None)?;
-        let sockets = Sockets::open(&setup.options, cores.len(), handed)?;
+        let mut sockets = Sockets::open(&setup.options, cores.len(), handed)?;
         let compressor = Compressor::new(setup.options.cache.compressed_bytes);
         let control =
             Arc::new(Control::new(cores.len(), compressor, Arc::clone(&setup), Arc::clone(&routes.desk)));
@@ -177,6 +177,7 @@ impl Server {
                 server.notes = ready.notes;
             }
         }
+        sockets.own_path(true);
         *control.sockets.lock().unwrap_or_else(PoisonError::into_inner) = Some(sockets);
         Ok(server)
     }
@@ -252,7 +253,7 @@ impl Server {
         if options.handed_over
             && let Some(sockets) = &mut *self.control.sockets.lock().unwrap_or_else(PoisonError::into_inner)
         {
-            sockets.leave_path();
+            sockets.own_path(false);
         }
         let now = Instant::now();
         self.control.finish_by(after(now, options.deadline), after(now, options.idle));

@@ -65,7 +65,10 @@ impl Sockets {
             let open = numbers.iter().map(inherited).collect::<Result<Vec<_>, _>>()?;
             let path = match (&options.unix, open.first()) {
                 (Some(unix), Some((_, socket))) => {
-                    Some(OwnPath::of_bound(&unix.path, socket).map_err(|error| fail(&unix.path, error))?)
+                    let own =
+                        OwnPath::of_bound(&unix.path, socket).map_err(|error| fail(&unix.path, error))?;
+                    // Until this server serves, the path is that of the one before it.
+                    Some(own.keep(handed.is_empty()))
                 }
                 _ => None,
             };
@@ -113,11 +116,9 @@ impl Sockets {
         self.open.iter().map(|(_, socket)| socket.as_raw_fd()).collect()
     }
 
-    /// The path of a Unix socket stays when these are closed: somebody else accepts from it.
-    pub(crate) fn leave_path(&mut self) {
-        if let Some(path) = &mut self.path {
-            path.leave();
-        }
+    /// Whether the path of a Unix socket goes when these are closed, or stays, since somebody else accepts from it.
+    pub(crate) fn own_path(&mut self, own: bool) {
+        self.path = self.path.take().map(|path| path.keep(own));
     }
 }
 

@@ -31,9 +31,10 @@ impl OwnPath {
         Ok(OwnPath { path: path.to_owned(), identity, left: false, _socket: socket.try_clone()? })
     }
 
-    /// The path stays.
-    pub(super) fn leave(&mut self) {
-        self.left = true;
+    /// Whether it goes with this, or stays.
+    pub(super) fn keep(mut self, own: bool) -> OwnPath {
+        self.left = !own;
+        self
     }
 }
 
@@ -145,9 +146,9 @@ mod tests {
         UnixStream::connect(&path).expect("the first one leaves the second one's path alone");
         drop((again, second));
         assert!(!path.exists());
-        let (socket, mut own) = bind(&path, None, 8).unwrap();
+        let (socket, own) = bind(&path, None, 8).unwrap();
         let next = OwnPath::of_bound(&path, &socket).unwrap();
-        own.leave();
+        let own = own.keep(false);
         drop(own);
         UnixStream::connect(&path).expect("it was left to the next one");
         drop((socket, next));
