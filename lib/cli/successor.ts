@@ -41,6 +41,15 @@ function placeOf({ host, port, unix, fd, admin }: FileServerOptions): Place {
   return JSON.parse(JSON.stringify({ listen: { host, port, unix, fd }, admin }));
 }
 
+/** Undefined when it is not what a process like this one says. */
+function willOf(text: string): Will | undefined {
+  try {
+    return JSON.parse(text) as Will;
+  } catch {
+    return undefined;
+  }
+}
+
 /** What the process before this one has left, seen from its successor. */
 export class Inheritance {
   readonly #will: Will;
@@ -54,9 +63,9 @@ export class Inheritance {
     const text = env[VARIABLE];
     delete env[VARIABLE];
     if (text === undefined || process.send === undefined) return undefined;
-    const will = JSON.parse(text) as Will;
+    const will = willOf(text);
     // As with LISTEN_PID: who inherits the environment of one to whom it was said is not meant.
-    if (will.pid !== process.ppid) return undefined;
+    if (will?.pid !== process.ppid) return undefined;
     if (will.listen.fd !== undefined) env.LISTEN_PID = String(process.pid);
     return new Inheritance(will);
   }

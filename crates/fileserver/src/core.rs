@@ -13,6 +13,7 @@ use crate::{
         parse,
         status::Status,
     },
+    listen,
     listing::Listings,
     load::Flight,
     missing::Missing,
@@ -24,7 +25,7 @@ use crate::{
     stats::Counters,
     watch::patrol,
 };
-use ringwheel_executor::{Source, net, spawn, time, try_spawn};
+use ringwheel_executor::{Source, net, spawn, time, try_spawn, yield_now};
 use rustc_hash::FxHashMap;
 use std::{
     cell::{Cell, RefCell},
@@ -33,6 +34,9 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+
+/// Connections that are taken out of a closing listener before those that are open have their turn.
+const ADMITTED_AT_ONCE: i32 = 64;
 
 /// What a request may change. Borrowed for the time of one synchronous step, never over a wait.
 #[derive(Debug)]
@@ -201,9 +205,14 @@ pub(crate) async fn run(core: Rc<Core>, listeners: Vec<net::Listener>) {
 
 /// Takes what waits to be accepted; what comes after is for who else has the socket.
 async fn stop_listening(post: &Post, listener: &net::Listener) {
-    while let Some(stream) = listener.accept_rest().await {
+    // A flood that does not end is for who else has the socket.
+    for count in 1..=listen::BACKLOG {
+        let Some(stream) = listener.accept_rest().await else { return };
         if let Some(core) = post.newest() {
             admit(&core, stream);
+        }
+        if count % ADMITTED_AT_ONCE == 0 {
+            yield_now().await; // Connections that are being served do not wait for all of it.
         }
     }
 }

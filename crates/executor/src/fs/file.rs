@@ -11,6 +11,8 @@ use std::{io, path::Path, rc::Rc};
 const MODE: u32 = 0o666;
 /// Bytes of one read of `prefetch`: the kernel's own read-ahead window.
 const PREFETCH: usize = 128 << 10;
+/// Bytes of a longer `prefetch` that are asked for at a time.
+const WINDOW: u64 = 8 << 20;
 /// Pages that are waited for one after the other: more than there are samples, so that one that is dropped again does not hold up a read for ever.
 const WAITS_MAX: usize = 16;
 
@@ -114,6 +116,20 @@ impl File {
     /// # Errors
     /// The system's: EIO, EISDIR, …
     pub async fn prefetch(&self, offset: u64, length: u64) -> io::Result<u64> {
+        let mut done = 0;
+        while done < length {
+            // What is announced in one go is announced on this thread.
+            let window = (length - done).min(WINDOW);
+            let there = self.prefetch_window(offset.saturating_add(done), window).await?;
+            done += there;
+            if there < window {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    async fn prefetch_window(&self, offset: u64, length: u64) -> io::Result<u64> {
         if residency::announce(&self.handle, offset, length) {
             // A page that comes late is waited for; the next look finds another one late, if any.
             for _ in 0..WAITS_MAX {

@@ -16,7 +16,7 @@ use std::{
 };
 
 /// Connections the kernel may hold ready on each socket; the kernel caps it at net.core.somaxconn.
-const BACKLOG: i32 = 4096;
+pub(crate) const BACKLOG: i32 = 4096;
 
 /// Where a server can be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -311,7 +311,10 @@ impl Talk<'_> {
             Peer::Ended if self.more_by.is_some() => {}
             Peer::Ended => {
                 self.needs_more();
-                self.routed.visit.leave(Event::Ended);
+                // All of a body may have come, and lie in the socket until the handler reads it.
+                if self.intake.is_done() {
+                    self.routed.visit.leave(Event::Ended);
+                }
             }
             Peer::Gone => return Err(io::ErrorKind::ConnectionReset.into()),
         }
