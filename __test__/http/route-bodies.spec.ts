@@ -37,7 +37,7 @@ test('bodies of each framing are read, and the next request is where they end', 
   const chunked = '3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nTrailer: x\r\n\r\n';
   const after = 'GET /a.txt HTTP/1.1\r\nHost: test\r\n\r\n';
   client.send(
-    post('/text', 'Content-Length: 5') + 'abcde' + post('/text', 'Transfer-Encoding: chunked') + chunked + after,
+    `${post('/text', 'Content-Length: 5')}abcde${post('/text', 'Transfer-Encoding: chunked')}${chunked}${after}`,
   );
   t.is((await client.reply()).body.toString(), '<abcde>');
   t.is((await client.reply()).body.toString(), '<abcde>');
