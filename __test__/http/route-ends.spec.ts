@@ -243,13 +243,23 @@ test.serial('nothing that a handler returns or throws reaches the requests besid
     throw wrong;
   });
   server.route('GET /rejects', () => Promise.reject(wrong));
+  server.route('GET /thens', () => Object.assign(Promise.resolve(new RouteResponse('')), { then: 'none' as never }));
   server.route('GET /right', () => new RouteResponse('right'));
-  const paths = ['/detached', '/throws', '/rejects', '/right'];
+  server.route('GET /late', () => {
+    const response = new RouteResponse('late');
+    const { headers } = response;
+    response.clone();
+    headers.set('x-late', 'sent');
+    return response;
+  });
+  const paths = ['/detached', '/throws', '/rejects', '/thens', '/right'];
   const replies = await Promise.all(paths.map(async (path) => (await Client.connect(t, server.port)).get(path)));
   t.deepEqual(
     replies.map(({ status }) => status),
-    [500, 500, 500, 200],
+    [500, 500, 500, 500, 200],
   );
+  const late = await (await Client.connect(t, server.port)).get('/late');
+  t.deepEqual([late.headers.get('x-late'), late.body.toString()], ['sent', 'late']);
   t.deepEqual([...(await (await Client.connect(t, server.port)).get('/liar')).body], [1, 2, 3]);
   t.is(said.filter((what) => /error that throws when it is looked at/.test(String(what))).length, 2);
 });

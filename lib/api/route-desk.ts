@@ -152,18 +152,18 @@ export class RouteDesk {
     try {
       const context = new Context(route, exchange.request, remoteAddress);
       answer = route.handler(exchange.request as unknown as Request, context);
+      if (answer instanceof Promise) {
+        answer.then(
+          (response) => this.#answer(exchange, response),
+          (error) => this.fail(exchange, error),
+        );
+        return;
+      }
     } catch (error) {
-      this.fail(exchange, error);
+      this.fail(exchange, error); // Of the handler, or of a `then` that somebody has made his own.
       return;
     }
-    if (answer instanceof Promise) {
-      answer.then(
-        (response) => this.#answer(exchange, response),
-        (error) => this.fail(exchange, error),
-      );
-    } else {
-      this.#answer(exchange, answer);
-    }
+    this.#answer(exchange, answer);
   }
 
   #answer(exchange: Exchange, answer: unknown): void {

@@ -93,9 +93,12 @@ export class RouteResponse {
   static {
     parts = (response) => {
       const standard = response.#standard;
-      if (standard !== undefined) return partsOfStandard(standard);
-      const fields = response.#headers === undefined ? response.#fields : fieldsOf(response.#headers);
-      return { status: response.#status, fields, body: response.#body };
+      const headers = response.#headers;
+      // What was asked for first is what a program changes: also when a standard one was made of it since.
+      const fields = headers === undefined ? response.#fields : fieldsOf(headers);
+      if (standard === undefined) return { status: response.#status, fields, body: response.#body };
+      const made = partsOfStandard(standard);
+      return headers === undefined ? made : { ...made, fields };
     };
   }
 
@@ -134,8 +137,8 @@ export class RouteResponse {
   }
   /** The fields, made when they are first asked for; what is changed here is sent. */
   get headers(): Headers {
-    if (this.#standard !== undefined) return this.#standard.headers;
     if (this.#headers === undefined) {
+      if (this.#standard !== undefined) return this.#standard.headers;
       this.#headers = new Headers();
       const split = this.#fields.split('\0');
       for (let index = 0; index + 1 < split.length; index += 2) {

@@ -64,8 +64,8 @@ export class Inheritance {
     delete env[VARIABLE];
     if (text === undefined || process.send === undefined) return undefined;
     const will = willOf(text);
-    // As with LISTEN_PID: who inherits the environment of one to whom it was said is not meant.
-    if (will?.pid !== process.ppid) return undefined;
+    // As with LISTEN_PID: who inherits the environment of one to whom it was said is not meant. One that is gone by now was the parent.
+    if (will === undefined || (will.pid !== process.ppid && process.connected)) return undefined;
     if (will.listen.fd !== undefined) env.LISTEN_PID = String(process.pid);
     return new Inheritance(will);
   }
