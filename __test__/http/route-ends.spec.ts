@@ -243,6 +243,7 @@ test.serial('nothing that a handler returns or throws reaches the requests besid
     throw wrong;
   });
   server.route('GET /rejects', () => Promise.reject(wrong));
+  // biome-ignore lint/suspicious/noThenProperty: that is what it is about
   server.route('GET /thens', () => Object.assign(Promise.resolve(new RouteResponse('')), { then: 'none' as never }));
   server.route('GET /right', () => new RouteResponse('right'));
   server.route('GET /late', () => {
