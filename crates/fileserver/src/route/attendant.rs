@@ -25,7 +25,7 @@ pub struct Routes {
 #[repr(u32)]
 pub enum Notice {
     /// A request: its number, its route, bytes of its head, of its method, of its target, whether it has a body, and bytes of the client's
-    /// address, which follows the head: 0 where nobody knows it, and [`SECURE`] more where a proxy says that the client spoke HTTPS.
+    /// address, which follows the head: 0 where nobody knows it, and `SECURE` more where a proxy says that the client spoke HTTPS.
     Request = 1,
     /// More of the body that was waited for has come, or its end.
     Body = 2,
