@@ -221,16 +221,19 @@ test('who waited in a task queue goes on in it', async (t) => {
   const other = new TaskQueue({ name: 'other' });
   const [semaphore, event] = [new Semaphore(0), new Event()];
   const resumes = () => queue.stats().resumes;
+  let step = 0;
   const task = queue.spawn(async () => {
     const before = resumes();
+    step = 1;
     await event.wait();
     const between = resumes();
+    step = 2;
     (await semaphore.acquire()).release();
     return [between - before, resumes() - between];
   });
-  await settle();
+  while (step < 1) await settle();
   await other.spawn(() => event.set());
-  await settle();
+  while (step < 2) await settle();
   semaphore.add();
   t.deepEqual(await task, [1, 1], 'each wait ended in a slice of its own queue');
   await queue.close();
